@@ -1,0 +1,1 @@
+"""Everything needed to run doorstream somewhere: local stacks, image, sample campus."""

@@ -1,0 +1,1 @@
+"""What is stored: PostgreSQL holds the current state, ClickHouse the history."""

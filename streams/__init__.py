@@ -1,0 +1,1 @@
+"""The pipeline: `core` decides, `engine` runs it on Kafka through Faust, `agents` connect, `cli` starts."""

@@ -1,0 +1,1 @@
+"""Wiring: which topics feed which processor, and where its outcomes go."""

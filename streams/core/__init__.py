@@ -1,0 +1,1 @@
+"""Pure decisions: `decide(state, cause, context) -> outcomes` and `evolve(state, outcome) -> changes`."""

@@ -1,0 +1,1 @@
+"""The site machine: ordered, journalled, fenced, deterministic. It knows nothing of doors."""
