@@ -1,0 +1,47 @@
+"""Commands to controllers (ONVIF names): the dangerous messages, each authenticated with the device's key."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from schemas.base import Counter, Id, Message, RequestNumber, Timestamp
+from schemas.vocabulary import Display
+
+
+class Command(Message):
+    """What all commands share. `command_id` is derived from the cause, so a repeat is recognised."""
+
+    command_id: Id
+    site_id: Id
+    device_id: Id
+    issued_at: Timestamp
+
+
+class AccessDoor(Command):
+    """Open the door once, for a request that the controller still has pending, or (unsolicited) before `not_after`.
+
+    `sequence` rises per door; `mode_epoch` is the door mode that the decision knew; `access_time_s` is how long the
+    lock stays released; `override` lets a responder through a locked-down door.
+    """
+
+    type: Literal["access_door"] = "access_door"
+    decision_id: Id | None = None
+    operator_request_id: Id | None = None
+    door_id: Id
+    access_point_id: Id | None = None
+    sequence: Counter
+    mode_epoch: Counter
+    request: RequestNumber | None = None
+    access_time_s: int
+    override: bool = False
+    not_after: Timestamp | None = None
+
+
+class ShowDisplay(Command):
+    """Show a code at the reader, for a request that was denied."""
+
+    type: Literal["display"] = "display"
+    decision_id: Id
+    access_point_id: Id
+    code: Display
+    request: RequestNumber

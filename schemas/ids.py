@@ -1,0 +1,22 @@
+"""Ids derived from their cause, so that deciding again gives the same id and a repeat is recognised."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+
+def derive(kind: str, *parts: str | int) -> str:
+    """A UUID (version 8, RFC 9562) from a kind and the parts of the cause.
+
+    Parts are length-prefixed, so that no two different causes give the same bytes.
+    """
+    text = "".join([f"{len(part)}:{part}" for part in map(str, (kind, *parts))])
+    digest = blake2b(text.encode(), digest_size=16).hexdigest()
+    return (
+        f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{'89ab'[int(digest[16], 16) & 3]}{digest[17:20]}-{digest[20:]}"
+    )
+
+
+def request_id(device_id: str, boot: int, sequence: int) -> str:
+    """The id of a controller's message."""
+    return derive("request", device_id, boot, sequence)

@@ -1,0 +1,62 @@
+"""What operators and other systems ask for; signed under the operator's key, used once, with an end."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from schemas.base import Id, JournalPosition, Message, Text, Timestamp
+
+
+class OperatorRequest(Message):
+    """What all requests of operators share. `request_id` is the sender's; the same one again is answered once."""
+
+    request_id: Id
+    site_id: Id
+    operator_id: Id
+    occurred_at: Timestamp
+    reason: Text = ""
+
+
+class DoorUnlockRequested(OperatorRequest):
+    """Open that door once, now."""
+
+    type: Literal["door_unlock_requested"] = "door_unlock_requested"
+    door_id: Id
+
+
+class PassbackForgiven(OperatorRequest):
+    """Forget where that cardholder (or, without one, everybody in the site) was last seen."""
+
+    type: Literal["passback_forgiven"] = "passback_forgiven"
+    cardholder_id: Id | None = None
+
+
+class OperatorRequestAccepted(Message):
+    """The request was carried out."""
+
+    type: Literal["operator_request_accepted"] = "operator_request_accepted"
+    request_id: Id
+    site_id: Id
+    operator_id: Id
+    request_type: Id
+    door_id: Id | None = None
+    cardholder_id: Id | None = None
+    command_id: Id | None = None
+    decided_at: Timestamp
+    journal: JournalPosition
+
+
+class OperatorRequestRefused(Message):
+    """The request was not carried out: `code` says why in a word, `detail` in a sentence with the fix."""
+
+    type: Literal["operator_request_refused"] = "operator_request_refused"
+    request_id: Id
+    site_id: Id
+    operator_id: Id
+    request_type: Id
+    code: Literal[
+        "invalid_signature", "expired", "repeated", "no_right", "unknown_door", "unknown_cardholder", "unknown_operator"
+    ]
+    detail: Text
+    decided_at: Timestamp
+    journal: JournalPosition

@@ -1,0 +1,87 @@
+"""Which model reads which message: every topic's discriminated union, and every type's topic."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from schemas import access, alerts, commands, devices, doors, operators
+from schemas.base import Message
+from schemas.reference import ENTITIES
+from schemas.topics import registry
+
+LARGEST_VALUE = 262_144
+"""A value above this many bytes is refused unread: no message of a person at a door is that large."""
+
+
+def _types() -> dict[str, type[Message]]:
+    found: dict[str, type[Message]] = {}
+    for module in (access, alerts, commands, devices, doors, operators):
+        for model in vars(module).values():
+            if isinstance(model, type) and issubclass(model, Message) and "type" in model.model_fields:
+                found[str(model.model_fields["type"].default)] = model
+    for entity in ENTITIES:
+        found[str(entity.model.model_fields["type"].default)] = entity.model
+    return found
+
+
+MODELS: dict[str, type[Message]] = _types()
+"""The model of each message type."""
+
+
+@cache
+def topic_of(type_: str) -> str:
+    """The topic that carries a message type.
+
+    Raises:
+        KeyError: no topic does.
+    """
+    for topic in registry().values():
+        if type_ in topic.messages:
+            return topic.name
+    raise KeyError(type_)
+
+
+@cache
+def reader(topic: str) -> TypeAdapter[Any]:
+    """What reads a topic's values.
+
+    Raises:
+        KeyError: no such topic.
+        LookupError: the topic carries no messages of ours.
+    """
+    models = tuple(MODELS[name] for name in registry()[topic].messages)
+    if not models:
+        raise LookupError(f"{topic} carries no messages")
+    if len(models) == 1:
+        return TypeAdapter(models[0])
+    return TypeAdapter(Annotated[models, Field(discriminator="type")])
+
+
+def decode(topic: str, value: bytes | None) -> Any:
+    """The message in a record's value.
+
+    Raises:
+        ValueError: no value, too large, not JSON, of an unknown type or with wrong fields. The text names the fields
+            and never repeats the input, which may hold a secret.
+    """
+    if value is None:
+        raise ValueError("no value (a tombstone)")
+    if len(value) > LARGEST_VALUE:
+        raise ValueError(f"{len(value)} bytes, more than the {LARGEST_VALUE} that a message may have")
+    adapter = reader(topic)
+    try:
+        return adapter.validate_json(value)
+    except ValueError as error:
+        raise ValueError(describe(error)) from None
+
+
+def describe(error: ValueError) -> str:
+    """A validation error in one line, without its input."""
+    problems = getattr(error, "errors", None)
+    if problems is None:
+        return str(error)
+    rows = problems(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, row['loc'])) or 'value'}: {row['msg']}" for row in rows[:5])

@@ -1,0 +1,131 @@
+"""Reference data about rules: schedules, holiday calendars and policies."""
+
+from __future__ import annotations
+
+from datetime import date as Date  # noqa: N812 - a field is called date
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schemas.base import Frozen, Id, Message, Text
+from schemas.places import Seconds, Thresholds
+from schemas.vocabulary import FactorKind
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+ClockTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+"""Local wall time `HH:MM`; `24:00` is the end of the day."""
+
+Right = Literal["unlock", "forgive_passback", "end_lockout", "acknowledge_alerts", "start_lockdown", "release_lockdown"]
+
+
+class Window(Frozen):
+    """A span of local wall time on some weekdays; an end not after the start lies on the next day.
+
+    The start is included, the end is not. A window belongs to the day on which it starts.
+    """
+
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1)]
+    start: ClockTime
+    end: ClockTime
+
+
+class HolidayWindow(Frozen):
+    """What applies instead on holidays of that kind; no windows of a kind = closed on such days."""
+
+    kind: Id
+    start: ClockTime
+    end: ClockTime
+
+
+class Schedule(Message):
+    """When access is allowed, in the site's time zone. On a holiday only `holidays` windows of its kind apply."""
+
+    type: Literal["schedule"] = "schedule"
+    schedule_id: Id
+    name: Text
+    windows: tuple[Window, ...]
+    holidays: tuple[HolidayWindow, ...] = ()
+    observes_holidays: bool = True
+
+
+class Holiday(Frozen):
+    """One day of a calendar, local to the site."""
+
+    date: Date
+    name: Text = ""
+    kind: Id = "holiday"
+
+
+class HolidayCalendar(Message):
+    """The holidays of a region."""
+
+    type: Literal["holiday_calendar"] = "holiday_calendar"
+    holiday_calendar_id: Id
+    name: Text
+    days: tuple[Holiday, ...]
+
+
+class SingleMethod(Frozen):
+    """One factor is enough."""
+
+    kind: Literal["single"] = "single"
+    factor: FactorKind
+
+
+class AllRequired(Frozen):
+    """Every one of the factors must pass."""
+
+    kind: Literal["all_required"] = "all_required"
+    factors: Annotated[tuple[FactorKind, ...], Field(min_length=2)]
+
+
+class Fusion(Frozen):
+    """The weighted sum of the factors' scores must reach the threshold (a card counts 1 when it is good, else 0)."""
+
+    kind: Literal["fusion"] = "fusion"
+    weights: dict[FactorKind, Annotated[float, Field(gt=0, le=1)]]
+    threshold: Annotated[float, Field(gt=0, le=1)]
+
+    @model_validator(mode="after")
+    def _weights_make_one(self) -> Self:
+        if len(self.weights) < 2:  # noqa: PLR2004 - a fusion of one is none
+            raise ValueError("a fusion needs at least two factors")
+        if abs(sum(self.weights.values()) - 1.0) > 1e-6:  # noqa: PLR2004
+            raise ValueError("the weights of a fusion must add up to 1")
+        return self
+
+
+Method = Annotated[SingleMethod | AllRequired | Fusion, Field(discriminator="kind")]
+
+
+class OperatorRights(Frozen):
+    """What an operator may do at the sites of this policy."""
+
+    operator_id: Id
+    rights: tuple[Right, ...]
+
+
+class Policy(Message):
+    """How to authenticate and how strict to be.
+
+    Of `methods`, the one with the most factors whose factors were all presented is run; where none is complete, the
+    first one that a presented factor belongs to names what is missing. `online_s` and `grace_s` bound the age of a
+    request that may still actuate (A3).
+    """
+
+    type: Literal["policy"] = "policy"
+    policy_id: Id
+    name: Text = ""
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)]
+    thresholds: Thresholds = Thresholds(face=0.75, fingerprint=0.75)
+    online_s: Seconds = 5
+    grace_s: Seconds = 30
+    device_rate_per_s: Annotated[int, Field(ge=1)] = 200
+    device_burst: Annotated[int, Field(ge=1)] = 1000
+    operators: tuple[OperatorRights, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_thresholds(self) -> Self:
+        if self.thresholds.face is None or self.thresholds.fingerprint is None:
+            raise ValueError("a policy needs both thresholds: face and fingerprint")
+        return self
