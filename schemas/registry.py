@@ -57,7 +57,8 @@ def reader(topic: str) -> TypeAdapter[Any]:
         raise LookupError(f"{topic} carries no messages")
     if len(models) == 1:
         return TypeAdapter(models[0])
-    return TypeAdapter(Annotated[models, Field(discriminator="type")])
+    union: Any = Annotated[Union[models], Field(discriminator="type")]
+    return TypeAdapter(union)
 
 
 def decode(topic: str, value: bytes | None) -> Any:
