@@ -58,13 +58,24 @@ class Writer(Protocol):
 
 
 class Broker(Protocol):
-    """The logs that a machine reads and writes."""
+    """The logs that a machine reads and writes.
+
+    `stamps`: whether `Record.timestamp_ms` is the broker's own append time; where not, it is the time of the fetch,
+    and a record read again gets the one that the journal kept.
+    """
+
+    @property
+    def stamps(self) -> bool:
+        """Whether records carry the broker's append time."""
 
     async def writer(self) -> Writer:
         """A fresh writer."""
 
     async def bounds(self, topic: str, partition: int) -> Bounds:
         """Where a partition begins and ends now."""
+
+    async def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Where many partitions end now, in one request; a partition that can't be asked is left out."""
 
     def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[Sequence[Record]]:
         """The records with start <= offset < stop, in order, in batches."""
