@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 from pydantic import Field, TypeAdapter
 
@@ -57,7 +57,7 @@ def reader(topic: str) -> TypeAdapter[Any]:
         raise LookupError(f"{topic} carries no messages")
     if len(models) == 1:
         return TypeAdapter(models[0])
-    union: Any = Annotated[Union[models], Field(discriminator="type")]
+    union: Any = Annotated[Union[models], Field(discriminator="type")]  # noqa: UP007 - built from a tuple
     return TypeAdapter(union)
 
 
