@@ -1,0 +1,129 @@
+"""What a worker tells about itself: logs by structlog, metrics by Prometheus, /livez and /readyz."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+DECISIONS = Counter(
+    "doorstream_decisions", "Decisions by outcome and reason.", ["outcome", "reason", "site_group"], registry=REGISTRY
+)
+DECISION_SECONDS = Histogram(
+    "doorstream_decision_seconds",
+    "From a request's append at the broker (its fetch where the broker does not stamp) to its decision.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+COMMAND_SECONDS = Histogram(
+    "doorstream_command_seconds",
+    "From a request's append to the acknowledgement of its command by the broker.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+LAG_MESSAGES = Gauge(
+    "doorstream_lag_messages", "Messages not yet decided or stored.", ["role", "topic", "partition"], registry=REGISTRY
+)
+LAG_SECONDS = Gauge(
+    "doorstream_lag_seconds", "Age of the oldest message waiting.", ["role", "topic", "partition"], registry=REGISTRY
+)
+DEAD_LETTERS = Counter("doorstream_dead_letters", "Messages given up, by step.", ["topic", "stage"], registry=REGISTRY)
+JOURNAL_ENTRIES = Counter("doorstream_journal_entries", "Journal entries written.", ["processor"], registry=REGISTRY)
+CYCLE_SECONDS = Histogram(
+    "doorstream_cycle_seconds", "One cycle of a processor.", ["processor"], buckets=_SECONDS, registry=REGISTRY
+)
+RECOVERIES = Counter("doorstream_recoveries", "Partitions recovered.", ["processor"], registry=REGISTRY)
+PARTITIONS_DROPPED = Counter(
+    "doorstream_partitions_dropped", "Partitions given up, by reason.", ["processor", "reason"], registry=REGISTRY
+)
+PARTITIONS_OWNED = Gauge("doorstream_partitions_owned", "Partitions in hand.", ["processor"], registry=REGISTRY)
+DUPLICATES = Counter(
+    "doorstream_duplicates", "Messages that arrived again and were not decided again.", ["processor"], registry=REGISTRY
+)
+ROWS_WRITTEN = Counter("doorstream_rows_written", "Records stored, by sink.", ["sink"], registry=REGISTRY)
+SINK_RETRIES = Counter("doorstream_sink_retries", "Batches tried again, by sink.", ["sink"], registry=REGISTRY)
+
+LogFormat = Literal["auto", "json", "console"]
+
+
+def configure_logging(log_format: LogFormat = "auto", level: str = "info") -> None:
+    """Send structlog's and the standard library's records to stderr, as JSON lines or for a person's eyes."""
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    renderer: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
+    )
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("aiokafka", "faust", "mode", "kafka", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+class Health:
+    """What /livez and /readyz ask. Each check gives None when all is well, else what is wrong."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, Callable[[], str | None]] = {}
+        self.ready: dict[str, Callable[[], str | None]] = {}
+
+    def troubles(self, checks: dict[str, Callable[[], str | None]]) -> list[str]:
+        """A line for each check that fails."""
+        return [f"{name}: {trouble}" for name, check in checks.items() if (trouble := check()) is not None]
+
+
+def _answer(checks: Callable[[], list[str]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(_request: web.Request) -> web.Response:
+        troubles = checks()
+        return web.Response(text="\n".join(troubles or ["ok"]) + "\n", status=503 if troubles else 200)
+
+    return handler
+
+
+async def _metrics(_request: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def serve(health: Health, host: str, port: int) -> tuple[web.AppRunner, int]:
+    """Serve `/metrics`, `/livez` and `/readyz`; gives the runner (to be cleaned up) and the port that was bound."""
+    app = web.Application()
+    app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/livez", _answer(lambda: health.troubles(health.live)))
+    app.router.add_get("/readyz", _answer(lambda: health.troubles(health.ready)))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    bound = runner.addresses[0][1]
+    return runner, int(bound)
