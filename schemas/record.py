@@ -33,7 +33,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class Output(msgspec.Struct, frozen=True, gc=False):
     """One record that is to be written.
 
-    `partition` is given for topics partitioned by site; None only where every reader reads all partitions.
+    `partition` is given for topics partitioned by site; None only where every reader reads all partitions: such
+    records go to partition 0. `timestamp_ms` (Unix, milliseconds) is given where an original's time is kept.
     """
 
     topic: str
@@ -41,3 +42,4 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers
     partition: int | None = None
+    timestamp_ms: int | None = None

@@ -1,0 +1,88 @@
+"""Every example that was ever committed still decodes; every message type has one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from schemas.json_schema import path_of
+from schemas.registry import MODELS, decode, topic_of
+
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted(FOLDER.rglob("*.json"))
+
+
+def _names(path: Path) -> str:
+    return str(path.relative_to(FOLDER))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=_names)
+def test_an_example_decodes_and_comes_back_the_same(path: Path) -> None:
+    topic = path.parts[-3]
+    given = json.loads(path.read_text(encoding="utf-8"))
+    message = decode(topic, json.dumps(given).encode())
+    assert message.type == given["type"] == path.stem
+    again = decode(topic, message.to_json())
+    assert again == message
+    for field, value in given.items():
+        if isinstance(value, str | int | bool) and not field.endswith(("_at", "_from", "_until")):
+            assert json.loads(message.to_json())[field] == value
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=_names)
+def test_an_example_agrees_with_the_snapshot_of_its_schema(path: Path) -> None:
+    schema = json.loads(path_of(path.stem).read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_every_message_type_has_an_example() -> None:
+    have = {(path.parts[-3], path.stem) for path in EXAMPLES}
+    assert have == {(topic_of(type_), type_) for type_ in MODELS}
+
+
+def test_unknown_fields_are_ignored() -> None:
+    path = FOLDER / "door.events" / "v1" / "door_opened.json"
+    given = json.loads(path.read_text(encoding="utf-8"))
+    assert decode("door.events", json.dumps(given | {"later": {"deep": [1]}}).encode()).type == "door_opened"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (None, "tombstone"),
+        (b"", "Invalid JSON"),
+        (b"\xff\xfe", "Invalid JSON"),
+        (b"[" * 100_000, "Invalid JSON"),
+        (b"x" * 300_000, "more than"),
+        (b'{"type":"no_such"}', "type"),
+        (b"{}", "discriminator"),
+        (b'{"type":"door_opened","site_id":"a\\u0000b"}', "site_id"),
+        (b'{"type":"door_opened","site_id":"a","device_id":"d","boot":-1,"sequence":1e99}', "boot"),
+    ],
+)
+def test_bad_bytes_are_refused_by_name(value: bytes | None, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        decode("door.events", value)
+
+
+def test_a_refusal_never_repeats_a_secret() -> None:
+    value = b'{"type":"access_requested","site_id":"","factors":[{"kind":"pin","pin":"' + b"471147114711" * 9 + b'"}]}'
+    with pytest.raises(ValueError, match="site_id") as refused:
+        decode("access.requests", value)
+    assert "4711" not in str(refused.value)
+
+
+def test_a_number_that_is_none_is_refused() -> None:
+    given = json.loads((FOLDER / "access.requests" / "v1" / "access_requested.json").read_text(encoding="utf-8"))
+    given["factors"] = [{"kind": "face", "template": [0.1, float("nan")]}]
+    with pytest.raises(ValueError, match="factors"):
+        decode("access.requests", json.dumps(given).encode())
+
+
+def test_printing_a_message_shows_no_pin() -> None:
+    given = json.loads((FOLDER / "access.requests" / "v1" / "access_requested.json").read_text(encoding="utf-8"))
+    given["factors"] = [{"kind": "pin", "pin": "8302"}]
+    assert "8302" not in repr(decode("access.requests", json.dumps(given).encode()))
