@@ -1,0 +1,169 @@
+"""The cluster's topics against `topics.yaml`: what is missing or differs, and making it so. Nothing is ever deleted."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from schemas.topics import Topic
+
+CLUSTER_TOPIC = "doorstream.cluster"
+INCARNATION_KEY = b"incarnation"
+
+
+class Difference(NamedTuple):
+    """What `apply` would do to a topic; `conflict` is what nothing but a person can mend."""
+
+    topic: str
+    action: Literal["create", "configure", "conflict"]
+    detail: str
+
+
+class Wanted(NamedTuple):
+    """A topic as the cluster should have it."""
+
+    name: str
+    partitions: int
+    configs: dict[str, str]
+
+
+def wanted(topic: Topic, partitions: int) -> Wanted:
+    """A registry topic in the broker's terms. `partitions` is the count of the topics by site."""
+    configs: dict[str, str] = {"cleanup.policy": topic.cleanup}
+    if topic.cleanup == "delete":
+        configs["retention.ms"] = str(topic.retention_ms)
+    elif topic.retention_ms > 0:
+        # Every version of a reference record is kept for the audit period before compaction may take it.
+        configs["min.compaction.lag.ms"] = str(topic.retention_ms)
+    if topic.max_bytes is not None:
+        configs["max.message.bytes"] = str(topic.max_bytes)
+    if not {"controllers", "operators"}.isdisjoint(topic.writers):
+        # The age of a request is measured from the broker's stamp, never from the sender's clock.
+        configs["message.timestamp.type"] = "LogAppendTime"
+    count = partitions if topic.partitions == "site" else topic.partitions
+    return Wanted(topic.name, count, configs)
+
+
+class Cluster:
+    """A cluster's topics. Use as `async with Cluster(options) as cluster`; options as aiokafka clients take them."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = dict(options)
+        self._admin = AIOKafkaAdminClient(**self._options)
+
+    async def __aenter__(self) -> Self:
+        await self._admin.start()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._admin.close()
+
+    async def partitions(self) -> dict[str, int]:
+        """The partition count of every topic that exists."""
+        names = await self._admin.list_topics()
+        described = await self._admin.describe_topics(list(names)) if names else []
+        return {row["topic"]: len(row["partitions"]) for row in described}
+
+    async def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The configuration of topics; empty where the broker does not tell."""
+        if not names:
+            return {}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        try:
+            answers = await self._admin.describe_configs(resources)
+        except (KafkaError, ValueError, NotImplementedError):
+            return {}
+        found: dict[str, dict[str, str]] = {}
+        for answer in answers:
+            for _code, _message, _kind, name, entries in answer.resources:
+                found[name] = {entry[0]: entry[1] for entry in entries}
+        return found
+
+    async def plan(self, topics: Mapping[str, Topic], partitions: int) -> list[Difference]:
+        """What differs, in the order of the registry."""
+        have = await self.partitions()
+        configs = await self.configs([name for name in topics if name in have])
+        plan: list[Difference] = []
+        for topic in topics.values():
+            want = wanted(topic, partitions)
+            if want.name not in have:
+                settings = " ".join(f"{k}={v}" for k, v in want.configs.items())
+                plan.append(Difference(want.name, "create", f"{want.partitions} partitions, {settings}"))
+                continue
+            if have[want.name] != want.partitions:
+                detail = (
+                    f"has {have[want.name]} partitions, not {want.partitions}: the count is fixed when topics are "
+                    "made; set DOORSTREAM_PARTITIONS to the cluster's"
+                )
+                plan.append(Difference(want.name, "conflict", detail))
+            known = configs.get(want.name, {})
+            changed = {k: v for k, v in want.configs.items() if k in known and known[k] != v}
+            if changed:
+                detail = " ".join(f"{k}: {known[k]} -> {v}" for k, v in changed.items())
+                plan.append(Difference(want.name, "configure", detail))
+        return plan
+
+    async def apply(self, topics: Mapping[str, Topic], partitions: int, replication: int) -> list[Difference]:
+        """Carry the plan out (conflicts excepted) and write the cluster's incarnation once; gives the plan."""
+        plan = await self.plan(topics, partitions)
+        create = [wanted(topics[d.topic], partitions) for d in plan if d.action == "create"]
+        if create:
+            answer = await self._admin.create_topics(
+                [NewTopic(w.name, w.partitions, replication, topic_configs=w.configs) for w in create]
+            )
+            for row in answer.topic_errors:
+                name, code = row[0], row[1]
+                if code not in (0, 36):  # 36: somebody else made it meanwhile
+                    raise for_code(code)(f"{name}: {row[2] if len(row) > 2 else ''}")  # noqa: PLR2004
+        for difference in plan:
+            if difference.action == "configure":
+                await self._configure(wanted(topics[difference.topic], partitions))
+        if not any(d.action == "conflict" for d in plan):
+            await ensure_incarnation(self._options)
+        return plan
+
+    async def _configure(self, want: Wanted) -> None:
+        await self._admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, want.name, configs=want.configs)])
+
+
+async def read_incarnation(options: Mapping[str, Any]) -> int | None:
+    """Which life of the broker this is (Unix, seconds); None before `topics apply`."""
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partition = TopicPartition(CLUSTER_TOPIC, 0)
+        if not consumer.partitions_for_topic(CLUSTER_TOPIC):
+            await consumer._client.force_metadata_update()  # noqa: SLF001 - there is no public way to ask anew
+        consumer.assign([partition])
+        end = (await consumer.end_offsets([partition]))[partition]
+        if end == 0:
+            return None
+        await consumer.seek_to_beginning(partition)
+        record = await consumer.getone()
+        return int(json.loads(record.value)["incarnation"])
+    finally:
+        await consumer.stop()
+
+
+async def ensure_incarnation(options: Mapping[str, Any]) -> int:
+    """The incarnation; written now where there is none. The first record counts, whoever wrote others."""
+    found = await read_incarnation(options)
+    if found is None:
+        producer = AIOKafkaProducer(**options, acks="all")
+        await producer.start()
+        try:
+            value = json.dumps({"incarnation": int(time.time())}).encode()
+            await producer.send_and_wait(CLUSTER_TOPIC, value, key=INCARNATION_KEY, partition=0)
+        finally:
+            await producer.stop()
+        found = await read_incarnation(options)
+    if found is None:
+        raise KafkaError("the incarnation was written but can't be read: is the cluster topic being deleted?")
+    return found
