@@ -1,0 +1,49 @@
+# doorstream: each target installs what it needs into .venv of this checkout, and passes ARGS on:
+#   make demo ARGS="--seconds 60 --json"
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: demo test check bench chaos format clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/embedded.stamp
+	@$(BIN)/doorstream demo $(ARGS)
+
+test: .venv/dev.stamp
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/doorstream topics check
+
+bench: .venv/dev.stamp
+	$(BIN)/python -m bench $(ARGS)
+
+chaos: .venv/dev.stamp
+	$(BIN)/pytest tests/e2e -m chaos $(ARGS)
+
+format: .venv/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .doorstream
+
+.venv/bin/pip:
+	@test -n "$(PYTHON)" || { echo "doorstream needs Python 3.11 or newer: install it, or name it: make PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+
+.venv/embedded.stamp: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --editable '.[embedded]'
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/embedded.stamp
