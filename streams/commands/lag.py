@@ -1,0 +1,77 @@
+"""`doorstream lag`: how far each role is behind what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.topics import registry
+from streams.commands.running import print_json, run, say, settings_or_fail
+from streams.connection import kafka_options
+
+GROUPS = {"site": "doorstream-site", "alerts": "doorstream-alerts", "record": "doorstream-record"}
+"""The consumer group of each reader named in topics.yaml."""
+
+
+class Lag(NamedTuple):
+    """What one reader has not yet taken from one topic; `partitions_read` tells how many it has committed at all."""
+
+    reader: str
+    topic: str
+    messages: int
+    partitions: int
+    partitions_read: int
+
+
+def lag(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show how many messages each role has not yet taken, by topic."""
+    settings = settings_or_fail()
+    found = run(measure(kafka_options(settings)))
+    if json:
+        print_json({"lag": [row._asdict() for row in found]})
+        return
+    say(f"{'reader':8} {'topic':20} {'waiting':>9}  partitions read")
+    for row in found:
+        say(f"{row.reader:8} {row.topic:20} {row.messages:9}  {row.partitions_read}/{row.partitions}")
+
+
+async def measure(options: Mapping[str, Any]) -> list[Lag]:
+    """The lag of every reader on every topic that it reads by site, from committed offsets."""
+    admin = AIOKafkaAdminClient(**options)
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+    await admin.start()
+    try:
+        await consumer.start()
+        try:
+            have = await consumer.topics()
+            found = []
+            for reader, group in GROUPS.items():
+                committed = await admin.list_consumer_group_offsets(group)
+                for topic in registry().values():
+                    if reader in topic.readers and topic.by_site and topic.name in have and not _internal(topic.name):
+                        found.append(await _lag_of(consumer, reader, topic.name, committed))
+            return found
+        finally:
+            await consumer.stop()
+    finally:
+        await admin.close()
+
+
+def _internal(topic: str) -> bool:
+    return topic.startswith("doorstream.") or topic.endswith(".dead")
+
+
+async def _lag_of(consumer: AIOKafkaConsumer, reader: str, topic: str, committed: Mapping[Any, Any]) -> Lag:
+    places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+    starts = await consumer.beginning_offsets(places)
+    ends = await consumer.end_offsets(places)
+    waiting = read = 0
+    for place in places:
+        offset = committed[place].offset if place in committed else -1
+        read += offset >= 0
+        waiting += ends[place] - max(offset, starts[place])
+    return Lag(reader, topic, waiting, len(places), read)

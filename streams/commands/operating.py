@@ -1,0 +1,103 @@
+"""Sending operators' requests: signed under the operator's key, with an end and a number used once, and awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from schemas.envelope import event_headers, type_of
+from schemas.keys import OPERATOR, derive_key
+from schemas.operators import OperatorRequest
+from schemas.partitioning import partition_of
+from schemas.registry import topic_of
+from schemas.signing import NONCE_HEADER, NOT_AFTER_HEADER, sign
+from streams.commands.running import CommandError
+from streams.connection import kafka_options
+from streams.settings import Settings
+
+VALID_FOR_S = 30
+ANSWER_WITHIN_S = 10.0
+_ANSWERS = ("operator_request_accepted", "operator_request_refused")
+
+
+def new_request_id(operator_id: str) -> str:
+    """An id that no other request has."""
+    return f"{operator_id}-{secrets.token_hex(8)}"
+
+
+async def send_and_await(settings: Settings, request: OperatorRequest) -> dict[str, Any]:
+    """Publish a request and wait for its answer on `access.decisions`; gives the answer's fields.
+
+    Raises:
+        CommandError: no answer within 10 s (is a decide worker running?).
+    """
+    options = kafka_options(settings)
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=50)
+    await consumer.start()
+    try:
+        topic = "access.decisions"
+        await consumer.topics()
+        count = len(consumer.partitions_for_topic(topic) or ())
+        if not count:
+            raise CommandError(f"no topic {topic}: run `doorstream topics apply`")
+        place = TopicPartition(topic, partition_of(request.site_id.encode(), count))
+        consumer.assign([place])
+        await consumer.seek_to_end(place)
+        await consumer.position(place)
+        await publish(options, request, settings.master_secret(), place.partition)
+        return await _answer(consumer, request.request_id)
+    finally:
+        await consumer.stop()
+
+
+async def publish(options: Mapping[str, Any], request: OperatorRequest, master: bytes, partition: int) -> None:
+    """Publish one signed request."""
+    producer = AIOKafkaProducer(**options, acks="all")
+    await producer.start()
+    try:
+        topic = topic_of(type_of(request))
+        key, value = request.site_id.encode(), request.to_json()
+        headers = signed_headers(request, topic, key, value, master)
+        await producer.send_and_wait(topic, value, key=key, partition=partition, headers=headers)
+    finally:
+        await producer.stop()
+
+
+def signed_headers(
+    request: OperatorRequest, topic: str, key: bytes, value: bytes, master: bytes
+) -> list[tuple[str, bytes]]:
+    """CloudEvents headers, the end, the number used once, and the mac under the operator's key."""
+    end = datetime.now(UTC) + timedelta(seconds=VALID_FOR_S)
+    source = f"/operators/{request.operator_id}"
+    headers = [
+        *event_headers(request.request_id, source, type_of(request), request.occurred_at.isoformat()),
+        (NOT_AFTER_HEADER, end.isoformat().encode()),
+        (NONCE_HEADER, secrets.token_hex(16).encode()),
+    ]
+    secret = derive_key(master, OPERATOR, request.operator_id)
+    return [*headers, sign(secret, 1, topic, key, value, headers)]
+
+
+async def _answer(consumer: AIOKafkaConsumer, request_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + ANSWER_WITHIN_S
+    while time.monotonic() < deadline:
+        for batch in (await consumer.getmany(timeout_ms=200)).values():
+            for record in batch:
+                if request_id.encode() in record.value:
+                    fields: dict[str, Any] = json.loads(record.value)
+                    if fields.get("type") in _ANSWERS and fields.get("request_id") == request_id:
+                        return fields
+        await asyncio.sleep(0)
+    raise CommandError("no answer within 10 s: is `doorstream worker decide` running? `doorstream doctor` tells")
+
+
+def moment() -> datetime:
+    """Now, with an offset."""
+    return datetime.now(UTC)

@@ -1,0 +1,104 @@
+"""Messages as one line for people; secrets are never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+Fields = Mapping[str, Any]
+
+_SECRET = frozenset({"pin", "template", "sealed", "duress_pin"})
+_HIDDEN = "***"
+
+
+def without_secrets(value: Any) -> Any:
+    """The same JSON value with every PIN, template and sealed part replaced by stars."""
+    if isinstance(value, Mapping):
+        return {k: _HIDDEN if k in _SECRET and v is not None else without_secrets(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(item) for item in value]
+    return value
+
+
+def line_of(topic: str, fields: Fields) -> str:
+    """A message in one line: time, what, where, who, and why."""
+    type_ = str(fields.get("type", "?"))
+    when = _clock(fields.get("decided_at") or fields.get("issued_at") or fields.get("occurred_at"))
+    render = _LINES.get(type_, _other)
+    return f"{when} {type_:18} {render(fields)}" + ("" if type_ in _LINES else f"  [{topic}]")
+
+
+def _clock(text: Any) -> str:
+    try:
+        return datetime.fromisoformat(str(text)).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    except ValueError:
+        return "--:--:--.---"
+
+
+def _who(fields: Fields) -> str:
+    return str(fields.get("cardholder_id") or "nobody known")
+
+
+def _granted(fields: Fields) -> str:
+    soft = "".join(f" ({reason}: soft)" for reason in fields.get("soft_breaches", ()))
+    way = f"{fields.get('access_point_id')} -> {fields.get('zone_to')}"
+    return f"{_who(fields):12} {way} in {fields.get('age_ms')} ms{soft}"
+
+
+def _denied(fields: Fields) -> str:
+    failed = ", ".join(fields.get("failed_checks", ())[1:])
+    also = f" (also {failed})" if failed else ""
+    return f"{_who(fields):12} {fields.get('access_point_id')} {fields.get('reason')}{also}"
+
+
+def _passage(fields: Fields) -> str:
+    return f"{_who(fields):12} {fields.get('door_id')} {fields.get('zone_from')} -> {fields.get('zone_to')}"
+
+
+def _command(fields: Fields) -> str:
+    request = fields.get("request")
+    cause = f"request {request['boot']}/{request['sequence']}" if request else "operator"
+    return (
+        f"{fields.get('door_id')} open {fields.get('access_time_s')} s for {cause}, sequence {fields.get('sequence')}"
+    )
+
+
+def _display(fields: Fields) -> str:
+    return f"{fields.get('access_point_id')} shows {fields.get('code')}"
+
+
+def _requested(fields: Fields) -> str:
+    kinds = " + ".join(str(factor.get("kind")) for factor in fields.get("factors", ()))
+    number = f"{fields.get('device_id')} {fields.get('boot')}/{fields.get('sequence')}"
+    return f"{fields.get('access_point_id')} {kinds} ({number})"
+
+
+def _refused(fields: Fields) -> str:
+    code = fields.get("reason") if fields.get("type") == "message_refused" else fields.get("code")
+    return f"{fields.get('device_id') or fields.get('operator_id')} {code}: {fields.get('detail')}"
+
+
+def _alert(fields: Fields) -> str:
+    return f"{fields.get('severity')} {fields.get('summary')} (x{fields.get('count')})"
+
+
+def _other(fields: Fields) -> str:
+    shown = ("site_id", "device_id", "door_id", "command_id", "operator_id", "reason", "name")
+    return " ".join(f"{name}={fields[name]}" for name in shown if fields.get(name) not in (None, ""))
+
+
+_LINES: dict[str, Callable[[Fields], str]] = {
+    "access_granted": _granted,
+    "access_denied": _denied,
+    "access_taken": _passage,
+    "access_not_taken": _passage,
+    "access_door": _command,
+    "display": _display,
+    "access_requested": _requested,
+    "access_recorded": _requested,
+    "message_refused": _refused,
+    "operator_request_refused": _refused,
+    "alert_raised": _alert,
+    "alert_closed": _alert,
+}

@@ -1,0 +1,99 @@
+"""What every command shares: its exit codes, its one-line errors, and JSON for machines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import asyncpg
+import typer
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    UnknownTopicOrPartitionError,
+)
+from clickhouse_connect.driver.exceptions import Error as ClickHouseError
+
+from deploy.stack import StackError
+from streams.settings import Settings, SettingsError, load_settings
+
+T = TypeVar("T")
+
+FOUND_WRONG = 1
+WRONG_USE = 2
+UNREACHABLE = 3
+
+
+class CommandError(Exception):
+    """A command can't do what was asked: one line with the fix, and the exit code."""
+
+    def __init__(self, line: str, code: int = FOUND_WRONG) -> None:
+        super().__init__(line)
+        self.code = code
+
+
+def fail(line: str, code: int) -> NoReturn:
+    """Say what is wrong in one line on stderr, and end."""
+    sys.stderr.write(f"doorstream: {' '.join(line.split())}\n")
+    raise typer.Exit(code)
+
+
+def settings_or_fail(**overrides: Any) -> Settings:
+    """The settings; a wrong one ends the command."""
+    try:
+        return load_settings(**overrides)
+    except SettingsError as error:
+        fail(str(error), WRONG_USE)
+
+
+_KNOWN_ERRORS: tuple[tuple[type[BaseException], int, str], ...] = (
+    (KeyboardInterrupt, FOUND_WRONG, "stopped by Ctrl-C"),
+    (SettingsError, WRONG_USE, "{error}"),
+    (StackError, FOUND_WRONG, "{error}"),
+    (KafkaConnectionError, UNREACHABLE, "Kafka does not answer ({error}): check DOORSTREAM_KAFKA, or `stack up`"),
+    (NodeNotReadyError, UNREACHABLE, "Kafka does not answer ({error}): check DOORSTREAM_KAFKA, or `stack up`"),
+    (RequestTimedOutError, UNREACHABLE, "Kafka does not answer in time: check DOORSTREAM_KAFKA, or `stack up`"),
+    (UnknownTopicOrPartitionError, FOUND_WRONG, "a topic is missing: run `doorstream topics apply`"),
+    (KafkaError, FOUND_WRONG, "Kafka refused: {error!r}"),
+    (asyncpg.UndefinedTableError, FOUND_WRONG, "{error}: run `doorstream db migrate`"),
+    (asyncpg.PostgresError, UNREACHABLE, "PostgreSQL: {error}: check DOORSTREAM_POSTGRES"),
+    (ClickHouseError, UNREACHABLE, "ClickHouse: {error}: check DOORSTREAM_CLICKHOUSE"),
+    (OSError, UNREACHABLE, "a server does not answer ({error}): check the settings, or `doorstream stack up`"),
+)
+"""Which exception ends a command with which exit code and line; the first that fits counts."""
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work on an event loop; known errors end it with their exit code."""
+    try:
+        return asyncio.run(work)
+    except CommandError as error:
+        fail(str(error), error.code)
+    except tuple(kind for kind, _code, _line in _KNOWN_ERRORS) as error:
+        for kind, code, line in _KNOWN_ERRORS:
+            if isinstance(error, kind):
+                fail(line.format(error=error)[:600], code)
+        raise
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def say(line: str = "") -> None:
+    """One line on stdout."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def hint(line: str) -> None:
+    """Progress and remarks go to stderr, so that stdout can be piped."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,72 @@
+"""`doorstream tail`: what passes on the topics, as lines for people or JSON."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Annotated, Any
+
+import typer
+from aiokafka import ConsumerRecord
+
+from schemas.topics import registry
+from streams.commands.reading import read_topics, since_ms
+from streams.commands.rendering import line_of, without_secrets
+from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
+from streams.connection import kafka_options
+
+
+def tail(
+    topics: Annotated[list[str], typer.Argument(help="Topics, such as access.decisions device.commands.")],
+    site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
+    door: Annotated[str | None, typer.Option(help="Only this door or one of its access points.")] = None,
+    cardholder: Annotated[str | None, typer.Option(help="Only this cardholder.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only this message type.")] = None,
+    since: Annotated[str | None, typer.Option(help="From then on: 10m, 2h, 1d ago, or a time.")] = None,
+    no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the end instead of waiting for more.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show messages as they come. Secrets are never shown."""
+    unknown = [topic for topic in topics if topic not in registry()]
+    if unknown:
+        fail(f"no topic {', '.join(unknown)}: `doorstream topics check` knows {', '.join(registry())}", WRONG_USE)
+    settings = settings_or_fail()
+    wanted = {"site_id": site, "cardholder_id": cardholder, "type": type_}
+
+    async def work() -> None:
+        start = since_ms(since) if since else None
+        async for record in read_topics(kafka_options(settings), topics, start_ms=start, follow=not no_follow):
+            fields = fields_of(record)
+            if fits(fields, wanted, door):
+                show(record, fields, json=json)
+
+    run(work())
+
+
+def fields_of(record: ConsumerRecord) -> dict[str, Any]:
+    """A record's JSON object without its secrets; what is none becomes a `type` that says so."""
+    try:
+        value = jsonlib.loads(record.value or b"null")
+    except (ValueError, RecursionError):
+        return {"type": "undecodable", "bytes": len(record.value or b"")}
+    if not isinstance(value, dict):
+        return {"type": "tombstone" if value is None else "undecodable"}
+    shown: dict[str, Any] = without_secrets(value)
+    return shown
+
+
+def fits(fields: dict[str, Any], wanted: dict[str, str | None], door: str | None) -> bool:
+    """Whether a message passes the filters."""
+    if any(value is not None and fields.get(name) != value for name, value in wanted.items()):
+        return False
+    if door is None:
+        return True
+    return fields.get("door_id") == door or str(fields.get("access_point_id", "")).startswith(f"{door}-")
+
+
+def show(record: ConsumerRecord, fields: dict[str, Any], *, json: bool) -> None:
+    """Print one message."""
+    if json:
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        print_json({**place, "key": (record.key or b"").decode(errors="replace"), "value": fields})
+    else:
+        say(line_of(record.topic, fields))

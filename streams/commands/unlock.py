@@ -1,0 +1,39 @@
+"""`doorstream unlock`: an operator opens a door."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from schemas.operators import DoorUnlockRequested
+from streams.commands.operating import moment, new_request_id, send_and_await
+from streams.commands.running import FOUND_WRONG, WRONG_USE, fail, print_json, run, say, settings_or_fail
+
+
+def unlock(
+    door: Annotated[str, typer.Argument(help="The door's id, such as hq-d01.")],
+    site: Annotated[str, typer.Option(help="The site that the door belongs to.")],
+    operator: Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the request.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Open a door once, now. The controller opens it within ten seconds or not at all."""
+    if not reason.strip():
+        fail('a reason is required: --reason "visitor, identity checked"', WRONG_USE)
+    request = DoorUnlockRequested(
+        request_id=new_request_id(operator),
+        site_id=site,
+        operator_id=operator,
+        occurred_at=moment(),
+        reason=reason,
+        door_id=door,
+    )
+    answer = run(send_and_await(settings_or_fail(), request))
+    accepted = answer["type"] == "operator_request_accepted"
+    if json:
+        print_json(answer)
+    elif accepted:
+        say(f"{door} was told to open (command {answer['command_id']})")
+    if not accepted:
+        fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
