@@ -48,12 +48,15 @@ async def measure(options: Mapping[str, Any]) -> list[Lag]:
         await consumer.start()
         try:
             have = await consumer.topics()
-            found = []
+            found: list[Lag] = []
             for reader, group in GROUPS.items():
                 committed = await admin.list_consumer_group_offsets(group)
-                for topic in registry().values():
-                    if reader in topic.readers and topic.by_site and topic.name in have and not _internal(topic.name):
-                        found.append(await _lag_of(consumer, reader, topic.name, committed))
+                topics = [topic.name for topic in registry().values() if reader in topic.readers and topic.by_site]
+                found += [
+                    await _lag_of(consumer, reader, topic, committed)
+                    for topic in topics
+                    if topic in have and not _internal(topic)
+                ]
             return found
         finally:
             await consumer.stop()
