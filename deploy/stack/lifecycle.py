@@ -1,0 +1,242 @@
+"""Bringing a stack up, taking it down, and telling what runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.stack import apache, clickhouse, postgres, tansu
+from deploy.stack.launch import Launch, Progress
+from deploy.stack.model import (
+    CLICKHOUSE,
+    DEFAULT_FOLDER,
+    KAFKA,
+    PARTS,
+    POSTGRES,
+    BrokerKind,
+    Endpoints,
+    PartStatus,
+    StackError,
+    StackOptions,
+    StackStatus,
+)
+from deploy.stack.processes import (
+    Command,
+    Process,
+    free_port,
+    identify,
+    is_alive,
+    log_tail,
+    marked,
+    module_command,
+    send,
+    spawn,
+    stop,
+)
+from deploy.stack.state import SECRET_FILE, Part, Record, ensure_master_secret, locked
+
+_READY_WITHIN_S = 60.0
+_WATCH_S = 0.1
+_FOLDER_MODE = 0o755
+_WATCHER_GRACE_S = 1.0
+_LEFTOVER_GRACE_S = 3.0
+
+Prepare = Callable[[Path, int], Launch]
+_BROKERS: dict[BrokerKind, Prepare] = {"embedded": tansu.prepare, "apache": apache.prepare}
+
+
+async def up(options: StackOptions, on_progress: Progress | None = None) -> Endpoints:
+    """Start what is not running yet and wait until all of it answers.
+
+    A running stack is found and reported. What a dead run has left is ended first. When this fails or is cancelled,
+    what it has started is stopped again.
+
+    Raises:
+        StackError: a part can't be started, another broker runs in the folder, or the stack belongs to another process.
+    """
+    folder = _make_folder(options.folder)
+    say = on_progress or (lambda _line: None)
+    async with locked(folder):
+        record = await _inherit(folder, options, say)
+        ensure_master_secret(folder)
+        missing = [name for name in options.wanted if name not in record.parts]
+        if missing:
+            await _start(folder, record, options, missing, say)
+        return _endpoints(folder, record, options)
+
+
+async def down(folder: Path = DEFAULT_FOLDER) -> list[str]:
+    """Stop all that runs in the folder and return the names of what was stopped. The data stays."""
+    folder = folder.resolve()
+    if not folder.is_dir():
+        return []
+    async with locked(folder):
+        return await _stop_all(folder, Record.read(folder))
+
+
+def status(folder: Path = DEFAULT_FOLDER) -> StackStatus:
+    """What runs in the folder, without waiting for anything.
+
+    Raises:
+        StackError: the folder's record can't be read.
+    """
+    folder = folder.resolve()
+    record = Record.read(folder)
+    return StackStatus(
+        folder=folder,
+        parts=tuple(_part_status(name, record.parts.get(name)) for name in PARTS),
+        broker=record.broker if record.parts else None,
+        owner_pid=record.owner.pid if record.owner is not None else None,
+    )
+
+
+def _part_status(name: str, part: Part | None) -> PartStatus:
+    if part is None:
+        return PartStatus(name, "stopped")
+    state = "running" if is_alive(part.process) else "stale"
+    return PartStatus(name, state, part.process.pid, part.port, part.endpoint, part.log)
+
+
+def _make_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"{folder} can't be made ({error.strerror}); give another folder") from None
+    return folder.resolve()
+
+
+async def _inherit(folder: Path, options: StackOptions, say: Progress) -> Record:
+    """The record to go on with: that of a live stack, or an empty one after the leftovers were ended."""
+    record = Record.read(folder)
+    owner_alive = record.owner is None or is_alive(record.owner)
+    alive = {name: part for name, part in record.parts.items() if is_alive(part.process)}
+    if not (record.complete and owner_alive and alive):
+        if stopped := await _stop_all(folder, record):
+            say(f"ended what an earlier run had left: {', '.join(stopped)}")
+        return Record(broker=options.kafka, ports=record.ports)
+    if record.owner is not None and record.owner.pid != options.owner_pid:
+        raise StackError(
+            f"the stack in {folder} belongs to the running process {record.owner.pid}; stop that or give another folder"
+        )
+    if record.broker != options.kafka and KAFKA in alive:
+        raise StackError(f"the {record.broker} broker runs in {folder}; run `doorstream stack down` first")
+    record.broker = options.kafka
+    record.parts = alive
+    return record
+
+
+async def _start(folder: Path, record: Record, options: StackOptions, missing: list[str], say: Progress) -> None:
+    before = set(record.parts)
+    record.complete = False
+    if record.owner is None and options.owner_pid is not None and not before:
+        record.owner = identify(options.owner_pid)
+        if record.owner is None:
+            raise StackError(f"there is no process {options.owner_pid} to own the stack; give a running one")
+        record.watcher = spawn(_watcher(folder, record.owner))
+        record.write(folder)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in missing:
+                group.create_task(_start_part(folder, record, name, say))
+    except BaseException as error:
+        await asyncio.shield(_undo(folder, record, before))
+        if isinstance(error, BaseExceptionGroup):
+            raise _first(error) from None
+        raise
+    record.complete = True
+    record.write(folder)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error to show: a stack error where there is one, as the rest follows from it."""
+    found = group.subgroup(StackError) or group
+    inner = found.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+def _watcher(folder: Path, owner: Process) -> Command:
+    arguments = ["--folder", str(folder), "--pid", str(owner.pid), "--started", owner.started]
+    return Command(module_command("deploy.stack.watcher", *arguments), folder / "watcher.log", folder)
+
+
+def _preparer(name: str, broker: BrokerKind) -> Prepare:
+    return {KAFKA: _BROKERS[broker], POSTGRES: postgres.prepare, CLICKHOUSE: clickhouse.prepare}[name]
+
+
+async def _start_part(folder: Path, record: Record, name: str, say: Progress) -> None:
+    say(f"starting {name}")
+    port = free_port(record.ports.get(name))
+    launch = await asyncio.to_thread(_preparer(name, record.broker), folder, port)
+    process = spawn(launch.command)
+    record.parts[name] = Part(
+        process, launch.port, launch.endpoint, str(launch.command.log), int(launch.stop_signal), launch.grace_s
+    )
+    record.ports[name] = launch.port
+    record.write(folder)
+    await _until_ready(name, launch, process)
+    say(f"{name} is ready on 127.0.0.1:{launch.port}")
+
+
+async def _until_ready(name: str, launch: Launch, process: Process) -> None:
+    ready = asyncio.ensure_future(launch.ready())
+    try:
+        async with asyncio.timeout(_READY_WITHIN_S):
+            while not ready.done():
+                await asyncio.wait({ready}, timeout=_WATCH_S)
+                if not is_alive(process):
+                    said = log_tail(launch.command.log)
+                    raise StackError(f"{name} ended while starting ({said}); see {launch.command.log}")
+        await ready
+    except TimeoutError:
+        raise StackError(f"{name} gave no answer in {_READY_WITHIN_S:.0f} s; see {launch.command.log}") from None
+    finally:
+        ready.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await ready
+
+
+async def _undo(folder: Path, record: Record, before: set[str]) -> None:
+    if not before:
+        await _stop_all(folder, record)
+        return
+    started = {name: part for name, part in record.parts.items() if name not in before}
+    await asyncio.gather(*(_stop_part(part) for part in started.values()))
+    for name in started:
+        del record.parts[name]
+    record.complete = True
+    record.write(folder)
+
+
+async def _stop_part(part: Part) -> bool:
+    return await stop(part.process, signal.Signals(part.stop_signal), part.grace_s)
+
+
+async def _stop_all(folder: Path, record: Record) -> list[str]:
+    """Stop the recorded parts, then whatever else carries this folder's mark."""
+    if record.watcher is not None and record.watcher.pid != os.getpid():
+        await stop(record.watcher, signal.SIGTERM, _WATCHER_GRACE_S)
+    names = list(record.parts)
+    done = await asyncio.gather(*(_stop_part(part) for part in record.parts.values()))
+    rest = marked(folder)
+    for process in rest:
+        send(process, signal.SIGTERM)
+    await asyncio.gather(*(stop(process, signal.SIGTERM, _LEFTOVER_GRACE_S) for process in rest))
+    record.parts, record.owner, record.watcher, record.complete = {}, None, None, False
+    record.write(folder)
+    stopped = [name for name, was_running in zip(names, done, strict=True) if was_running]
+    return stopped + (["unrecorded processes"] if rest else [])
+
+
+def _endpoints(folder: Path, record: Record, options: StackOptions) -> Endpoints:
+    reached = {name: record.parts[name].endpoint if name in options.wanted else "" for name in PARTS}
+    return Endpoints(
+        kafka=reached[KAFKA],
+        postgres=reached[POSTGRES],
+        clickhouse=reached[CLICKHOUSE],
+        broker=record.broker,
+        master_secret_file=str(folder / SECRET_FILE),
+    )
