@@ -1,0 +1,113 @@
+"""Request to answer: publish at a steady rate, and time each answer as a consumer sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
+
+from bench.world import Signed
+
+DRAIN_S = 10.0
+
+
+class Latency(NamedTuple):
+    """Milliseconds at two quantiles, and how many requests never got an answer."""
+
+    p50_ms: float
+    p99_ms: float
+    answered: int
+    unanswered: int
+
+
+def request_name(device_id: str, boot: int, sequence: int) -> str:
+    """What pairs a request with its command."""
+    return f"{device_id}/{boot}/{sequence}"
+
+
+def name_of_request(value: bytes) -> str:
+    """The name of an `access_requested`, or of its echo."""
+    fields = json.loads(value)
+    return request_name(fields["device_id"], fields["boot"], fields["sequence"])
+
+
+def name_of_command(value: bytes) -> str | None:
+    """The name of the request that an `access_door` answers; None for other commands."""
+    fields = json.loads(value)
+    if fields["type"] != "access_door" or not fields.get("request"):
+        return None
+    return request_name(fields["device_id"], fields["request"]["boot"], fields["request"]["sequence"])
+
+
+async def measure(
+    options: dict[str, Any],
+    messages: Iterator[Signed],
+    *,
+    rate: int,
+    seconds: float,
+    out: str,
+    name_of: Callable[[bytes], str | None],
+) -> Latency:
+    """Publish `rate` messages/s for `seconds`, and pair what appears on `out` with them."""
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=500)
+    producer = AIOKafkaProducer(**options, acks="all", linger_ms=0, partitioner=DefaultPartitioner())
+    await consumer.start()
+    await producer.start()
+    try:
+        await consumer.topics()
+        places = [TopicPartition(out, p) for p in consumer.partitions_for_topic(out) or ()]
+        consumer.assign(places)
+        await consumer.seek_to_end(*places)
+        for place in places:
+            await consumer.position(place)
+        sent: dict[str, float] = {}
+        took: list[float] = []
+        listening = asyncio.create_task(_listen(consumer, sent, took, name_of))
+        await _publish(producer, messages, rate, seconds, sent)
+        deadline = time.perf_counter() + DRAIN_S
+        while sent and time.perf_counter() < deadline:
+            await asyncio.sleep(0.05)
+        listening.cancel()
+        return _summary(took, len(sent))
+    finally:
+        await consumer.stop()
+        await producer.stop()
+
+
+async def _publish(
+    producer: AIOKafkaProducer, messages: Iterator[Signed], rate: int, seconds: float, sent: dict[str, float]
+) -> None:
+    start = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        message = next(messages)
+        wait = start + number / rate - time.perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        sent[name_of_request(message.value)] = time.perf_counter()
+        await producer.send(message.topic, message.value, key=message.key, headers=message.headers)
+
+
+async def _listen(
+    consumer: AIOKafkaConsumer, sent: dict[str, float], took: list[float], name_of: Callable[[bytes], str | None]
+) -> None:
+    while True:
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            now = time.perf_counter()
+            for record in records:
+                name = name_of(record.value)
+                started = sent.pop(name, None) if name else None
+                if started is not None:
+                    took.append(now - started)
+
+
+def _summary(took: list[float], unanswered: int) -> Latency:
+    if not took:
+        return Latency(float("nan"), float("nan"), 0, unanswered)
+    ordered = sorted(took)
+    last = len(ordered) - 1
+    return Latency(ordered[last // 2] * 1000, ordered[int(last * 0.99)] * 1000, len(ordered), unanswered)
