@@ -1,0 +1,33 @@
+"""`doorstream`: the one console script. Every command lives in `streams/commands`."""
+
+from __future__ import annotations
+
+import typer
+
+from streams.commands import dead, stack, topics
+from streams.commands.lag import lag
+from streams.commands.tail import tail
+from streams.commands.unlock import unlock
+
+app = typer.Typer(
+    name="doorstream",
+    help="An access-control pipeline on Kafka: controllers ask, one machine a site decides, doors obey.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(stack.app, name="stack")
+app.add_typer(topics.app, name="topics")
+app.add_typer(dead.app, name="dead")
+app.command("tail")(tail)
+app.command("unlock")(unlock)
+app.command("lag")(lag)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
