@@ -14,6 +14,10 @@ import msgspec
 from schemas.record import Output, Record
 
 
+class UndecodableError(ValueError):
+    """A message that can never be decoded, for a reason whose text repeats nothing of the message's content."""
+
+
 class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A message that arrived: the record, and its value decoded by the topic's models."""
 
@@ -139,7 +143,8 @@ class Processor(Protocol):
         """The message in a record.
 
         Raises:
-            ValueError: it can never be decoded; the record goes to the dead letters.
+            UndecodableError: it can never be decoded; the record goes to the dead letters, with this error's text.
+            ValueError: the same, but the text may quote the message and is not shown.
         """
 
     def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:

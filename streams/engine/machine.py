@@ -9,17 +9,29 @@ from concurrent.futures import Executor
 import msgspec
 
 from streams.core.processor import Processor
+from streams.engine.cycle import Cycle
+from streams.engine.gaps import arrive
 from streams.engine.observer import Observer
 from streams.engine.options import MachineOptions
+from streams.engine.ownership import DRAINING, HALTED, RECOVERING, RUNNING, Recoverer, Slot
+from streams.engine.partition import Partition
 from streams.engine.ports import Broker, Chunk, Clock, LookupSource, Verifier
+from streams.engine.probe import EndProbe
+from streams.engine.pulse import Pulse
+from streams.engine.recovery import Surroundings
 from streams.engine.references import ReferenceViews
+from streams.engine.resolve import Resolver
+
+IDLE_S = 0.05
+"""An idle machine looks at its deadlines, and that its event loop is alive, that often."""
+DRAIN_POLL_S = 0.005
 
 
 class PartitionHealth(msgspec.Struct, frozen=True):
     """What a watchdog wants to know of an owned partition.
 
     `phase`: `recovering`, `running`, `draining` or `halted`. `backlog`: records waiting in memory.
-    `last_progress_s`: the clock's monotonic time of the last acknowledged journal entry, or of becoming idle.
+    `last_progress_s`: the clock's monotonic time of the last acknowledged journal entry, or of having been idle.
     """
 
     phase: str
@@ -49,15 +61,51 @@ class Machine:
         verifier: Verifier | None = None,
         observer: Observer | None = None,
         executor: Executor | None = None,
-    ) -> None: ...
+    ) -> None:
+        self.skew_ms = 0
+        options = options or MachineOptions()
+        self._clock = clock
+        self._options = options
+        self._observer = observer or Observer()
+        self._wake = asyncio.Event()
+        self._slots: dict[int, Slot] = {}
+        self._stopping = False
+        self._stopped = asyncio.Event()
+        self._running = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._resolver = Resolver(
+            lookups=lookups,
+            verifier=verifier,
+            references=references,
+            clock=clock,
+            options=options,
+            observer=self._observer,
+            executor=executor,
+            wake=self._wake.set,
+        )
+        self._around = Surroundings(
+            processor, broker, clock, incarnation, references, self._resolver, self._observer, options
+        )
+        self._pulse = Pulse(clock, options.session_timeout_s)
+        self._recoverer = Recoverer(
+            self._around, self._pulse, failed=self._drop, settled=self._wake.set, skew=self._note_skew
+        )
+        self._probe = EndProbe(broker, clock, self._wake.set)
+        self._cycle = Cycle(self._around, self._wake, self._pulse, drop=self._drop, halt=self._halt)
 
     @property
     def owned(self) -> frozenset[int]:
         """The partitions that this machine owns, recovering and halted ones included."""
+        return frozenset(self._slots)
 
     @property
     def ready(self) -> bool:
         """Every owned partition runs, references are loaded and the clock is near the broker's."""
+        return (
+            self._around.references.loaded
+            and abs(self.skew_ms) <= self._options.clock_skew_limit_ms
+            and all(slot.phase == RUNNING for slot in self._slots.values())
+        )
 
     async def assign(self, partitions: Iterable[int]) -> None:
         """Take ownership: recover each partition, seek its feeds (`Broker.seek`), let it take part in cycles.
@@ -65,15 +113,52 @@ class Machine:
         Returns when all of them run or are halted; may be awaited or left as a task. Partitions already owned are
         left alone. Failures of a partition halt it or are retried; they are not raised.
         """
+        slots = []
+        for index in partitions:
+            if index not in self._slots:
+                slots.append(self._slots.setdefault(index, Slot(index)))
+        if slots:
+            await self._recoverer.bring_up(slots)
 
     async def revoke(self, partitions: Iterable[int]) -> None:
         """Give partitions back: finish the cycle, await acknowledgements, checkpoint, commit, let go.
 
         Takes at most `stop_timeout_s`; `run` must be running meanwhile.
         """
+        slots = [self._slots[index] for index in partitions if index in self._slots]
+        for slot in slots:
+            if slot.partition is not None:
+                slot.phase = DRAINING if slot.phase == RUNNING else slot.phase
+                slot.partition.draining = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._options.stop_timeout_s
+        while self._running and loop.time() < until and not all(self._drained(slot) for slot in slots):
+            await asyncio.sleep(DRAIN_POLL_S)
+        self._let_go(slots)
+        await self._cycle.committed()
+
+    def _drained(self, slot: Slot) -> bool:
+        partition = slot.partition
+        if partition is None or partition.closed:
+            return True
+        if partition.busy or partition.checkpoint is not None:
+            return False
+        number = partition.position.number
+        if partition.checkpointed < number:
+            self._wake.set()
+            return False
+        return partition.lanes.acknowledged(number)
 
     def lost(self, partitions: Iterable[int]) -> None:
         """Ownership ended without a chance to finish: nothing more is written for these partitions."""
+        self._let_go([self._slots[index] for index in partitions if index in self._slots])
+
+    def _let_go(self, slots: Iterable[Slot]) -> None:
+        for slot in slots:
+            if self._slots.get(slot.index) is slot:
+                del self._slots[slot.index]
+            slot.gone = True
+            slot.let_go()
 
     async def feed(self, chunk: Chunk) -> None:
         """Hand over fetched records of an input, in order per topic partition.
@@ -81,12 +166,88 @@ class Machine:
         Awaits while that topic partition has `queue_records` waiting. Chunks of partitions that are not running are
         dropped (their feed is sought when they run), known offsets are trimmed, a gap is sought and re-read.
         """
+        slot = self._slots.get(chunk.partition)
+        partition = slot.partition if slot is not None else None
+        if partition is None or partition.draining:
+            return
+        await arrive(self._around, partition, chunk, self._wake)
 
     async def run(self) -> None:
         """Go round in cycles until `stop`."""
+        self._running = True
+        self._pulse.beat()
+        self._pulse.stalled = False
+        try:
+            while not self._stopped.is_set():
+                self._wake.clear()
+                if self._pulse.beat():
+                    self._drop_all("the event loop stood still for longer than the session time-out")
+                    self._pulse.stalled = False
+                busy = await self._cycle.go([slot for slot in self._slots.values() if slot.partition is not None])
+                self._probe.look([s.partition for s in self._slots.values() if s.partition is not None])
+                if not busy:
+                    await self._idle()
+        finally:
+            self._running = False
+            self._let_go(list(self._slots.values()))
+            self._resolver.close()
+
+    async def _idle(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for slot in self._slots.values():
+            if slot.partition is not None and not slot.partition.busy and not slot.partition.backlog():
+                slot.progress_s = now_s
+        if self._wake.is_set():
+            # Something came while the cycle went round: nothing is gained by waiting for more.
+            return
+        timer = asyncio.get_running_loop().call_later(IDLE_S, self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
+        await asyncio.sleep(self._options.gather_ms / 1000)
 
     async def stop(self) -> None:
         """Drain, checkpoint, commit and let go of everything, within 10 s; then `run` returns."""
+        await self.revoke(list(self._slots))
+        self._stopped.set()
+        self._wake.set()
 
     def health(self) -> Mapping[int, PartitionHealth]:
         """Every owned partition's health."""
+        found = {}
+        for index, slot in self._slots.items():
+            backlog = slot.partition.backlog() if slot.partition is not None else 0
+            found[index] = PartitionHealth(slot.phase, backlog, slot.progress_s, slot.reason)
+        return found
+
+    # -- giving up ----------------------------------------------------------------------------------------------
+
+    def _drop(self, slot: Slot, partition: Partition, reason: str) -> None:
+        """Give a partition up before anything more leaves, and recover it."""
+        if slot.partition is not partition:
+            return
+        self._observer.dropped(slot.index, reason)
+        draining = partition.draining
+        slot.let_go()
+        if draining or slot.gone:
+            return
+        slot.phase = RECOVERING
+        task = asyncio.get_running_loop().create_task(self._recoverer.bring_up([slot]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _drop_all(self, reason: str) -> None:
+        for slot in list(self._slots.values()):
+            if slot.partition is not None:
+                self._drop(slot, slot.partition, reason)
+
+    def _halt(self, slot: Slot, reason: str) -> None:
+        """Take nothing more, but let what was journalled leave."""
+        slot.phase, slot.reason = HALTED, reason
+        if slot.partition is not None:
+            slot.partition.draining = True
+        self._observer.halted(slot.index, reason)
+
+    def _note_skew(self, milliseconds: int) -> None:
+        self.skew_ms = milliseconds
+        if abs(milliseconds) > self._options.clock_skew_limit_ms:
+            self._observer.clock_skew(milliseconds)

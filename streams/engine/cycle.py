@@ -1,0 +1,188 @@
+"""One cycle over all owned partitions: take, journal, decide while the journal is acknowledged, let outputs leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from streams.engine.journal import Checkpointed
+from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S
+from streams.engine.ownership import HALTED, Slot
+from streams.engine.partition import Partition, Work
+from streams.engine.ports import TopicPartition, TransientError
+from streams.engine.pulse import Pulse
+from streams.engine.recovery import Surroundings
+from streams.engine.statelog import state_topic
+
+ACK_GRACE_S = 0.1
+"""A partition whose journal is slower than this no longer holds up the others; it sits out until it answers."""
+APPEND_BYTES = 64 * 1024
+"""Journal records are handed over together up to this size: one batch, so that their offsets follow each other."""
+
+
+class Cycle:
+    """The cycle and what it leaves under way. `drop` gives a partition up, `halt` stops it for good."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        wake: asyncio.Event,
+        pulse: Pulse,
+        *,
+        drop: Callable[[Slot, Partition, str], None],
+        halt: Callable[[Slot, str], None],
+    ) -> None:
+        self._around = around
+        self._wake = wake
+        self._drop = drop
+        self._halt = halt
+        self._pulse = pulse
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def go(self, slots: Sequence[Slot]) -> bool:
+        """Go round once; False where there was nothing to do."""
+        clock = self._around.clock
+        started_s = clock.monotonic_s()
+        self._checkpoints(slots, started_s)
+        works = self._take(slots, clock.now_ms(), started_s)
+        if not works:
+            return False
+        futures = [self._journal(slot, work) for slot, work in works]
+        for _, work in works:
+            work.partition.decide(work)
+        await asyncio.wait(futures, timeout=ACK_GRACE_S)
+        for (slot, work), future in zip(works, futures, strict=True):
+            if future.done():
+                self._settle(slot, work, future)
+            else:
+                future.add_done_callback(lambda done, slot=slot, work=work: self._settle_late(slot, work, done))
+        messages = sum(work.messages for _, work in works)
+        self._around.observer.cycle(clock.monotonic_s() - started_s, messages, len(works))
+        return True
+
+    def _take(self, slots: Sequence[Slot], now_ms: int, now_s: float) -> list[tuple[Slot, Work]]:
+        options = self._around.options
+        busy = sum(1 for slot in slots if slot.partition is not None and slot.partition.backlog())
+        share = max(options.smallest_share, options.cycle_records // max(1, busy))
+        works: list[tuple[Slot, Work]] = []
+        for slot in slots:
+            partition = slot.partition
+            if partition is None or partition.busy or partition.closed:
+                continue
+            try:
+                work = partition.take(share, now_ms, now_s)
+            except TransientError as error:
+                self._around.observer.retried("state", str(error))
+                partition.undo_checkpoint()
+                continue
+            except Exception as error:  # noqa: BLE001 - an unknown outcome of the state log
+                self._drop(slot, partition, f"state log: {type(error).__name__}: {error}")
+                continue
+            if work is not None:
+                works.append((slot, work))
+        return works
+
+    def _checkpoints(self, slots: Sequence[Slot], now_s: float) -> None:
+        for slot in slots:
+            partition = slot.partition
+            if partition is not None and partition.wants_checkpoint(now_s, force=partition.draining):
+                partition.begin_checkpoint(now_s, self._wake)
+
+    # -- the journal --------------------------------------------------------------------------------------------
+
+    def _journal(self, slot: Slot, work: Work) -> asyncio.Future[int]:
+        partition: Partition = work.partition
+        pens = slot.pens
+        assert pens is not None  # noqa: S101 - a slot with a partition has writers
+        outputs = partition.outputs(work)
+        if len(outputs) == 1 or sum(len(output.value or b"") for output in outputs) <= APPEND_BYTES:
+            return asyncio.ensure_future(pens.journal.append(partition.journal, partition.index, outputs))
+        return asyncio.ensure_future(self._one_by_one(partition, pens.journal, work))
+
+    async def _one_by_one(self, partition: Partition, writer: object, work: Work) -> int:
+        for at, output in enumerate(partition.outputs(work)):
+            offset = await writer.append(partition.journal, partition.index, [output])  # type: ignore[attr-defined]
+            if offset != work.offset + at:
+                return -1
+        return work.offset
+
+    def _settle_late(self, slot: Slot, work: Work, future: asyncio.Future[int]) -> None:
+        if future.cancelled():
+            return
+        self._settle(slot, work, future)
+        self._wake.set()
+
+    def _settle(self, slot: Slot, work: Work, future: asyncio.Future[int]) -> None:
+        partition: Partition = work.partition
+        error = future.exception()
+        if partition.closed or self._pulse.beat():
+            # After a stall the machine gives the partition up; until then it stays busy and silent.
+            return
+        if isinstance(error, TransientError):
+            self._retry(slot, work, error)
+            return
+        if isinstance(error, ValueError):
+            self._halt(slot, f"the broker refuses a journal record of partition {slot.index}: {error}")
+            return
+        if error is not None:
+            self._drop(slot, partition, f"journal: {type(error).__name__}: {error}")
+            return
+        if future.result() != work.offset:
+            reason = f"the journal gave offset {future.result()} where {work.offset} was due: somebody else has written"
+            self._drop(slot, partition, reason)
+            return
+        slot.progress_s = self._around.clock.monotonic_s()
+        reason_to_stop = partition.settle(work)
+        if work.checkpoint is not None:
+            self._finish_checkpoint(partition, work.checkpoint)
+        if reason_to_stop is not None and slot.phase != HALTED:
+            self._halt(slot, f"partition {slot.index} stops: {reason_to_stop}; see the dead letters, then restart")
+
+    def _retry(self, slot: Slot, work: Work, error: TransientError) -> None:
+        """The partition stays busy, and the others go on, until the journal takes the records."""
+        self._around.observer.retried("journal", str(error))
+        self._spawn(self._again(slot, work))
+
+    async def _again(self, slot: Slot, work: Work) -> None:
+        backoff_s = FIRST_BACKOFF_S
+        while not work.partition.closed:
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+            if work.partition.closed:
+                return
+            future = self._journal(slot, work)
+            await asyncio.wait([future])
+            if not isinstance(future.exception(), TransientError):
+                self._settle_late(slot, work, future)
+                return
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def _finish_checkpoint(self, partition: Partition, checkpoint: Checkpointed) -> None:
+        cut = partition.finish_checkpoint(checkpoint)
+        positions = {(topic, partition.index): offset for topic, offset in checkpoint.positions.items()}
+        self._spawn(self._commit(positions))
+        if cut is not None:
+            self._spawn(self._cut(partition.index, cut))
+
+    async def _commit(self, positions: dict[TopicPartition, int]) -> None:
+        try:
+            await self._around.broker.commit(positions)
+        except Exception as error:  # noqa: BLE001 - for lag tools only
+            self._around.observer.retried("commit", type(error).__name__)
+
+    async def _cut(self, index: int, offset: int) -> None:
+        try:
+            await self._around.broker.delete_before(state_topic(self._around.processor.name), index, offset)
+        except Exception as error:  # noqa: BLE001 - the next full turn tries again
+            self._around.observer.retried("delete", type(error).__name__)
+
+    async def committed(self) -> None:
+        """Wait for commits under way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,96 @@
+"""Dead letters: `<topic>.dead` keeps what can't be decided, with Kafka Connect's header names."""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+
+from schemas.record import Output, Record
+from streams.core.processor import Processor, UndecodableError
+from streams.engine.marks import POSITION_HEADER, SOURCE_POSITION_HEADER
+from streams.engine.options import MachineOptions
+
+LARGEST_VALUE = 512 * 1024
+"""Bytes of a dead letter's value that are kept whole; producers refuse some 1 MB. The original lies in the source."""
+KEPT_OF_LARGE = 64 * 1024
+CUT_HEADER = "doorstream-cut"
+SEALED_HEADER = "doorstream-sealed"
+_SHORT_TEXT = 300
+
+
+def dead_topic(topic: str) -> str:
+    """The topic that has another one's dead letters."""
+    return f"{topic}.dead"
+
+
+def safe_text(error: BaseException) -> str:
+    """What may be said of an error without repeating a message's content: the kind and the place.
+
+    Exception texts may quote their input (pydantic's do), and the input may hold a PIN.
+    """
+    if isinstance(error, UndecodableError):
+        return str(error)[:_SHORT_TEXT]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
+
+
+def dead_letter(processor: Processor, record: Record, stage: str, error_class: str, text: str) -> Output:
+    """The dead letter of a record: original key, headers and time, the scrubbed value, and why."""
+    try:
+        value, sealed = processor.scrub(record)
+    except Exception:  # noqa: BLE001 - a scrubber that fails must not let the secret pass
+        value, sealed = None, "removed"
+    headers = [(SOURCE_POSITION_HEADER if name == POSITION_HEADER else name, data) for name, data in record.headers]
+    headers += [
+        ("__connect.errors.topic", record.topic.encode()),
+        ("__connect.errors.partition", str(record.partition).encode()),
+        ("__connect.errors.offset", str(record.offset).encode()),
+        ("__connect.errors.stage", stage.encode()),
+        ("__connect.errors.class.name", type(processor).__qualname__.encode()),
+        ("__connect.errors.exception.class.name", error_class.encode()),
+        ("__connect.errors.exception.message", text.encode()),
+    ]
+    if sealed:
+        headers.append((SEALED_HEADER, sealed.encode()))
+    if value is not None and len(value) > LARGEST_VALUE:
+        headers.append((CUT_HEADER, str(len(value)).encode()))
+        value = value[:KEPT_OF_LARGE]
+    return Output(
+        topic=dead_topic(record.topic),
+        key=record.key,
+        value=value,
+        headers=tuple(headers),
+        partition=record.partition,
+        timestamp_ms=record.timestamp_ms,
+    )
+
+
+class DeadLetterLimit:
+    """Stops a bad deploy from draining a topic into the dead letters."""
+
+    def __init__(self, options: MachineOptions) -> None:
+        self._consecutive_limit = options.dead_letter_consecutive
+        self._ratio = options.dead_letter_ratio
+        self._window = options.dead_letter_window
+        self._runs: deque[tuple[int, int]] = deque()
+        self._messages = self._dead = self._consecutive = 0
+
+    def count(self, messages: int, dead: int, trailing_dead: int) -> str | None:
+        """Take one entry's numbers; gives the reason to stop, or None.
+
+        `trailing_dead` is how many of the entry's last messages in a row died.
+        """
+        self._consecutive = self._consecutive + trailing_dead if trailing_dead == messages else trailing_dead
+        self._runs.append((messages, dead))
+        self._messages += messages
+        self._dead += dead
+        while self._runs and self._messages - self._runs[0][0] >= self._window:
+            old_messages, old_dead = self._runs.popleft()
+            self._messages -= old_messages
+            self._dead -= old_dead
+        if self._consecutive >= self._consecutive_limit:
+            return f"{self._consecutive} messages in a row became dead letters"
+        if self._messages >= self._window and self._dead > self._ratio * self._messages:
+            return f"{self._dead} of the last {self._messages} messages became dead letters"
+        return None

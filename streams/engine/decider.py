@@ -1,0 +1,226 @@
+"""Decides one journal entry: the same causes, context and state give the same outputs and digest, live or again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from schemas.record import Output, Record
+from streams.core.processor import Arrival, Cause, Context, Outcome, Processor, References, Tick
+from streams.engine.deadletters import dead_letter, safe_text
+from streams.engine.marks import POSITION_HEADER, Marks
+from streams.engine.observer import Observer
+from streams.engine.state import StateStore
+
+DIGEST_SIZE = 16
+NO_DIGEST = b""
+_encode = msgspec.msgpack.Encoder().encode
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Undecodable(msgspec.Struct, frozen=True, gc=False):
+    """A record without a message; `text` is safe to be shown."""
+
+    record: Record
+    error_class: str
+    text: str
+
+
+class Passed(msgspec.Struct, frozen=True, gc=False):
+    """A cause at which recoveries died; nothing of the processor touches it again, except `scrub`."""
+
+    cause: Record | Tick
+
+
+EngineCause = Cause | Undecodable | Passed
+
+
+class Decision(msgspec.Struct, gc=False):
+    """What an entry led to. `digest` is the rolling one, up to and with this entry."""
+
+    outputs: list[Output]
+    digest: bytes
+    messages: int = 0
+    ticks: int = 0
+    dead: int = 0
+    trailing_dead: int = 0
+
+
+class EntryFrame(msgspec.Struct, frozen=True, gc=False):
+    """What all causes of an entry share."""
+
+    number: int
+    now_ms: int
+    references: References
+    resolved: Mapping[str, Mapping[int, Mapping[str, Any]]]
+    digest: bytes
+
+
+def decode_arrival(processor: Processor, record: Record) -> Arrival | Undecodable:
+    """The message in a record, or why there is none."""
+    try:
+        return Arrival(record, processor.decode(record))
+    except Exception as error:  # noqa: BLE001 - whatever it raises, it would raise again
+        return Undecodable(record, type(error).__name__, safe_text(error))
+
+
+class Decider:
+    """One partition's way from causes to outputs."""
+
+    def __init__(
+        self, processor: Processor, store: StateStore, partition: int, incarnation: int, observer: Observer
+    ) -> None:
+        self._processor = processor
+        self._store = store
+        self._partition = partition
+        self._incarnation = incarnation
+        self._observer = observer
+        self._marks = Marks(store.get, store.put)
+        self._prefix = f"{processor.name}/{incarnation}/{partition}/"
+
+    def decide(self, frame: EntryFrame, causes: Sequence[EngineCause]) -> Decision:
+        """Decide and evolve all causes of an entry, in order."""
+        run = _Run(frame.number, self._prefix, Decision([], frame.digest))
+        for cause in causes:
+            self.step(frame, cause, run)
+        return self.finish(frame, run)
+
+    def start(self, frame: EntryFrame) -> _Run:
+        """Begin an entry that is decided cause by cause (`step`, then `finish`)."""
+        return _Run(frame.number, self._prefix, Decision([], frame.digest))
+
+    def finish(self, frame: EntryFrame, run: _Run) -> Decision:
+        """End an entry: the digest now covers it."""
+        digest = blake2b(frame.digest, digest_size=DIGEST_SIZE)
+        digest.update(b"%d" % frame.number)
+        for part in run.parts:
+            digest.update(part)
+        run.decision.digest = digest.digest()
+        return run.decision
+
+    def step(self, frame: EntryFrame, cause: EngineCause, run: _Run) -> None:
+        """Decide one cause."""
+        decision = run.decision
+        resolved = _NOTHING
+        if isinstance(cause, Tick):
+            if self._store.deadlines.armed.get(cause.key) != cause.deadline_ms:
+                return
+            decision.ticks += 1
+        elif isinstance(cause, Arrival):
+            decision.messages += 1
+            record = cause.record
+            if record.headers and not self._is_new(record):
+                self._store.commit()
+                return
+            if frame.resolved and (of_topic := frame.resolved.get(record.topic)):
+                resolved = of_topic.get(record.offset, _NOTHING)
+        else:
+            self._bury(cause, run)
+            return
+        context = Context(frame.now_ms, frame.references, resolved, self._partition, frame.number, self._incarnation)
+        self._decide_one(cause, context, run)
+
+    def _is_new(self, record: Record) -> bool:
+        header = record.header(POSITION_HEADER)
+        return header is None or self._marks.accept(record.topic, record.partition, header)
+
+    def _decide_one(self, cause: Cause, context: Context, run: _Run) -> None:
+        processor, store = self._processor, self._store
+        kept_outputs, kept_parts = len(run.decision.outputs), len(run.parts)
+        try:
+            outcomes = processor.decide(store, cause, context)
+            for outcome in outcomes:
+                for key, value in processor.evolve(store, outcome):
+                    store.put(key, value)
+            for outcome in outcomes:
+                run.add(outcome, processor.publish(outcome, cause, context))
+            store.commit()
+        except Exception as error:  # noqa: BLE001 - permanent by definition: the same on every replay
+            store.rollback()
+            del run.decision.outputs[kept_outputs:]
+            del run.parts[kept_parts:]
+            self._refuse(cause, context, error, run)
+        else:
+            run.decision.trailing_dead = 0
+        if isinstance(cause, Tick) and store.deadlines.armed.get(cause.key) == cause.deadline_ms:
+            store.disarm(cause.key)
+
+    def _refuse(self, cause: Cause, context: Context, error: Exception, run: _Run) -> None:
+        text = safe_text(error)
+        kept_outputs, kept_parts = len(run.decision.outputs), len(run.parts)
+        try:
+            for outcome in self._processor.refuse(cause, context, text):
+                run.add(outcome, self._processor.publish(outcome, cause, context))
+        except Exception as again:  # noqa: BLE001 - then the dead letter alone tells of it
+            del run.decision.outputs[kept_outputs:]
+            del run.parts[kept_parts:]
+            text = f"{text}; refusing it: {safe_text(again)}"
+        if isinstance(cause, Tick):
+            self._observer.tick_failed(self._partition, cause.key, text)
+            return
+        # A repeat of the refused message must stay below the mark, which was rolled back with the rest.
+        if cause.record.headers:
+            self._is_new(cause.record)
+            self._store.commit()
+        self._die(cause.record, "decide", type(error).__name__, text, run)
+
+    def _bury(self, cause: Undecodable | Passed, run: _Run) -> None:
+        record = cause.record if isinstance(cause, Undecodable) else cause.cause
+        if isinstance(record, Tick):
+            self._store.disarm(record.key)
+            return
+        run.decision.messages += 1
+        if record.headers:
+            new = self._is_new(record)
+            self._store.commit()
+            if not new:
+                return
+        if isinstance(cause, Undecodable):
+            self._die(record, "decode", cause.error_class, cause.text, run)
+        else:
+            self._die(record, "recover", "Skipped", "two recoveries died at this message", run)
+
+    def _die(self, record: Record, stage: str, error_class: str, text: str, run: _Run) -> None:
+        run.decision.dead += 1
+        run.decision.trailing_dead += 1
+        letter = dead_letter(self._processor, record, stage, error_class, text)
+        run.add_output(letter)
+        run.parts.append(b"dead")
+        self._observer.dead_letter(record.topic, record.partition, record.offset, stage, text)
+
+
+class _Run:
+    """An entry half-way decided."""
+
+    __slots__ = ("decision", "parts", "prefix")
+
+    def __init__(self, number: int, prefix: str, decision: Decision) -> None:
+        self.decision = decision
+        self.parts: list[bytes] = []
+        self.prefix = f"{prefix}{number}/"
+
+    def add(self, outcome: Outcome, output: Output | None) -> None:
+        """An outcome, and the record that it becomes (if it does)."""
+        if output is None:
+            self.parts.append(_encode(outcome))
+        else:
+            self.parts.append(output.value or b"")
+            self.add_output(output)
+
+    def add_output(self, output: Output) -> None:
+        """Number an output."""
+        outputs = self.decision.outputs
+        position = f"{self.prefix}{len(outputs)}".encode()
+        outputs.append(
+            Output(
+                output.topic,
+                output.key,
+                output.value,
+                (*output.headers, (POSITION_HEADER, position)),
+                output.partition or 0,
+                output.timestamp_ms,
+            )
+        )

@@ -1,0 +1,48 @@
+"""Chunks on their way into a partition: known offsets are trimmed, missing ones are fetched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from schemas.record import Record
+from streams.engine.inputs import InputQueue
+from streams.engine.partition import Partition
+from streams.engine.ports import Chunk
+from streams.engine.recovery import Surroundings
+
+
+async def arrive(around: Surroundings, partition: Partition, chunk: Chunk, wake: asyncio.Event) -> None:
+    """Queue a chunk; awaits while the queue is full.
+
+    A gap is sought first. Where it is still there afterwards (the consumer skipped records, or they were deleted or
+    compacted), what lies in it is read before the chunk is taken.
+    """
+    queue = partition.queues.get(chunk.topic)
+    if queue is None or chunk.records[-1].offset < queue.fed:
+        return
+    first = chunk.records[0].offset
+    if first > queue.fed:
+        if queue.gap_sought_at != queue.fed:
+            queue.gap_sought_at = queue.fed
+            await around.broker.seek(chunk.topic, chunk.partition, queue.fed)
+            return
+        async for records in around.broker.read(chunk.topic, chunk.partition, queue.fed, first):
+            await _add(around, partition, queue, records, chunk.fetched_ms, wake)
+    await _add(around, partition, queue, chunk.records, chunk.fetched_ms, wake)
+
+
+async def _add(
+    around: Surroundings,
+    partition: Partition,
+    queue: InputQueue,
+    records: Sequence[Record],
+    fetched_ms: int,
+    wake: asyncio.Event,
+) -> None:
+    while queue.size >= around.options.queue_records and not partition.closed:
+        queue.room.clear()
+        await queue.room.wait()
+    if not partition.closed and not partition.draining:
+        partition.arrive(queue, Chunk(queue.topic, partition.index, tuple(records), fetched_ms))
+        wake.set()

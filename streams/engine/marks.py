@@ -1,0 +1,58 @@
+"""Positions of what doorstream wrote, and a reader's marks that drop repeats.
+
+The header `doorstream-position` of an output is `processor/incarnation/partition/number/index`: who decided it, in
+which life of the broker, in which partition, in which journal entry, as which output of that entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+POSITION_HEADER = "doorstream-position"
+SOURCE_POSITION_HEADER = "doorstream-source-position"
+MARK_PREFIX = "~mark/"
+_PARTS = 5
+
+Position = tuple[int, int, int]
+"""Incarnation, number, index; a higher one is newer."""
+
+
+def mark_key(topic: str, partition: int, header: bytes) -> tuple[str, Position] | None:
+    """The key of the mark that a position header belongs to, and the position; None for a malformed header."""
+    parts = header.split(b"/")
+    if len(parts) != _PARTS:
+        return None
+    try:
+        key = f"{MARK_PREFIX}{topic}/{partition}/{parts[0].decode()}/{int(parts[2])}"
+        return key, (int(parts[1]), int(parts[3]), int(parts[4]))
+    except ValueError:
+        return None
+
+
+class Marks:
+    """The highest position seen per topic partition, processor and deciding partition.
+
+    `get` and `set` keep the marks elsewhere (in a state store, so that they are recovered); by default in memory.
+    """
+
+    def __init__(
+        self, get: Callable[[str], Any] | None = None, put: Callable[[str, Position], object] | None = None
+    ) -> None:
+        own: dict[str, Position] = {}
+        self._get = get or own.get
+        self._put = put or own.__setitem__
+
+    def accept(self, topic: str, partition: int, header: bytes | None) -> bool:
+        """Whether the record is new; a record without a (well-formed) header always is."""
+        if header is None:
+            return True
+        parsed = mark_key(topic, partition, header)
+        if parsed is None:
+            return True
+        key, position = parsed
+        seen = self._get(key)
+        if seen is not None and position <= tuple(seen):
+            return False
+        self._put(key, position)
+        return True

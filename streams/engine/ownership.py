@@ -1,0 +1,168 @@
+"""What the machine knows of each partition that it owns, and the writers that partitions share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from streams.engine.errors import HaltedError
+from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
+from streams.engine.partition import Partition
+from streams.engine.ports import Writer
+from streams.engine.pulse import Pulse
+from streams.engine.recovery import Recovery, Surroundings
+
+RECOVERING, RUNNING, DRAINING, HALTED = "recovering", "running", "draining", "halted"
+
+
+class Slot:
+    """One owned partition. `pens` are the writers that it uses now."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.phase = RECOVERING
+        self.reason = ""
+        self.partition: Partition | None = None
+        self.pens: Pens | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.progress_s = 0.0
+        self.gone = False
+
+    def let_go(self) -> None:
+        """Nothing more leaves for this partition."""
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+        if self.partition is not None:
+            self.partition.close()
+            self.partition = None
+        if self.pens is not None:
+            self.pens.release()
+            self.pens = None
+
+
+class Pens:
+    """Two fresh writers, journal (and state log) and outputs, for partitions that are recovered together.
+
+    The next cycle's journal must not queue behind outputs, hence two. They close when the last user lets go.
+    """
+
+    def __init__(self, journal: Writer, outputs: Writer) -> None:
+        self.journal = journal
+        self.outputs = outputs
+        self._users = 0
+
+    def use(self) -> Pens:
+        """Count one more user."""
+        self._users += 1
+        return self
+
+    def release(self) -> None:
+        """Count one less."""
+        self._users -= 1
+        if self._users == 0:
+            loop = asyncio.get_running_loop()
+            for writer in (self.journal, self.outputs):
+                task = loop.create_task(_close(writer))
+                _CLOSING.add(task)
+                task.add_done_callback(_CLOSING.discard)
+
+
+_CLOSING: set[asyncio.Task[None]] = set()
+"""Keeps closing tasks from being collected half-way."""
+
+
+async def _close(writer: Writer) -> None:
+    try:
+        await writer.close()
+    except Exception:  # noqa: BLE001, S110 - a producer that fails to close has nothing of ours to lose any more
+        pass
+
+
+class Recoverer:
+    """Brings partitions up, again and again until they run or must halt."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        pulse: Pulse,
+        *,
+        failed: Callable[[Slot, Partition, str], None],
+        settled: Callable[[], None],
+        skew: Callable[[int], None],
+    ) -> None:
+        self._around = around
+        self._pulse = pulse
+        self._failed = failed
+        self._settled = settled
+        self._skew = skew
+
+    async def bring_up(self, slots: list[Slot]) -> None:
+        """Recover these together; returns when each runs, is halted or was let go."""
+        pens = (await self._pens()).use()
+        loop = asyncio.get_running_loop()
+        tasks = []
+        for slot in slots:
+            if not slot.gone:
+                slot.pens = pens.use()
+                slot.task = loop.create_task(self._recover(slot))
+                tasks.append(slot.task)
+        pens.release()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _pens(self) -> Pens:
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            try:
+                return Pens(await self._around.broker.writer(), await self._around.broker.writer())
+            except Exception as error:  # noqa: BLE001 - a broker that can't be reached is asked again
+                self._around.observer.retried("writer", type(error).__name__)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+
+    async def _recover(self, slot: Slot) -> None:
+        observer = self._around.observer
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            pens = slot.pens = slot.pens or (await self._pens()).use()
+            try:
+                await self._once(slot, pens)
+            except HaltedError as error:
+                slot.phase, slot.reason = HALTED, str(error)
+                observer.halted(slot.index, slot.reason)
+            except Exception as error:  # noqa: BLE001 - tried again with fresh writers
+                observer.dropped(slot.index, f"recovery: {type(error).__name__}: {error}")
+                pens.release()
+                slot.pens = None
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+                continue
+            slot.task = None
+            return
+
+    async def _once(self, slot: Slot, pens: Pens) -> None:
+        around = self._around
+        broken: list[str] = []
+
+        def failed(reason: str) -> None:
+            broken.append(reason)
+            if slot.partition is not None:
+                self._failed(slot, slot.partition, reason)
+
+        lanes = OutputLanes(pens.outputs, around.observer, self._pulse, failed, self._settled)
+        recovery = Recovery(around, slot.index, pens.journal, lanes)
+        try:
+            partition = await recovery.run()
+        except BaseException:
+            lanes.close()
+            raise
+        if recovery.skew_ms is not None:
+            self._skew(recovery.skew_ms)
+        if broken:
+            raise ConnectionError(broken[0])
+        slot.partition, slot.phase = partition, RUNNING
+        slot.progress_s = around.clock.monotonic_s()
+        for topic, queue in partition.queues.items():
+            await around.broker.seek(topic, slot.index, queue.fed)
+        self._settled()

@@ -1,0 +1,313 @@
+"""One owned partition at work: its queues, its state, and the entry that it would journal next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from schemas.record import Output
+from streams.core.processor import Arrival, Context, Processor, Tick
+from streams.engine.deadletters import DeadLetterLimit
+from streams.engine.decider import Decider, Decision, EngineCause, EntryFrame, decode_arrival
+from streams.engine.inputs import InputQueue, Item
+from streams.engine.journal import (
+    Answer,
+    Answers,
+    Checkpointed,
+    Due,
+    Entry,
+    JournalRecord,
+    Opened,
+    Taken,
+    journal_topic,
+    to_output,
+)
+from streams.engine.observer import Observer
+from streams.engine.options import MachineOptions
+from streams.engine.outputs import OutputLanes
+from streams.engine.ports import Chunk
+from streams.engine.references import ReferenceViews
+from streams.engine.resolve import Resolver, context_value
+from streams.engine.state import StateStore
+from streams.engine.statelog import StateLog
+
+_answer_encode = msgspec.json.Encoder().encode
+_answer_decode = msgspec.json.Decoder(Answer).decode
+
+
+class Position(msgspec.Struct):
+    """Where a partition stands: what the next entry goes on from."""
+
+    number: int
+    now_ms: int
+    digest: bytes
+    inputs: dict[str, int]
+    references: dict[str, int]
+
+
+class Work(msgspec.Struct):
+    """One partition's part of a cycle. `offset` is what its first journal record must get."""
+
+    partition: Any
+    records: list[JournalRecord]
+    offset: int
+    frame: EntryFrame | None = None
+    causes: list[EngineCause] = []
+    decision: Decision | None = None
+    checkpoint: Checkpointed | None = None
+    messages: int = 0
+
+
+class Partition:
+    """All in memory; the machine moves it from cycle to cycle. `epoch` and `next_offset` are the journal's."""
+
+    def __init__(
+        self,
+        processor: Processor,
+        index: int,
+        *,
+        incarnation: int,
+        position: Position,
+        store: StateStore,
+        state_log: StateLog,
+        lanes: OutputLanes,
+        epoch: int,
+        next_offset: int,
+        references: ReferenceViews,
+        resolver: Resolver,
+        observer: Observer,
+        options: MachineOptions,
+        stamps: bool,
+    ) -> None:
+        self.index = index
+        self.position = position
+        self.store = store
+        self.state_log = state_log
+        self.lanes = lanes
+        self.epoch = epoch
+        self.next_offset = next_offset
+        self.busy = False
+        self.closed = False
+        self.draining = False
+        self.queues = {topic: InputQueue(topic, position.inputs[topic], stamps=stamps) for topic in processor.inputs}
+        self.decider = Decider(processor, store, index, incarnation, observer)
+        self.limit = DeadLetterLimit(options)
+        self.checkpoint: Checkpointed | None = None
+        self.checkpointed = position.number
+        self.checkpoint_s = 0.0
+        self._entities = 0
+        self._processor = processor
+        self._incarnation = incarnation
+        self._references = references
+        self._resolver = resolver
+        self._observer = observer
+        self._options = options
+        self._stamps = stamps
+        self._opened_number = position.number
+        self._topic = journal_topic(processor.name)
+
+    # -- arriving -----------------------------------------------------------------------------------------------
+
+    def arrive(self, queue: InputQueue, chunk: Chunk) -> None:
+        """Decode fetched records at or above `queue.fed`, and begin to find out what they need."""
+        processor, fed = self._processor, queue.fed
+        items: list[Item] = []
+        context: Context | None = None
+        for record in chunk.records:
+            if record.offset < fed:
+                continue
+            item = decode_arrival(processor, record)
+            items.append(item)
+            if isinstance(item, Arrival):
+                if context is None:
+                    context = self._context_of_arrival(chunk.fetched_ms)
+                self._needs(queue, item, context)
+        if items:
+            queue.add(chunk.fetched_ms, items, chunk.records[-1].offset + 1)
+
+    def _context_of_arrival(self, now_ms: int) -> Context:
+        number = self.position.number + 1
+        now_ms = max(now_ms, self.position.now_ms)
+        return Context(now_ms, self._references.live(), {}, self.index, number, self._incarnation)
+
+    def _needs(self, queue: InputQueue, arrival: Arrival, context: Context) -> None:
+        try:
+            needs = self._processor.needs(self.store, arrival, context)
+        except Exception:  # noqa: BLE001 - `decide` will meet the same and say so in the journalled way
+            return
+        if needs:
+            queue.waiting[arrival.record.offset] = self._resolver.ask(needs)
+
+    def backlog(self) -> int:
+        """Records that wait in memory."""
+        return sum(queue.size for queue in self.queues.values())
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def seen_ms(self) -> int:
+        """Everything that was appended to the inputs up to then has been decided."""
+        return min(queue.seen_ms for queue in self.queues.values())
+
+    def has_due(self, now_ms: int) -> bool:
+        """Whether a deadline has passed."""
+        first = self.store.deadlines.next_ms()
+        return first is not None and first <= max(now_ms, self.position.now_ms)
+
+    # -- the cycle ----------------------------------------------------------------------------------------------
+
+    def take(self, share: int, now_ms: int, now_s: float) -> Work | None:
+        """What this partition journals and decides in this cycle, or None."""
+        work = Work(self, [], self.next_offset)
+        if self.checkpoint is not None and self.checkpoint_ready():
+            work.checkpoint = msgspec.structs.replace(
+                self.checkpoint, epoch=self.epoch, ranges=self.state_log.ranges_then()
+            )
+            work.records.append(work.checkpoint)
+            if self.position.number - self._opened_number >= self._options.reopen_entries:
+                self._opened_number = self.position.number
+                self.epoch = self.next_offset + 1
+                work.records.append(Opened(self._incarnation, self._processor.version))
+        if not self.draining:
+            self._take_causes(work, share, max(now_ms, self.position.now_ms), now_s)
+        if not work.records:
+            return None
+        self.busy = True
+        self.next_offset += len(work.records)
+        return work
+
+    def _take_causes(self, work: Work, share: int, now_ms: int, now_s: float) -> None:
+        position = self.position
+        until = min(now_ms, self.seen_ms())
+        chunks: list[Taken] = []
+        resolved: Answers = {}
+        causes: list[EngineCause] = []
+        ticks: list[Due] = []
+        for at, (topic, queue) in enumerate(self.queues.items()):
+            if queue.size:
+                for start, stop, fetched_ms, items in queue.take(share, now_s):
+                    if chunks and chunks[-1].topic == topic and (self._stamps or chunks[-1].fetched_ms == fetched_ms):
+                        start = chunks.pop().start  # noqa: PLW2901 - the same run goes on
+                    chunks.append(Taken(topic, start, stop, fetched_ms))
+                    causes.extend(items)
+                    if queue.waiting:
+                        self._collect(queue, items, resolved)
+            if at == 0:
+                ticks = [Due(key, deadline_ms) for deadline_ms, key in self.store.deadlines.due(until, share)]
+                causes.extend(Tick(tick.key, tick.deadline_ms) for tick in ticks)
+        if not causes:
+            return
+        now = self._references.positions()
+        moved = {topic: offset for topic, offset in now.items() if position.references.get(topic) != offset}
+        number = position.number + 1
+        entry = Entry(
+            number, self.epoch, now_ms, self._processor.version, position.digest, chunks, ticks, moved, resolved
+        )
+        work.records.append(entry)
+        work.causes = causes
+        work.messages = len(causes) - len(ticks)
+        contexts = resolve_contexts(resolved) if resolved else {}
+        work.frame = EntryFrame(number, now_ms, self._references.live(), contexts, position.digest)
+        for taken in chunks:
+            position.inputs[taken.topic] = taken.stop
+        position.references.update(moved)
+        position.number, position.now_ms = number, now_ms
+
+    def _collect(self, queue: InputQueue, items: Sequence[Item], resolved: Answers) -> None:
+        """Move the answers of taken messages into the entry, in the form that a replay will read."""
+        for item in items:
+            offset = item.record.offset
+            pending = queue.waiting.pop(offset, None)
+            if pending is None:
+                continue
+            answers = self._resolver.answers(pending)
+            if answers:
+                plain = {name: _answer_decode(_answer_encode(answer)) for name, answer in answers.items()}
+                resolved.setdefault(queue.topic, {})[offset] = plain
+
+    def outputs(self, work: Work) -> list[Output]:
+        """A cycle's journal records, ready to be written."""
+        return [to_output(self._topic, self.index, record) for record in work.records]
+
+    @property
+    def journal(self) -> str:
+        """The journal's topic."""
+        return self._topic
+
+    def decide(self, work: Work) -> None:
+        """Decide the entry that was handed over; nothing leaves before `settle`."""
+        if work.frame is not None:
+            work.decision = self.decider.decide(work.frame, work.causes)
+            self.position.digest = work.decision.digest
+
+    def settle(self, work: Work) -> str | None:
+        """The journal has the records: let outputs leave. Gives the reason to stop for good, or None."""
+        self.busy = False
+        self._observer.journalled(self.index, len(work.records))
+        decision = work.decision
+        if decision is None or work.frame is None:
+            return None
+        self.lanes.put(work.frame.number, decision.outputs)
+        self._observer.decided(self.index, decision.messages, decision.ticks)
+        return self.limit.count(decision.messages, decision.dead, decision.trailing_dead)
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def wants_checkpoint(self, now_s: float, *, force: bool = False) -> bool:
+        """Whether a checkpoint should begin; only between two cycles."""
+        behind = self.position.number - self.checkpointed
+        if behind <= 0 or self.checkpoint is not None or self.busy or self.closed:
+            return False
+        due = now_s - self.checkpoint_s >= self._options.checkpoint_interval_s
+        return force or due or behind >= self._options.checkpoint_entries
+
+    def begin_checkpoint(self, now_s: float, wake: asyncio.Event) -> None:
+        """Take a snapshot and let it be written."""
+        position = self.position
+        self.checkpoint_s = now_s
+        self._entities = self.state_log.begin(self.epoch, position.number, now_s, wake)
+        self.checkpoint = Checkpointed(
+            number=position.number,
+            epoch=self.epoch,
+            opened_offset=self.epoch,
+            ranges=[],
+            positions=dict(position.inputs),
+            references=dict(position.references),
+            digest=position.digest,
+            now_ms=position.now_ms,
+        )
+
+    def checkpoint_ready(self) -> bool:
+        """Whether the state and all outputs of the checkpoint under way are acknowledged."""
+        checkpoint = self.checkpoint
+        return checkpoint is not None and self.lanes.acknowledged(checkpoint.number) and self.state_log.written()
+
+    def undo_checkpoint(self) -> None:
+        """The state log refused it; another is taken later."""
+        self.state_log.undo()
+        self.checkpoint = None
+
+    def finish_checkpoint(self, checkpoint: Checkpointed) -> int | None:
+        """The journal has the checkpoint. Gives where the state log may be cut, after a full turn."""
+        cut = self.state_log.finish()
+        self.checkpoint = None
+        self.checkpointed = checkpoint.number
+        self._observer.checkpointed(self.index, checkpoint.number, self._entities)
+        return cut
+
+    def close(self) -> None:
+        """Let nothing more leave."""
+        self.closed = True
+        self.lanes.close()
+        for queue in self.queues.values():
+            queue.room.set()
+
+
+def resolve_contexts(resolved: Answers) -> Mapping[str, Mapping[int, Mapping[str, Any]]]:
+    """Journalled answers as `Context.resolved` has them, by topic and offset."""
+    return {
+        topic: {offset: {name: context_value(one) for name, one in names.items()} for offset, names in offsets.items()}
+        for topic, offsets in resolved.items()
+    }

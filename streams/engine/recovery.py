@@ -1,0 +1,318 @@
+"""From journal, state log and inputs back to a partition that goes on where its last owner's journal ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from schemas.record import Record
+from streams.core.processor import Processor, Tick
+from streams.engine.decider import (
+    NO_DIGEST,
+    Decider,
+    Decision,
+    EngineCause,
+    EntryFrame,
+    Passed,
+    decode_arrival,
+)
+from streams.engine.errors import HaltedError, LostOwnershipError
+from streams.engine.journal import (
+    Checkpointed,
+    Entry,
+    Fold,
+    JournalRecord,
+    Opened,
+    Recovered,
+    Recovering,
+    Skipped,
+    decode_record,
+    is_checkpoint,
+    journal_topic,
+    to_output,
+)
+from streams.engine.observer import Observer
+from streams.engine.options import MachineOptions
+from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
+from streams.engine.partition import Partition, Position, resolve_contexts
+from streams.engine.ports import Broker, Clock, TransientError, Writer
+from streams.engine.references import ReferenceViews
+from streams.engine.resolve import Resolver
+from streams.engine.state import StateStore
+from streams.engine.statelog import StateLog, load_state, state_topic
+
+FIRST_WINDOW = 1_000
+WINDOW_GROWTH = 4
+REFERENCE_POLL_S = 0.01
+FATAL_DEATHS = 2
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What all partitions of a machine share."""
+
+    processor: Processor
+    broker: Broker
+    clock: Clock
+    incarnation: int
+    references: ReferenceViews
+    resolver: Resolver
+    observer: Observer
+    options: MachineOptions
+
+
+class Recovery:
+    """One partition's recovery; `run` gives the partition, not yet fed."""
+
+    def __init__(self, around: Surroundings, index: int, journal: Writer, lanes: OutputLanes) -> None:
+        self.skew_ms: int | None = None
+        self._around = around
+        self._index = index
+        self._writer = journal
+        self._lanes = lanes
+        self._topic = journal_topic(around.processor.name)
+        self._epoch = -1
+        self._next_offset = -1
+
+    async def run(self) -> Partition:
+        """Recover.
+
+        Raises:
+            HaltedError: it can't be recovered without a person.
+            LostOwnershipError: somebody else wrote to the journal.
+            Exception: what befell a read or a write; to be tried again with fresh writers.
+        """
+        around, processor = self._around, self._around.processor
+        started_s = around.clock.monotonic_s()
+        self._epoch = await self._append(Opened(around.incarnation, processor.version))
+        fold = await self._read_journal()
+        position = await self._position(fold)
+        store = StateStore(processor)
+        if fold.checkpoint is not None:
+            await load_state(around.broker, state_topic(processor.name), self._index, fold.checkpoint, store)
+        if fold.entries:
+            await self._redecide(fold, position, store)
+        while not (around.references.loaded and around.references.reached(position.references)):
+            await asyncio.sleep(REFERENCE_POLL_S)
+        ranges = [] if fold.checkpoint is None else fold.checkpoint.ranges
+        state_log = StateLog(self._writer, state_topic(processor.name), self._index, store, ranges, around.options)
+        partition = Partition(
+            processor,
+            self._index,
+            incarnation=around.incarnation,
+            position=position,
+            store=store,
+            state_log=state_log,
+            lanes=self._lanes,
+            epoch=self._epoch,
+            next_offset=self._next_offset,
+            references=around.references,
+            resolver=around.resolver,
+            observer=around.observer,
+            options=around.options,
+            stamps=around.broker.stamps,
+        )
+        # What was decided again counts as not yet checkpointed.
+        partition.checkpointed = fold.checkpoint.number if fold.checkpoint is not None else 0
+        around.observer.recovered(self._index, len(fold.entries), around.clock.monotonic_s() - started_s)
+        return partition
+
+    # -- the journal --------------------------------------------------------------------------------------------
+
+    async def _append(self, record: JournalRecord) -> int:
+        """Write one journal record; its offset must be the expected one."""
+        output = to_output(self._topic, self._index, record)
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            try:
+                offset = await self._writer.append(self._topic, self._index, [output])
+                break
+            except TransientError as error:
+                self._around.observer.retried("journal", str(error))
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+        if offset < 0 or (self._next_offset >= 0 and offset != self._next_offset):
+            msg = f"the journal gave offset {offset} where {self._next_offset} was due: somebody else has written"
+            raise LostOwnershipError(msg)
+        self._next_offset = offset + 1
+        return offset
+
+    async def _read_journal(self) -> Fold:
+        bounds = await self._around.broker.bounds(self._topic, self._index)
+        stop = self._epoch
+        window = FIRST_WINDOW
+        while True:
+            start = max(bounds.start, stop - window)
+            for offset in await self._checkpoint_starts(start, stop):
+                fold = await self._fold(max(offset, bounds.start))
+                if fold.checkpoint is not None:
+                    return fold
+            if start == bounds.start:
+                break
+            stop, window = start, window * WINDOW_GROWTH
+        fold = await self._fold(bounds.start)
+        if fold.checkpoint is None and fold.entries and fold.entries[0].number != 1:
+            msg = f"{self._topic}/{self._index} begins with entry {fold.entries[0].number} and has no checkpoint"
+            raise HaltedError(f"{msg}: restore the topic, or begin anew with a new incarnation")
+        return fold
+
+    async def _checkpoint_starts(self, start: int, stop: int) -> list[int]:
+        """Where to read from for the checkpoints found in a window, the latest first."""
+        found: list[int] = []
+        async for records in self._around.broker.read(self._topic, self._index, start, stop):
+            for record in records:
+                if is_checkpoint(record):
+                    item = decode_record(record)
+                    if isinstance(item, Checkpointed) and item.opened_offset not in found[-1:]:
+                        found.append(item.opened_offset)
+        return found[::-1]
+
+    async def _fold(self, start: int) -> Fold:
+        fold = Fold(self._around.incarnation, self._index)
+        async for records in self._around.broker.read(self._topic, self._index, start, self._epoch + 1):
+            fold.feed(records)
+            last = records[-1]
+            if last.offset == self._epoch and self._around.broker.stamps:
+                self.skew_ms = self._around.clock.now_ms() - last.timestamp_ms
+        return fold
+
+    async def _position(self, fold: Fold) -> Position:
+        point = fold.checkpoint
+        inputs = dict(point.positions) if point is not None else {}
+        for topic in self._around.processor.inputs:
+            if topic not in inputs:
+                inputs[topic] = (await self._around.broker.bounds(topic, self._index)).start
+        if point is None:
+            return Position(0, 0, NO_DIGEST, inputs, {})
+        return Position(point.number, point.now_ms, point.digest, inputs, dict(point.references))
+
+    # -- deciding again -----------------------------------------------------------------------------------------
+
+    async def _redecide(self, fold: Fold, position: Position, store: StateStore) -> None:
+        around, processor = self._around, self._around.processor
+        self._check_code(fold.entries)
+        replay = Replay(around, self._index, fold.entries)
+        await replay.read()
+        while not (around.references.loaded and around.references.reached(_last_references(fold, position))):
+            await asyncio.sleep(REFERENCE_POLL_S)
+        first = {**position.references, **fold.entries[0].references}
+        prepared = await around.references.prepare(around.broker, first)
+        decider = Decider(processor, store, self._index, around.incarnation, around.observer)
+        if not fold.careful:
+            await self._append(Recovering(fold.entries[0].number, self._epoch))
+        for entry in fold.entries:
+            if entry.digest != position.digest:
+                around.observer.drift(self._index, entry.number - 1)
+                msg = (
+                    f"partition {self._index}: deciding entry {entry.number - 1} again gave other outcomes than the "
+                    f"journal's digest says: recover with the code that wrote it, and report the drift"
+                )
+                raise HaltedError(msg)
+            position.references.update(entry.references)
+            view = around.references.as_of(position.references, prepared)
+            resolved = resolve_contexts(entry.resolved) if entry.resolved else {}
+            frame = EntryFrame(entry.number, entry.now_ms, view, resolved, entry.digest)
+            causes = replay.causes(entry)
+            decision = await self._decide(decider, frame, causes, fold)
+            for taken in entry.chunks:
+                position.inputs[taken.topic] = taken.stop
+            position.number, position.now_ms, position.digest = entry.number, entry.now_ms, decision.digest
+            self._lanes.put(entry.number, decision.outputs)
+            await asyncio.sleep(0)
+        await self._append(Recovered(position.number, self._epoch))
+
+    def _check_code(self, entries: Sequence[Entry]) -> None:
+        version = self._around.processor.version
+        other = next((entry.code for entry in entries if entry.code != version), None)
+        if other is not None:
+            msg = (
+                f"partition {self._index} has {len(entries)} journal entries after its last checkpoint that were "
+                f"decided by version {other}; this is {version}: start a worker of version {other} once and stop it"
+            )
+            raise HaltedError(msg)
+
+    async def _decide(
+        self, decider: Decider, frame: EntryFrame, causes: Sequence[Record | Tick], fold: Fold
+    ) -> Decision:
+        if not fold.careful and not any(number == frame.number for number, _ in fold.skips):
+            return decider.decide(frame, [self._decoded(cause) for cause in causes])
+        run = decider.start(frame)
+        for index, cause in enumerate(causes):
+            place = (frame.number, index)
+            if place not in fold.skips and fold.deaths.get(place, 0) >= FATAL_DEATHS:
+                await self._append(Skipped(frame.number, index, self._epoch))
+                fold.skips.add(place)
+                self._around.observer.skipped(self._index, frame.number, index)
+            if place in fold.skips:
+                # Not even decoded: that may be what kills.
+                decider.step(frame, Passed(cause), run)
+                continue
+            if fold.careful:
+                await self._append(Recovering(frame.number, self._epoch, index))
+            decider.step(frame, self._decoded(cause), run)
+        return decider.finish(frame, run)
+
+    def _decoded(self, cause: Record | Tick) -> EngineCause:
+        return cause if isinstance(cause, Tick) else decode_arrival(self._around.processor, cause)
+
+
+class Replay:
+    """The inputs of journal entries, read again in one go per topic."""
+
+    def __init__(self, around: Surroundings, index: int, entries: Sequence[Entry]) -> None:
+        self._around = around
+        self._index = index
+        self._first: dict[str, int] = {}
+        self._last: dict[str, int] = {}
+        for entry in entries:
+            for taken in entry.chunks:
+                self._first.setdefault(taken.topic, taken.start)
+                self._last[taken.topic] = taken.stop
+        self._records: dict[str, list[Record]] = {}
+        self._at: dict[str, int] = dict.fromkeys(self._first, 0)
+
+    async def read(self) -> None:
+        """Read all of them.
+
+        Raises:
+            HaltedError: the inputs no longer reach back far enough.
+        """
+        broker = self._around.broker
+        for topic, start in self._first.items():
+            bounds = await broker.bounds(topic, self._index)
+            if bounds.start > start or bounds.end < self._last[topic]:
+                msg = f"{topic}/{self._index} has offsets {bounds.start} to {bounds.end}, the journal needs {start} to"
+                raise HaltedError(f"{msg} {self._last[topic]}: restore the topic, or lengthen its retention")
+            records = self._records[topic] = []
+            async for batch in broker.read(topic, self._index, start, self._last[topic]):
+                records.extend(batch)
+
+    def causes(self, entry: Entry) -> list[Record | Tick]:
+        """The causes of the next entry, not decoded, in the order in which they were decided."""
+        ticks = [Tick(tick.key, tick.deadline_ms) for tick in entry.ticks]
+        before: list[Record] = []
+        after: list[Record] = []
+        first = self._around.processor.inputs[0]
+        for taken in entry.chunks:
+            (before if taken.topic == first else after).extend(self._run(taken.topic, taken.stop, taken.fetched_ms))
+        return [*before, *ticks, *after]
+
+    def _run(self, topic: str, stop: int, fetched_ms: int) -> list[Record]:
+        records, at = self._records[topic], self._at[topic]
+        found: list[Record] = []
+        while at < len(records) and records[at].offset < stop:
+            record = records[at]
+            if not self._around.broker.stamps:
+                record = msgspec.structs.replace(record, timestamp_ms=fetched_ms)
+            found.append(record)
+            at += 1
+        self._at[topic] = at
+        return found
+
+
+def _last_references(fold: Fold, position: Position) -> dict[str, int]:
+    last = dict(position.references)
+    for entry in fold.entries:
+        last.update(entry.references)
+    return last

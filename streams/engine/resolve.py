@@ -1,0 +1,248 @@
+"""What a message needs of the outside before it can be decided: database look-ups and verified secrets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from streams.core.processor import Found, Lookup, Need, Verification
+from streams.engine.journal import Answer
+from streams.engine.observer import Observer
+from streams.engine.options import MachineOptions
+from streams.engine.ports import Clock, LookupSource, Verifier
+from streams.engine.references import ReferenceViews
+
+_LARGEST_BATCH = 500
+
+
+class Pending:
+    """The answers that a message waits for. `give_up_s` is on the clock's monotonic time."""
+
+    __slots__ = ("answers", "give_up_s", "lookups", "missing")
+
+    def __init__(self, give_up_s: float) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.lookups: dict[str, Lookup] = {}
+        self.missing = 0
+        self.give_up_s = give_up_s
+
+    def ready(self, now_s: float) -> bool:
+        """Whether the message need wait no longer."""
+        return self.missing == 0 or now_s >= self.give_up_s
+
+
+class Breaker:
+    """Spares a database that fails: after some failures in a row nothing is asked for a while."""
+
+    def __init__(self, failures: int, open_s: float) -> None:
+        self._limit = failures
+        self._open_s = open_s
+        self._failures = 0
+        self._closed_at = 0.0
+
+    def allows(self, now_s: float) -> bool:
+        """Whether to ask."""
+        return self._failures < self._limit or now_s >= self._closed_at
+
+    def count(self, now_s: float, *, failed: bool) -> None:
+        """How the asking went."""
+        self._failures = self._failures + 1 if failed else 0
+        if self._failures >= self._limit:
+            self._closed_at = now_s + self._open_s
+
+
+class Resolver:
+    """Shared by all partitions of a machine. `wake` is called when an answer arrives."""
+
+    def __init__(
+        self,
+        *,
+        lookups: LookupSource | None,
+        verifier: Verifier | None,
+        references: ReferenceViews,
+        clock: Clock,
+        options: MachineOptions,
+        observer: Observer,
+        executor: Executor | None,
+        wake: Callable[[], None],
+    ) -> None:
+        self._source = lookups
+        self._verifier = verifier
+        self._references = references
+        self._clock = clock
+        self._options = options
+        self._observer = observer
+        self._executor = executor
+        self._wake = wake
+        self._breaker = Breaker(options.breaker_failures, options.breaker_open_s)
+        self._absent: dict[Lookup, float] = {}
+        self._present: dict[Lookup, list[Found]] = {}
+        self._asking: dict[Lookup, list[tuple[Pending, str]]] = {}
+        self._unsent: list[Lookup] = []
+        self._lanes: dict[str, deque[tuple[Pending, Verification]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ask(self, needs: Sequence[Need]) -> Pending:
+        """Begin to find answers."""
+        pending = Pending(self._clock.monotonic_s() + self._options.resolve_wait_s)
+        for need in needs:
+            if isinstance(need, Verification):
+                self._verify(pending, need)
+            else:
+                self._look_up(pending, need)
+        return pending
+
+    def answers(self, pending: Pending) -> dict[str, Answer]:
+        """The answers as they count now: rows that the views have overtaken are taken as absent."""
+        found: dict[str, Answer] = {}
+        for name, answer in pending.answers.items():
+            lookup = pending.lookups.get(name)
+            if lookup is None or answer.found is None:
+                found[name] = answer
+                continue
+            seen = self._references.position_of(lookup.entity)
+            found[name] = Answer(found=[row for row in answer.found if row[1] > seen])
+        return found
+
+    def close(self) -> None:
+        """Ask nothing more."""
+        for task in self._tasks:
+            task.cancel()
+        if isinstance(self._executor, ThreadPoolExecutor):
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+    # -- look-ups -----------------------------------------------------------------------------------------------
+
+    def _look_up(self, pending: Pending, lookup: Lookup) -> None:
+        now_s = self._clock.monotonic_s()
+        # The same row serves whatever name a message asks it under.
+        shared = msgspec.structs.replace(lookup, name="")
+        pending.lookups[lookup.name] = lookup
+        until = self._absent.get(shared)
+        if until is not None and now_s < until:
+            pending.answers[lookup.name] = Answer(found=[])
+            return
+        kept = self._kept(shared)
+        if kept is not None:
+            pending.answers[lookup.name] = _answer(kept)
+            return
+        waiting = self._asking.get(shared)
+        if waiting is None:
+            if self._source is None or not self._breaker.allows(now_s):
+                return
+            waiting = self._asking[shared] = []
+            self._unsent.append(shared)
+            if len(self._unsent) == 1:
+                asyncio.get_running_loop().call_soon(self._flush)
+        pending.missing += 1
+        waiting.append((pending, lookup.name))
+
+    def _kept(self, lookup: Lookup) -> list[Found] | None:
+        found = self._present.get(lookup)
+        if found is None:
+            return None
+        if all(row.position <= self._references.position_of(lookup.entity) for row in found):
+            del self._present[lookup]
+            return None
+        return found
+
+    def _flush(self) -> None:
+        while self._unsent:
+            batch, self._unsent = self._unsent[:_LARGEST_BATCH], self._unsent[_LARGEST_BATCH:]
+            task = asyncio.get_running_loop().create_task(self._fetch(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _fetch(self, batch: list[Lookup]) -> None:
+        source = self._source
+        found = None
+        try:
+            if source is not None:
+                found = await asyncio.wait_for(source.fetch(batch), self._options.resolve_timeout_ms / 1000)
+        except Exception as error:  # noqa: BLE001 - whatever the database does, doors go on
+            self._observer.retried("resolve", type(error).__name__)
+        now_s = self._clock.monotonic_s()
+        self._breaker.count(now_s, failed=found is None)
+        self._forget(now_s)
+        for lookup in batch:
+            waiting = self._asking.pop(lookup, [])
+            rows = None if found is None else found.get(lookup)
+            if rows is not None:
+                self._remember(lookup, list(rows), now_s)
+            for pending, name in waiting:
+                pending.missing -= 1
+                if rows is not None:
+                    pending.answers[name] = _answer(rows)
+        self._wake()
+
+    def _remember(self, lookup: Lookup, rows: list[Found], now_s: float) -> None:
+        seen = self._references.position_of(lookup.entity)
+        if any(row.position > seen for row in rows):
+            self._present[lookup] = rows
+        else:
+            self._absent[lookup] = now_s + self._options.absence_cached_s
+
+    def _forget(self, now_s: float) -> None:
+        if len(self._absent) > _LARGEST_BATCH:
+            self._absent = {lookup: until for lookup, until in self._absent.items() if until > now_s}
+        if len(self._present) > _LARGEST_BATCH:
+            for lookup in list(self._present):
+                self._kept(lookup)
+
+    # -- verifications ------------------------------------------------------------------------------------------
+
+    def _verify(self, pending: Pending, verification: Verification) -> None:
+        if self._verifier is None:
+            return
+        pending.missing += 1
+        lane = self._lanes.get(verification.lane)
+        if lane is not None:
+            lane.append((pending, verification))
+            return
+        self._lanes[verification.lane] = deque()
+        self._start(pending, verification)
+
+    def _start(self, pending: Pending, verification: Verification) -> None:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._options.verifier_threads, thread_name_prefix="verify")
+        verifier: Any = self._verifier
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._executor, verifier.verify, verification)
+        future.add_done_callback(lambda done: self._verified(pending, verification, done))
+
+    def _verified(self, pending: Pending, verification: Verification, done: asyncio.Future[Any]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        pending.missing -= 1
+        if error is None:
+            pending.answers[verification.name] = Answer(value=done.result())
+        else:
+            self._observer.retried("verify", type(error).__name__)
+        lane = self._lanes[verification.lane]
+        now_s = self._clock.monotonic_s()
+        while lane:
+            following, what = lane.popleft()
+            if now_s < following.give_up_s:
+                self._start(following, what)
+                break
+            following.missing -= 1
+        else:
+            del self._lanes[verification.lane]
+        self._wake()
+
+
+def _answer(rows: Sequence[Found]) -> Answer:
+    return Answer(found=[(row.id, row.position, row.value) for row in rows])
+
+
+def context_value(answer: Answer) -> Any:
+    """An answer as `Context.resolved` has it."""
+    if answer.found is not None:
+        return [Found(*row) for row in answer.found]
+    return answer.value

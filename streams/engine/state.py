@@ -1,0 +1,109 @@
+"""The entities of one partition: kept as bytes until first used, changed cause by cause or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from streams.core.processor import Processor
+from streams.engine.marks import MARK_PREFIX
+from streams.engine.ticks import Deadlines
+
+_mark_encode = msgspec.msgpack.Encoder().encode
+_mark_decode = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
+
+
+class StateStore:
+    """Entities by key, with their deadlines. `changed` has the keys that the next checkpoint must write."""
+
+    def __init__(self, processor: Processor) -> None:
+        self.deadlines = Deadlines()
+        self.changed: dict[str, None] = {}
+        self._processor = processor
+        self._live: dict[str, Any] = {}
+        self._raw: dict[str, bytes] = {}
+        self._undo: list[tuple[str, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self._live) + len(self._raw)
+
+    def keys(self) -> list[str]:
+        """Every key, in no order that matters."""
+        return [*self._live, *self._raw]
+
+    def load(self, key: str, deadline_ms: int | None, data: bytes | None) -> None:
+        """Take an entity from the state log; later ones replace earlier ones, None removes."""
+        if data is None:
+            self._raw.pop(key, None)
+        else:
+            self._raw[key] = data
+        self.deadlines.set(key, deadline_ms)
+
+    def get(self, key: str) -> Any | None:
+        """The entity, or None."""
+        value = self._live.get(key)
+        if value is None and self._raw:
+            data = self._raw.get(key)
+            if data is not None:
+                value = _mark_decode(data) if key.startswith(MARK_PREFIX) else self._processor.decode_entity(key, data)
+                del self._raw[key]
+                self._live[key] = value
+        return value
+
+    def put(self, key: str, value: Any | None) -> None:
+        """Change an entity (None removes it), to be confirmed by `commit` or taken back by `rollback`."""
+        self._undo.append((key, self.get(key)))
+        if value is None:
+            self._live.pop(key, None)
+        else:
+            self._live[key] = value
+
+    def commit(self) -> None:
+        """Confirm the changes since the last commit; deadlines follow.
+
+        Raises:
+            Exception: what `Processor.deadline` raised; nothing is confirmed then.
+        """
+        undo = self._undo
+        if not undo:
+            return
+        deadline = self._processor.deadline
+        moved: list[tuple[str, int | None]] = []
+        for key, _ in undo:
+            value = self._live.get(key)
+            plain = value is not None and not key.startswith(MARK_PREFIX)
+            moved.append((key, deadline(key, value) if plain else None))
+        for key, deadline_ms in moved:
+            self.changed[key] = None
+            self.deadlines.set(key, deadline_ms)
+        undo.clear()
+
+    def rollback(self) -> None:
+        """Take back the changes since the last commit."""
+        for key, old in reversed(self._undo):
+            if old is None:
+                self._live.pop(key, None)
+            else:
+                self._live[key] = old
+        self._undo.clear()
+
+    def disarm(self, key: str) -> None:
+        """An entity's deadline has been served and the entity didn't move it."""
+        self.deadlines.set(key, None)
+        self.changed[key] = None
+
+    def snapshot(self, keys: Iterable[str]) -> list[tuple[str, int | None, bytes | None]]:
+        """Key, deadline and bytes (None: removed) of each of these entities, as they are now."""
+        encode, live, raw, armed = self._processor.encode_entity, self._live, self._raw, self.deadlines.armed
+        rows: list[tuple[str, int | None, bytes | None]] = []
+        for key in keys:
+            value = live.get(key)
+            if value is None:
+                rows.append((key, armed.get(key), raw.get(key)))
+            elif key.startswith(MARK_PREFIX):
+                rows.append((key, None, _mark_encode(value)))
+            else:
+                rows.append((key, armed.get(key), encode(value)))
+        return rows
