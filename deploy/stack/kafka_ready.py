@@ -28,7 +28,7 @@ async def broker_ready(port: int) -> None:
             await client.bootstrap()
             if any(broker.port == port and broker.host == HOST for broker in client.cluster.brokers()):
                 return
-        except (KafkaError, OSError, asyncio.TimeoutError):
+        except (TimeoutError, KafkaError, OSError):
             pass
         finally:
             logger.disabled = disabled

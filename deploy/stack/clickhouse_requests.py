@@ -1,0 +1,104 @@
+"""What an HTTP request to ClickHouse asks for, as ClickHouse's HTTP interface defines it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import cramjam
+from aiohttp import web
+from multidict import MultiDict
+
+from deploy.stack.clickhouse_engine import Query, refusal
+
+PARAMETER_PREFIX = "param_"
+
+# Of the request itself, not of the query; or of ClickHouse's users, sessions and network, which chDB doesn't have.
+_NO_SETTINGS = frozenset(
+    {
+        "query", "database", "default_format", "session_id", "session_timeout", "session_check",
+        "query_id", "user", "password", "role", "quota_key", "quota", "stacktrace", "buffer_size", "compress",
+        "wait_end_of_query", "enable_http_compression", "send_progress_in_http_headers", "client_protocol_version",
+        "http_headers_progress_interval_ms", "cancel_http_readonly_queries_on_client_close", "readonly",
+        "http_write_exception_in_output_format", "http_zlib_compression_level", "http_native_compression_disable_checksumming_on_decompress",
+        "decompress", "close_session", "param", "network_compression_method", "log_queries",
+    }
+)  # fmt: skip
+_UNKNOWN_COMPRESSION = 89
+_NOT_IMPLEMENTED = 48
+_FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*\Z", re.IGNORECASE)
+_INSERT = re.compile(rb"\s*INSERT\b", re.IGNORECASE)
+_FORMAT_BYTES = 200
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_DEFAULT_FORMAT = "TabSeparated"
+
+
+async def read_query(request: web.Request) -> Query:
+    """The query of a request: its `query` parameter, then its body.
+
+    Raises:
+        QueryError: the body is compressed in a way that is not understood, or holds external tables.
+    """
+    asked: MultiDict[str] = MultiDict(request.query)
+    if request.content_type == "multipart/form-data":
+        body = b""
+        for name, value in (await request.post()).items():
+            if not isinstance(value, str):
+                raise refusal(_NOT_IMPLEMENTED, "NOT_IMPLEMENTED", "External tables are not served by this front")
+            asked[name] = value
+    else:
+        body = await _body(request)
+    if asked.get("compress", "0") not in ("", "0") or asked.get("decompress", "0") not in ("", "0"):
+        raise refusal(
+            _NOT_IMPLEMENTED, "NOT_IMPLEMENTED", "ClickHouse's own compression is not served; use Content-Encoding"
+        )
+    stated = asked.get("query", "").encode("utf-8", "surrogateescape")
+    text = stated + b"\n" + body if stated and body else stated or body
+    headers = request.headers
+    return Query(
+        text=text,
+        database=asked.get("database", "") or headers.get("X-ClickHouse-Database", ""),
+        session=asked.get("session_id", ""),
+        output_format=asked.get("default_format", "") or headers.get("X-ClickHouse-Format", "") or _DEFAULT_FORMAT,
+        settings=_settings(asked.items()),
+        parameters={
+            name.removeprefix(PARAMETER_PREFIX): value
+            for name, value in asked.items()
+            if name.startswith(PARAMETER_PREFIX)
+        },
+        only_read=request.method in ("GET", "HEAD"),
+    )
+
+
+def result_format(query: Query) -> str:
+    """The format that the result will have: the statement's own, or the default one."""
+    if _INSERT.match(query.text[:_FORMAT_BYTES]):
+        return query.output_format
+    found = _FORMAT.search(query.text[-_FORMAT_BYTES:])
+    return found[1].decode() if found else query.output_format
+
+
+def _settings(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in items if name not in _NO_SETTINGS and not name.startswith(PARAMETER_PREFIX)}
+
+
+async def _body(request: web.Request) -> bytes:
+    """The body, decompressed. aiohttp has already undone gzip and deflate, and zstd where Python knows it."""
+    raw = await request.read()
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    try:
+        if encoding == "lz4" and raw:
+            return bytes(cramjam.lz4.decompress(raw))
+        if encoding == "zstd" and raw.startswith(_ZSTD_MAGIC):
+            return bytes(cramjam.zstd.decompress(raw))
+    except cramjam.DecompressionError as error:
+        raise refusal(
+            _UNKNOWN_COMPRESSION, "UNKNOWN_COMPRESSION_METHOD", f"The body is not {encoding}: {error}"
+        ) from None
+    if encoding not in ("", "identity", "gzip", "deflate", "lz4", "zstd"):
+        raise refusal(
+            _UNKNOWN_COMPRESSION,
+            "UNKNOWN_COMPRESSION_METHOD",
+            f"Content-Encoding {encoding} is not understood; use gzip, deflate, lz4 or zstd",
+        )
+    return raw
