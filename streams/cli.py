@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import typer
 
 from streams.commands import dead, stack, topics
+from streams.commands.doctor import doctor
 from streams.commands.lag import lag
 from streams.commands.tail import tail
 from streams.commands.unlock import unlock
@@ -22,10 +25,12 @@ app.add_typer(dead.app, name="dead")
 app.command("tail")(tail)
 app.command("unlock")(unlock)
 app.command("lag")(lag)
+app.command("doctor")(doctor)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. Commands say what is wrong in one line; libraries keep quiet."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     app()
 
 

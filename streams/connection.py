@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.settings import Settings, SettingsError
+
+Client = TypeVar("Client", bound=Any)
 
 
 def kafka_options(settings: Settings) -> dict[str, Any]:
@@ -42,3 +48,13 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"the TLS files of Kafka can't be used: {error}: check DOORSTREAM_KAFKA_CA_FILE") from None
     return context
+
+
+@asynccontextmanager
+async def started(client: Client) -> AsyncIterator[Client]:
+    """An aiokafka consumer, producer or admin client, started; and stopped even where starting failed."""
+    try:
+        await client.start()
+        yield client
+    finally:
+        await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())

@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from schemas.topics import Topic
+from streams.connection import started
 
 CLUSTER_TOPIC = "doorstream.cluster"
 INCARNATION_KEY = b"incarnation"
@@ -135,34 +136,25 @@ class Cluster:
 
 async def read_incarnation(options: Mapping[str, Any]) -> int | None:
     """Which life of the broker this is (Unix, seconds); None before `topics apply`."""
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
-    await consumer.start()
-    try:
+    async with started(AIOKafkaConsumer(**options, enable_auto_commit=False)) as consumer:
+        if CLUSTER_TOPIC not in await consumer.topics():
+            return None
         partition = TopicPartition(CLUSTER_TOPIC, 0)
-        if not consumer.partitions_for_topic(CLUSTER_TOPIC):
-            await consumer._client.force_metadata_update()  # noqa: SLF001 - there is no public way to ask anew
         consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
-        if end == 0:
+        if (await consumer.end_offsets([partition]))[partition] == 0:
             return None
         await consumer.seek_to_beginning(partition)
         record = await consumer.getone()
         return int(json.loads(record.value)["incarnation"])
-    finally:
-        await consumer.stop()
 
 
 async def ensure_incarnation(options: Mapping[str, Any]) -> int:
     """The incarnation; written now where there is none. The first record counts, whoever wrote others."""
     found = await read_incarnation(options)
     if found is None:
-        producer = AIOKafkaProducer(**options, acks="all")
-        await producer.start()
-        try:
-            value = json.dumps({"incarnation": int(time.time())}).encode()
+        value = json.dumps({"incarnation": int(time.time())}).encode()
+        async with started(AIOKafkaProducer(**options, acks="all")) as producer:
             await producer.send_and_wait(CLUSTER_TOPIC, value, key=INCARNATION_KEY, partition=0)
-        finally:
-            await producer.stop()
         found = await read_incarnation(options)
     if found is None:
         raise KafkaError("the incarnation was written but can't be read: is the cluster topic being deleted?")

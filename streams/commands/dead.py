@@ -12,7 +12,7 @@ from streams.commands.reading import read_topics, since_ms
 from streams.commands.rendering import without_secrets
 from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
 from streams.commands.tail import fields_of
-from streams.connection import kafka_options
+from streams.connection import kafka_options, started
 
 app = typer.Typer(help="Dead letters: messages that could not be decided.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -76,15 +76,11 @@ def replay(
     settings = settings_or_fail()
 
     async def work() -> None:
-        producer = AIOKafkaProducer(**kafka_options(settings), acks="all")
-        await producer.start()
-        try:
-            headers = [(k, v) for k, v in record.headers if not k.startswith((_PREFIX, "doorstream-position"))]
+        headers = [(k, v) for k, v in record.headers if not k.startswith((_PREFIX, "doorstream-position"))]
+        async with started(AIOKafkaProducer(**kafka_options(settings), acks="all")) as producer:
             await producer.send_and_wait(
                 row["source"].split(":")[0], record.value, key=record.key, partition=record.partition, headers=headers
             )
-        finally:
-            await producer.stop()
 
     run(work())
     say(f"published {position} to {row['source'].split(':')[0]} again")

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import registry
 from streams.commands.running import print_json, run, say, settings_or_fail
-from streams.connection import kafka_options
+from streams.connection import kafka_options, started
 
 GROUPS = {"site": "doorstream-site", "alerts": "doorstream-alerts", "record": "doorstream-record"}
 """The consumer group of each reader named in topics.yaml."""
@@ -41,26 +41,20 @@ def lag(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = Fals
 
 async def measure(options: Mapping[str, Any]) -> list[Lag]:
     """The lag of every reader on every topic that it reads by site, from committed offsets."""
-    admin = AIOKafkaAdminClient(**options)
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
-    await admin.start()
-    try:
-        await consumer.start()
-        try:
-            have = await consumer.topics()
-            found: list[Lag] = []
-            for reader in GROUPS:
-                topics = [topic.name for topic in registry().values() if reader in topic.readers and topic.by_site]
-                found += [
-                    await _lag_of(admin, consumer, reader, topic)
-                    for topic in topics
-                    if topic in have and not _internal(topic)
-                ]
-            return found
-        finally:
-            await consumer.stop()
-    finally:
-        await admin.close()
+    async with (
+        started(AIOKafkaAdminClient(**options)) as admin,
+        started(AIOKafkaConsumer(**options, enable_auto_commit=False)) as consumer,
+    ):
+        have = await consumer.topics()
+        found: list[Lag] = []
+        for reader in GROUPS:
+            topics = [topic.name for topic in registry().values() if reader in topic.readers and topic.by_site]
+            found += [
+                await _lag_of(admin, consumer, reader, topic)
+                for topic in topics
+                if topic in have and not _internal(topic)
+            ]
+        return found
 
 
 def _internal(topic: str) -> bool:

@@ -19,7 +19,7 @@ from schemas.partitioning import partition_of
 from schemas.registry import topic_of
 from schemas.signing import NONCE_HEADER, NOT_AFTER_HEADER, sign
 from streams.commands.running import CommandError
-from streams.connection import kafka_options
+from streams.connection import kafka_options, started
 from streams.settings import Settings
 
 VALID_FOR_S = 30
@@ -39,10 +39,8 @@ async def send_and_await(settings: Settings, request: OperatorRequest) -> dict[s
         CommandError: no answer within 10 s (is a decide worker running?).
     """
     options = kafka_options(settings)
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=50)
-    await consumer.start()
-    try:
-        topic = "access.decisions"
+    topic = "access.decisions"
+    async with started(AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=50)) as consumer:
         await consumer.topics()
         count = len(consumer.partitions_for_topic(topic) or ())
         if not count:
@@ -53,21 +51,15 @@ async def send_and_await(settings: Settings, request: OperatorRequest) -> dict[s
         await consumer.position(place)
         await publish(options, request, settings.master_secret(), place.partition)
         return await _answer(consumer, request.request_id)
-    finally:
-        await consumer.stop()
 
 
 async def publish(options: Mapping[str, Any], request: OperatorRequest, master: bytes, partition: int) -> None:
     """Publish one signed request."""
-    producer = AIOKafkaProducer(**options, acks="all")
-    await producer.start()
-    try:
-        topic = topic_of(type_of(request))
-        key, value = request.site_id.encode(), request.to_json()
-        headers = signed_headers(request, topic, key, value, master)
+    topic = topic_of(type_of(request))
+    key, value = request.site_id.encode(), request.to_json()
+    headers = signed_headers(request, topic, key, value, master)
+    async with started(AIOKafkaProducer(**options, acks="all")) as producer:
         await producer.send_and_wait(topic, value, key=key, partition=partition, headers=headers)
-    finally:
-        await producer.stop()
 
 
 def signed_headers(

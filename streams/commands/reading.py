@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from streams.commands.running import WRONG_USE, CommandError
+from streams.connection import started
 
 _SPAN = re.compile(r"^(\d+)([smhd])$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -50,9 +51,7 @@ async def read_topics(
     Raises:
         CommandError: a topic does not exist.
     """
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
-    await consumer.start()
-    try:
+    async with started(AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=100)) as consumer:
         partitions = await _partitions(consumer, topics)
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -66,8 +65,6 @@ async def read_topics(
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 for record in batch:
                     yield record
-    finally:
-        await consumer.stop()
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
@@ -91,3 +88,16 @@ async def _seek(
             await consumer.seek_to_end(partition)
         else:
             consumer.seek(partition, place.offset)
+
+
+async def count_records(options: Mapping[str, Any], topics: Sequence[str]) -> dict[str, int]:
+    """How many records each topic holds (offsets, so compacted ones count), 0 where there is no such topic."""
+    async with started(AIOKafkaConsumer(**options, enable_auto_commit=False)) as consumer:
+        known = await consumer.topics()
+        counts = dict.fromkeys(topics, 0)
+        for topic in topics:
+            if topic in known:
+                places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+                starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+                counts[topic] = sum(ends[place] - starts[place] for place in places)
+        return counts

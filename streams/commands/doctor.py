@@ -1,0 +1,162 @@
+"""`doorstream doctor`: is it healthy, and if not, what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, NamedTuple
+
+import aiohttp
+import asyncpg
+import typer
+from aiokafka.errors import KafkaError
+
+from schemas.reference import ENTITIES
+from schemas.topics import registry
+from streams.agents.cluster import Cluster, read_incarnation
+from streams.commands.dead import dead_topics
+from streams.commands.lag import measure
+from streams.commands.reading import count_records
+from streams.commands.running import FOUND_WRONG, UNREACHABLE, print_json, run, say, settings_or_fail
+from streams.connection import kafka_options
+from streams.settings import Settings, SettingsError
+
+WAITING_LIMIT = 10_000
+"""More messages waiting than this is worth a word."""
+
+
+class Finding(NamedTuple):
+    """What one look found. `fix` is what to do where it is not well; `reachable` tells whether the server answered."""
+
+    what: str
+    well: bool
+    detail: str
+    fix: str = ""
+    reachable: bool = True
+
+
+Look = Callable[[Settings], Awaitable[Finding]]
+
+
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Look at everything that doorstream needs, and say what to do about what is not well."""
+    settings = settings_or_fail()
+    found = run(diagnose(settings))
+    if json:
+        print_json({"findings": [finding._asdict() for finding in found]})
+    else:
+        for finding in found:
+            say(f"{'ok  ' if finding.well else 'BAD '} {finding.what:18} {finding.detail}")
+            if not finding.well:
+                say(f"     {'':18} -> {finding.fix}")
+    if any(not finding.reachable for finding in found):
+        raise typer.Exit(UNREACHABLE)
+    if any(not finding.well for finding in found):
+        raise typer.Exit(FOUND_WRONG)
+
+
+async def diagnose(settings: Settings) -> list[Finding]:
+    """Every finding, in the order in which one would mend them."""
+    found = []
+    for what, look in _LOOKS.items():
+        try:
+            async with asyncio.timeout(20):
+                found.append(await look(settings))
+        except SettingsError as error:
+            found.append(Finding(what, well=False, detail="not set", fix=str(error)))
+        except (OSError, KafkaError, TimeoutError, aiohttp.ClientError, asyncpg.PostgresError) as error:
+            detail = f"does not answer: {' '.join(str(error).split()) or type(error).__name__}"
+            found.append(Finding(what, well=False, detail=detail, fix=_FIXES[what], reachable=False))
+    return found
+
+
+async def _secret(settings: Settings) -> Finding:
+    settings.master_secret()
+    return Finding("master secret", well=True, detail=str(settings.master_secret_file))
+
+
+async def _topics(settings: Settings) -> Finding:
+    async with Cluster(kafka_options(settings)) as cluster:
+        plan = await cluster.plan(registry(), settings.partitions)
+    if not plan:
+        return Finding("topics", well=True, detail=f"all {len(registry())} as topics.yaml wants them")
+    first = plan[0]
+    return Finding(
+        "topics", well=False, detail=f"{len(plan)} differ, first {first.topic}: {first.action}", fix=_FIXES["topics"]
+    )
+
+
+async def _incarnation(settings: Settings) -> Finding:
+    found = await read_incarnation(kafka_options(settings))
+    if found is None:
+        return Finding("cluster record", well=False, detail="none", fix=_FIXES["cluster record"])
+    return Finding("cluster record", well=True, detail=f"incarnation {found}")
+
+
+async def _references(settings: Settings) -> Finding:
+    counts = await count_records(kafka_options(settings), [entity.topic for entity in ENTITIES])
+    detail = f"{sum(counts.values()):,} records, {counts['reference.site']:,} of sites"
+    return Finding("reference data", well=counts["reference.site"] > 0, detail=detail, fix=_FIXES["reference data"])
+
+
+async def _postgres(settings: Settings) -> Finding:
+    settings.need("postgres")
+    connection = await asyncpg.connect(settings.postgres, timeout=10)
+    try:
+        tables = await connection.fetchval("select count(*) from pg_tables where schemaname = current_schema()")
+    finally:
+        await connection.close()
+    return Finding("PostgreSQL", well=tables > 0, detail=f"answers, {tables} tables", fix="run `doorstream db migrate`")
+
+
+async def _clickhouse(settings: Settings) -> Finding:
+    settings.need("clickhouse")
+    async with aiohttp.ClientSession() as session, session.get(settings.clickhouse.rstrip("/") + "/ping") as answer:
+        well = answer.status == 200  # noqa: PLR2004
+    return Finding("ClickHouse", well=well, detail=f"answers {answer.status}", fix=_FIXES["ClickHouse"])
+
+
+async def _waiting(settings: Settings) -> Finding:
+    rows = await measure(kafka_options(settings))
+    waiting = sum(row.messages for row in rows)
+    worst = max(rows, key=lambda row: row.messages, default=None)
+    detail = f"{waiting:,} messages" + (f", most in {worst.topic} for {worst.reader}" if worst and waiting else "")
+    return Finding("waiting", well=waiting < WAITING_LIMIT, detail=detail, fix=_FIXES["waiting"])
+
+
+async def _dead(settings: Settings) -> Finding:
+    counts = await count_records(kafka_options(settings), dead_topics())
+    total = sum(counts.values())
+    return Finding("dead letters", well=total == 0, detail=f"{total:,}", fix=_FIXES["dead letters"])
+
+
+async def _worker(settings: Settings) -> Finding:
+    where = f"http://{settings.metrics_host}:{settings.metrics_port}/readyz"
+    async with aiohttp.ClientSession() as session, session.get(where) as answer:
+        text = (await answer.text()).strip().replace("\n", "; ")
+        well = answer.status == 200  # noqa: PLR2004
+    return Finding("worker here", well=well, detail=text, fix=_FIXES["worker here"])
+
+
+_LOOKS: dict[str, Look] = {
+    "master secret": _secret,
+    "topics": _topics,
+    "cluster record": _incarnation,
+    "reference data": _references,
+    "PostgreSQL": _postgres,
+    "ClickHouse": _clickhouse,
+    "worker here": _worker,
+    "waiting": _waiting,
+    "dead letters": _dead,
+}
+_FIXES = {
+    "master secret": "set DOORSTREAM_MASTER_SECRET_FILE",
+    "topics": "run `doorstream topics apply` (DOORSTREAM_KAFKA must name the brokers)",
+    "cluster record": "run `doorstream topics apply`",
+    "reference data": "run `doorstream load FOLDER`, such as deploy/campus",
+    "PostgreSQL": "check DOORSTREAM_POSTGRES, or run `doorstream stack up`",
+    "ClickHouse": "check DOORSTREAM_CLICKHOUSE, or run `doorstream stack up`",
+    "worker here": "run `doorstream worker all`, or set DOORSTREAM_METRICS_PORT to the worker's",
+    "waiting": "start more workers: `doorstream worker decide`, `doorstream worker record`",
+    "dead letters": "look at them with `doorstream dead list`",
+}
