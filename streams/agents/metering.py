@@ -1,0 +1,95 @@
+"""Counting what a processor decides, without the core knowing of metrics."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import structlog
+from prometheus_client import Counter
+
+from schemas.access import AccessDenied, AccessGranted
+from schemas.ids import derive
+from streams import telemetry
+from streams.engine.observer import Observer
+
+SITE_GROUPS = 16
+"""Sites are counted in this many groups, so that a thousand sites don't make a thousand series."""
+
+log = structlog.get_logger("doorstream")
+
+
+@cache
+def site_group(site_id: str) -> str:
+    """The group that a site is counted in: stable, `00` to `15`."""
+    return f"{int(derive('site-group', site_id)[:8], 16) % SITE_GROUPS:02d}"
+
+
+@cache
+def _decisions(outcome: str, reason: str, group: str) -> Counter:
+    return telemetry.DECISIONS.labels(outcome, reason, group)
+
+
+def count_outcome(outcome: Any) -> None:
+    """Count a decision by its outcome, reason and site group, and how old its request was."""
+    kind = type(outcome)
+    if kind is AccessGranted or kind is AccessDenied:
+        name = "granted" if kind is AccessGranted else "denied"
+        _decisions(name, outcome.reason or "none", site_group(outcome.site_id)).inc()
+        telemetry.DECISION_SECONDS.observe(outcome.age_ms / 1000)
+
+
+class MetricsObserver(Observer):
+    """What the engine tells, as metrics and log lines."""
+
+    def __init__(self, processor: str) -> None:
+        self._name = processor
+        self._cycles = telemetry.CYCLE_SECONDS.labels(processor)
+        self._entries = telemetry.JOURNAL_ENTRIES.labels(processor)
+
+    def cycle(self, seconds: float, messages: int, partitions: int) -> None:  # noqa: ARG002 - the engine's signature
+        """Observe how long a cycle took."""
+        self._cycles.observe(seconds)
+
+    def journalled(self, partition: int, records: int) -> None:  # noqa: ARG002
+        """Count journal records."""
+        self._entries.inc(records)
+
+    def dead_letter(self, topic: str, partition: int, offset: int, stage: str, error: str) -> None:
+        """Count and log a dead letter."""
+        telemetry.DEAD_LETTERS.labels(topic, stage).inc()
+        log.warning("dead_letter", topic=topic, partition=partition, offset=offset, stage=stage, error=error)
+
+    def tick_failed(self, partition: int, key: str, error: str) -> None:
+        """Log a deadline that could not be decided."""
+        log.error("tick_failed", processor=self._name, partition=partition, key=key, error=error)
+
+    def recovered(self, partition: int, entries: int, seconds: float) -> None:
+        """Count and log a recovery."""
+        telemetry.RECOVERIES.labels(self._name).inc()
+        log.info("recovered", processor=self._name, partition=partition, entries=entries, seconds=round(seconds, 3))
+
+    def dropped(self, partition: int, reason: str) -> None:
+        """Count and log a partition that was given up."""
+        telemetry.PARTITIONS_DROPPED.labels(self._name, reason.partition(":")[0][:60]).inc()
+        log.warning("dropped", processor=self._name, partition=partition, reason=reason)
+
+    def halted(self, partition: int, reason: str) -> None:
+        """Log a partition that waits for a person."""
+        log.critical("halted", processor=self._name, partition=partition, reason=reason)
+
+    def drift(self, partition: int, number: int) -> None:
+        """Log that deciding again gave something else."""
+        log.critical("drift", processor=self._name, partition=partition, number=number)
+
+    def skipped(self, partition: int, number: int, index: int) -> None:
+        """Log a cause that was passed over."""
+        log.critical("skipped", processor=self._name, partition=partition, number=number, index=index)
+
+    def retried(self, step: str, error: str) -> None:
+        """Log a step that is tried again."""
+        log.warning("retried", processor=self._name, step=step, error=error)
+
+    def clock_skew(self, milliseconds: int) -> None:
+        """Log a clock that is wrong."""
+        log.critical("clock_skew", processor=self._name, milliseconds=milliseconds)

@@ -1,0 +1,86 @@
+"""What an operator reads: one line a message, and never a secret."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from aiokafka import ConsumerRecord
+
+from schemas.registry import MODELS
+from streams.commands.live import Frame, View, plain, sparkline
+from streams.commands.reading import since_ms
+from streams.commands.rendering import line_of, without_secrets
+from streams.commands.running import CommandError
+from streams.commands.tail import fields_of, fits
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.json")), ids=lambda path: path.stem)
+def test_every_message_becomes_one_line(path: Path) -> None:
+    line = line_of(path.parts[-3], without_secrets(json.loads(path.read_text(encoding="utf-8"))))
+    assert "\n" not in line
+    assert path.stem in line
+    assert "None" not in line.replace("None known", "")
+    assert len(MODELS) > 40
+
+
+def test_a_denial_says_who_where_and_why() -> None:
+    path = EXAMPLES / "access.decisions" / "v1" / "access_denied.json"
+    line = line_of("access.decisions", json.loads(path.read_text(encoding="utf-8")))
+    assert "p0017" in line
+    assert "hq-d01-in out_of_time_range (also passback)" in line
+
+
+def _record(value: bytes | None) -> ConsumerRecord[bytes, bytes]:
+    return ConsumerRecord("access.requests", 0, 1, 0, 0, b"hq", value, None, 2, 2, ())
+
+
+def test_secrets_are_starred() -> None:
+    factors = [{"kind": "pin", "pin": "8302"}, {"kind": "face", "template": [0.1, 0.2]}, {"kind": "pin", "sealed": "x"}]
+    fields = fields_of(_record(json.dumps({"type": "access_requested", "factors": factors}).encode()))
+    assert [list(factor.values())[1] for factor in fields["factors"]] == ["***", "***", "***"]
+    assert "8302" not in json.dumps(fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "type_"),
+    [(None, "tombstone"), (b"\xff", "undecodable"), (b"[" * 10**6, "undecodable"), (b"3", "undecodable")],
+)
+def test_what_is_no_message_is_shown_as_such(value: bytes | None, type_: str) -> None:
+    assert fields_of(_record(value))["type"] == type_
+
+
+def test_a_door_matches_itself_and_its_access_points_only() -> None:
+    assert fits({"door_id": "hq-d1"}, {}, "hq-d1")
+    assert fits({"access_point_id": "hq-d1-in"}, {}, "hq-d1")
+    assert not fits({"access_point_id": "hq-d10-in"}, {}, "hq-d1")
+    assert not fits({"door_id": "hq-d1", "site_id": "x"}, {"site_id": "hq"}, "hq-d1")
+
+
+def test_a_span_is_counted_back_from_now() -> None:
+    assert abs(since_ms("2h") - (time.time() - 7200) * 1000) < 2000
+    assert since_ms("2026-03-02T08:00:00+08:00") == 1772409600000
+    with pytest.raises(CommandError, match="10m, 2h, 1d"):
+        since_ms("yesterday")
+
+
+def test_a_frame_is_drawn_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = Frame(
+        elapsed_s=3, seconds=60, requests=1200, granted=1000, denied=200, commands=1000, confirmed=990, waiting=3,
+        rate=400, p50_ms=8, p99_ms=30, doors={"d1": "open", "d2": "shut"}, last=["a decision"],
+    )  # fmt: skip
+    assert "requests 1,200" in plain(frame)
+    view = View("demo")
+    with view:
+        view.show(frame)
+    assert "400/s" in capsys.readouterr().err
+    assert view.draw(frame).renderables
+
+
+def test_a_sparkline_is_scaled_to_its_largest_value() -> None:
+    assert sparkline([0, 50, 100]) == "▁▄█"
+    assert sparkline([]) == ""
