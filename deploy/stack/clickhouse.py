@@ -9,14 +9,14 @@ from pathlib import Path
 
 import aiohttp
 
-from deploy.stack.launch import Launch
+from deploy.stack.launch import Launch, Progress
 from deploy.stack.model import HOST, StackError
 from deploy.stack.processes import Command, module_command, until_listening
 
 _POLL_S = 0.05
 
 
-def prepare(folder: Path, port: int) -> Launch:
+def prepare(folder: Path, port: int, _say: Progress) -> Launch:
     """How to start the front on this port of 127.0.0.1.
 
     Raises:

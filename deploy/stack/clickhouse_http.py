@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from deploy.stack.clickhouse_engine import Engine, QueryError, Result
 from deploy.stack.clickhouse_requests import read_query, result_format
@@ -99,7 +100,7 @@ async def answer_ping(_request: web.Request) -> web.Response:
 
 
 @web.middleware
-async def refuse_web_pages(request: web.Request, handler: web.RequestHandler) -> web.StreamResponse:
+async def refuse_web_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn away what a browser sends for a web page: a foreign Origin, or a name that was made to point here."""
     if "Origin" in request.headers or request.url.host not in _LOCAL_HOSTS:
         return web.Response(status=403, text="This is a local database: web pages may not use it.\n")

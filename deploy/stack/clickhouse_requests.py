@@ -15,15 +15,15 @@ PARAMETER_PREFIX = "param_"
 
 # Of the request itself, not of the query; or of ClickHouse's users, sessions and network, which chDB doesn't have.
 _NO_SETTINGS = frozenset(
-    {
-        "query", "database", "default_format", "session_id", "session_timeout", "session_check",
-        "query_id", "user", "password", "role", "quota_key", "quota", "stacktrace", "buffer_size", "compress",
-        "wait_end_of_query", "enable_http_compression", "send_progress_in_http_headers", "client_protocol_version",
-        "http_headers_progress_interval_ms", "cancel_http_readonly_queries_on_client_close", "readonly",
-        "http_write_exception_in_output_format", "http_zlib_compression_level", "http_native_compression_disable_checksumming_on_decompress",
-        "decompress", "close_session", "param", "network_compression_method", "log_queries",
-    }
-)  # fmt: skip
+    [
+        *("query", "database", "default_format", "query_id", "session_id", "session_timeout", "session_check"),
+        *("close_session", "user", "password", "role", "quota_key", "quota", "stacktrace", "buffer_size", "compress"),
+        *("decompress", "wait_end_of_query", "client_protocol_version", "readonly", "log_queries"),
+        *("enable_http_compression", "http_zlib_compression_level", "http_headers_progress_interval_ms"),
+        *("send_progress_in_http_headers", "cancel_http_readonly_queries_on_client_close"),
+        *("http_write_exception_in_output_format", "network_compression_method"),
+    ]
+)
 _UNKNOWN_COMPRESSION = 89
 _NOT_IMPLEMENTED = 48
 _FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*\Z", re.IGNORECASE)

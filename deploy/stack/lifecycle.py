@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from deploy.stack import apache, clickhouse, postgres, tansu
@@ -19,6 +20,7 @@ from deploy.stack.model import (
     POSTGRES,
     BrokerKind,
     Endpoints,
+    PartState,
     PartStatus,
     StackError,
     StackOptions,
@@ -45,7 +47,7 @@ _FOLDER_MODE = 0o755
 _WATCHER_GRACE_S = 1.0
 _LEFTOVER_GRACE_S = 3.0
 
-Prepare = Callable[[Path, int], Launch]
+Prepare = Callable[[Path, int, Progress], Launch]
 _BROKERS: dict[BrokerKind, Prepare] = {"embedded": tansu.prepare, "apache": apache.prepare}
 
 
@@ -71,11 +73,11 @@ async def up(options: StackOptions, on_progress: Progress | None = None) -> Endp
 
 async def down(folder: Path = DEFAULT_FOLDER) -> list[str]:
     """Stop all that runs in the folder and return the names of what was stopped. The data stays."""
-    folder = folder.resolve()
-    if not folder.is_dir():
+    found = _existing(folder)
+    if found is None:
         return []
-    async with locked(folder):
-        return await _stop_all(folder, Record.read(folder))
+    async with locked(found):
+        return await _stop_all(found, Record.read(found))
 
 
 def status(folder: Path = DEFAULT_FOLDER) -> StackStatus:
@@ -97,8 +99,12 @@ def status(folder: Path = DEFAULT_FOLDER) -> StackStatus:
 def _part_status(name: str, part: Part | None) -> PartStatus:
     if part is None:
         return PartStatus(name, "stopped")
-    state = "running" if is_alive(part.process) else "stale"
+    state: PartState = "running" if is_alive(part.process) else "stale"
     return PartStatus(name, state, part.process.pid, part.port, part.endpoint, part.log)
+
+
+def _existing(folder: Path) -> Path | None:
+    return folder.resolve() if folder.is_dir() else None
 
 
 def _make_folder(folder: Path) -> Path:
@@ -170,7 +176,12 @@ def _preparer(name: str, broker: BrokerKind) -> Prepare:
 async def _start_part(folder: Path, record: Record, name: str, say: Progress) -> None:
     say(f"starting {name}")
     port = free_port(record.ports.get(name))
-    launch = await asyncio.to_thread(_preparer(name, record.broker), folder, port)
+    loop = asyncio.get_running_loop()
+
+    def say_from_thread(line: str) -> None:
+        loop.call_soon_threadsafe(partial(say, line))
+
+    launch = await asyncio.to_thread(_preparer(name, record.broker), folder, port, say_from_thread)
     process = spawn(launch.command)
     record.parts[name] = Part(
         process, launch.port, launch.endpoint, str(launch.command.log), int(launch.stop_signal), launch.grace_s

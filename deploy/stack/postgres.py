@@ -17,7 +17,7 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
-from deploy.stack.launch import Launch
+from deploy.stack.launch import Launch, Progress
 from deploy.stack.model import HOST, StackError
 from deploy.stack.processes import Command, environment, until_listening
 from deploy.stack.state import write_private
@@ -60,7 +60,7 @@ def dsn(port: int, password: str, database: str = DATABASE) -> str:
     return f"postgresql://{USER}:{password}@{HOST}:{port}/{database}"
 
 
-def prepare(folder: Path, port: int) -> Launch:
+def prepare(folder: Path, port: int, _say: Progress) -> Launch:
     """Make the data folder if there is none, and say how to start the server on this port of 127.0.0.1.
 
     Raises:

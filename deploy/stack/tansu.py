@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from deploy.stack.kafka_ready import broker_ready
-from deploy.stack.launch import Launch
+from deploy.stack.launch import Launch, Progress
 from deploy.stack.model import HOST, StackError
 from deploy.stack.processes import Command
 
@@ -40,7 +40,7 @@ def binary(folder: Path) -> Path:
     return copy
 
 
-def prepare(folder: Path, port: int) -> Launch:
+def prepare(folder: Path, port: int, _say: Progress) -> Launch:
     """How to start the broker on this port of 127.0.0.1.
 
     Raises:
