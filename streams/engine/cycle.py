@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 from streams.engine.journal import Checkpointed
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S
 from streams.engine.ownership import HALTED, Slot
-from streams.engine.partition import Partition, Work
-from streams.engine.ports import TopicPartition, TransientError
-from streams.engine.pulse import Pulse
-from streams.engine.recovery import Surroundings
+from streams.engine.partition import Partition
+from streams.engine.ports import TopicPartition, TransientError, Writer
 from streams.engine.statelog import state_topic
+from streams.engine.surroundings import Surroundings
+from streams.engine.work import Work
 
 ACK_GRACE_S = 0.1
 """A partition whose journal is slower than this no longer holds up the others; it sits out until it answers."""
@@ -27,7 +29,6 @@ class Cycle:
         self,
         around: Surroundings,
         wake: asyncio.Event,
-        pulse: Pulse,
         *,
         drop: Callable[[Slot, Partition, str], None],
         halt: Callable[[Slot, str], None],
@@ -36,7 +37,6 @@ class Cycle:
         self._wake = wake
         self._drop = drop
         self._halt = halt
-        self._pulse = pulse
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def go(self, slots: Sequence[Slot]) -> bool:
@@ -47,24 +47,24 @@ class Cycle:
         works = self._take(slots, clock.now_ms(), started_s)
         if not works:
             return False
-        futures = [self._journal(slot, work) for slot, work in works]
-        for _, work in works:
-            work.partition.decide(work)
+        futures = [self._journal(slot, partition, work) for slot, partition, work in works]
+        for _, partition, work in works:
+            partition.decide(work)
         await asyncio.wait(futures, timeout=ACK_GRACE_S)
-        for (slot, work), future in zip(works, futures, strict=True):
+        for (slot, partition, work), future in zip(works, futures, strict=True):
             if future.done():
-                self._settle(slot, work, future)
+                self._settle(slot, partition, work, future)
             else:
-                future.add_done_callback(lambda done, slot=slot, work=work: self._settle_late(slot, work, done))
-        messages = sum(work.messages for _, work in works)
+                future.add_done_callback(partial(self._settle_late, slot, partition, work))
+        messages = sum(work.messages for _, _, work in works)
         self._around.observer.cycle(clock.monotonic_s() - started_s, messages, len(works))
         return True
 
-    def _take(self, slots: Sequence[Slot], now_ms: int, now_s: float) -> list[tuple[Slot, Work]]:
+    def _take(self, slots: Sequence[Slot], now_ms: int, now_s: float) -> list[tuple[Slot, Partition, Work]]:
         options = self._around.options
         busy = sum(1 for slot in slots if slot.partition is not None and slot.partition.backlog())
         share = max(options.smallest_share, options.cycle_records // max(1, busy))
-        works: list[tuple[Slot, Work]] = []
+        works: list[tuple[Slot, Partition, Work]] = []
         for slot in slots:
             partition = slot.partition
             if partition is None or partition.busy or partition.closed:
@@ -79,7 +79,7 @@ class Cycle:
                 self._drop(slot, partition, f"state log: {type(error).__name__}: {error}")
                 continue
             if work is not None:
-                works.append((slot, work))
+                works.append((slot, partition, work))
         return works
 
     def _checkpoints(self, slots: Sequence[Slot], now_s: float) -> None:
@@ -90,8 +90,7 @@ class Cycle:
 
     # -- the journal --------------------------------------------------------------------------------------------
 
-    def _journal(self, slot: Slot, work: Work) -> asyncio.Future[int]:
-        partition: Partition = work.partition
+    def _journal(self, slot: Slot, partition: Partition, work: Work) -> asyncio.Future[int]:
         pens = slot.pens
         assert pens is not None  # noqa: S101 - a slot with a partition has writers
         outputs = partition.outputs(work)
@@ -99,27 +98,26 @@ class Cycle:
             return asyncio.ensure_future(pens.journal.append(partition.journal, partition.index, outputs))
         return asyncio.ensure_future(self._one_by_one(partition, pens.journal, work))
 
-    async def _one_by_one(self, partition: Partition, writer: object, work: Work) -> int:
+    async def _one_by_one(self, partition: Partition, writer: Writer, work: Work) -> int:
         for at, output in enumerate(partition.outputs(work)):
-            offset = await writer.append(partition.journal, partition.index, [output])  # type: ignore[attr-defined]
+            offset = await writer.append(partition.journal, partition.index, [output])
             if offset != work.offset + at:
                 return -1
         return work.offset
 
-    def _settle_late(self, slot: Slot, work: Work, future: asyncio.Future[int]) -> None:
-        if future.cancelled():
-            return
-        self._settle(slot, work, future)
-        self._wake.set()
+    def _settle_late(self, slot: Slot, partition: Partition, work: Work, future: asyncio.Future[int]) -> None:
+        if not future.cancelled():
+            self._settle(slot, partition, work, future)
+            self._wake.set()
 
-    def _settle(self, slot: Slot, work: Work, future: asyncio.Future[int]) -> None:
-        partition: Partition = work.partition
+    def _settle(self, slot: Slot, partition: Partition, work: Work, future: asyncio.Future[int]) -> None:
         error = future.exception()
-        if partition.closed or self._pulse.beat():
+        if partition.closed or self._around.pulse.beat():
             # After a stall the machine gives the partition up; until then it stays busy and silent.
             return
         if isinstance(error, TransientError):
-            self._retry(slot, work, error)
+            self._around.observer.retried("journal", str(error))
+            self._spawn(self._again(slot, partition, work))
             return
         if isinstance(error, ValueError):
             self._halt(slot, f"the broker refuses a journal record of partition {slot.index}: {error}")
@@ -138,22 +136,18 @@ class Cycle:
         if reason_to_stop is not None and slot.phase != HALTED:
             self._halt(slot, f"partition {slot.index} stops: {reason_to_stop}; see the dead letters, then restart")
 
-    def _retry(self, slot: Slot, work: Work, error: TransientError) -> None:
+    async def _again(self, slot: Slot, partition: Partition, work: Work) -> None:
         """The partition stays busy, and the others go on, until the journal takes the records."""
-        self._around.observer.retried("journal", str(error))
-        self._spawn(self._again(slot, work))
-
-    async def _again(self, slot: Slot, work: Work) -> None:
         backoff_s = FIRST_BACKOFF_S
-        while not work.partition.closed:
+        while True:
             await asyncio.sleep(backoff_s)
-            backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
-            if work.partition.closed:
+            if partition.closed:
                 return
-            future = self._journal(slot, work)
+            backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+            future = self._journal(slot, partition, work)
             await asyncio.wait([future])
             if not isinstance(future.exception(), TransientError):
-                self._settle_late(slot, work, future)
+                self._settle_late(slot, partition, work, future)
                 return
 
     # -- checkpoints --------------------------------------------------------------------------------------------
@@ -182,7 +176,7 @@ class Cycle:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

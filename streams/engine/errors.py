@@ -8,6 +8,4 @@ class LostOwnershipError(Exception):
 
 
 class HaltedError(Exception):
-    """A partition can't go on without a person: another code version, another incarnation, drift, too many dead
-    letters. The text says what to do.
-    """
+    """A partition can't go on without a person; the text says what to do."""

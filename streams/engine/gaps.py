@@ -9,7 +9,7 @@ from schemas.record import Record
 from streams.engine.inputs import InputQueue
 from streams.engine.partition import Partition
 from streams.engine.ports import Chunk
-from streams.engine.recovery import Surroundings
+from streams.engine.surroundings import Surroundings
 
 
 async def arrive(around: Surroundings, partition: Partition, chunk: Chunk, wake: asyncio.Event) -> None:

@@ -131,9 +131,10 @@ def is_checkpoint(record: Record) -> bool:
 def decode_record(record: Record) -> JournalRecord | None:
     """The journal record, or None for what can't be one."""
     try:
-        return _decode(record.value or b"")
+        item: JournalRecord = _decode(record.value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+    return item
 
 
 class Fold:

@@ -18,9 +18,9 @@ from streams.engine.partition import Partition
 from streams.engine.ports import Broker, Chunk, Clock, LookupSource, Verifier
 from streams.engine.probe import EndProbe
 from streams.engine.pulse import Pulse
-from streams.engine.recovery import Surroundings
 from streams.engine.references import ReferenceViews
 from streams.engine.resolve import Resolver
+from streams.engine.surroundings import Surroundings
 
 IDLE_S = 0.05
 """An idle machine looks at its deadlines, and that its event loop is alive, that often."""
@@ -48,7 +48,7 @@ class Machine:
     verifications; by default a small thread pool.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the one place where the machine's parts are given to it
         self,
         processor: Processor,
         broker: Broker,
@@ -83,15 +83,13 @@ class Machine:
             executor=executor,
             wake=self._wake.set,
         )
-        self._around = Surroundings(
-            processor, broker, clock, incarnation, references, self._resolver, self._observer, options
-        )
         self._pulse = Pulse(clock, options.session_timeout_s)
-        self._recoverer = Recoverer(
-            self._around, self._pulse, failed=self._drop, settled=self._wake.set, skew=self._note_skew
+        self._around = Surroundings(
+            processor, broker, clock, incarnation, references, self._resolver, self._observer, options, self._pulse
         )
+        self._recoverer = Recoverer(self._around, failed=self._drop, settled=self._wake.set, skew=self._note_skew)
         self._probe = EndProbe(broker, clock, self._wake.set)
-        self._cycle = Cycle(self._around, self._wake, self._pulse, drop=self._drop, halt=self._halt)
+        self._cycle = Cycle(self._around, self._wake, drop=self._drop, halt=self._halt)
 
     @property
     def owned(self) -> frozenset[int]:
@@ -113,10 +111,8 @@ class Machine:
         Returns when all of them run or are halted; may be awaited or left as a task. Partitions already owned are
         left alone. Failures of a partition halt it or are retried; they are not raised.
         """
-        slots = []
-        for index in partitions:
-            if index not in self._slots:
-                slots.append(self._slots.setdefault(index, Slot(index)))
+        slots = [Slot(index) for index in sorted(set(partitions)) if index not in self._slots]
+        self._slots.update((slot.index, slot) for slot in slots)
         if slots:
             await self._recoverer.bring_up(slots)
 
@@ -132,7 +128,9 @@ class Machine:
                 slot.partition.draining = True
         loop = asyncio.get_running_loop()
         until = loop.time() + self._options.stop_timeout_s
-        while self._running and loop.time() < until and not all(self._drained(slot) for slot in slots):
+        while self._running and loop.time() < until:
+            if all(self._drained(slot) for slot in slots):
+                break
             await asyncio.sleep(DRAIN_POLL_S)
         self._let_go(slots)
         await self._cycle.committed()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from streams.engine.errors import HaltedError
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
 from streams.engine.partition import Partition
 from streams.engine.ports import Writer
-from streams.engine.pulse import Pulse
-from streams.engine.recovery import Recovery, Surroundings
+from streams.engine.recovery import Recovery
+from streams.engine.surroundings import Surroundings
 
 RECOVERING, RUNNING, DRAINING, HALTED = "recovering", "running", "draining", "halted"
 
@@ -73,10 +74,9 @@ _CLOSING: set[asyncio.Task[None]] = set()
 
 
 async def _close(writer: Writer) -> None:
-    try:
+    # A producer that fails to close has nothing of ours to lose any more.
+    with contextlib.suppress(Exception):
         await writer.close()
-    except Exception:  # noqa: BLE001, S110 - a producer that fails to close has nothing of ours to lose any more
-        pass
 
 
 class Recoverer:
@@ -85,14 +85,12 @@ class Recoverer:
     def __init__(
         self,
         around: Surroundings,
-        pulse: Pulse,
         *,
         failed: Callable[[Slot, Partition, str], None],
         settled: Callable[[], None],
         skew: Callable[[int], None],
     ) -> None:
         self._around = around
-        self._pulse = pulse
         self._failed = failed
         self._settled = settled
         self._skew = skew
@@ -150,7 +148,7 @@ class Recoverer:
             if slot.partition is not None:
                 self._failed(slot, slot.partition, reason)
 
-        lanes = OutputLanes(pens.outputs, around.observer, self._pulse, failed, self._settled)
+        lanes = OutputLanes(pens.outputs, around.observer, around.pulse, failed, self._settled)
         recovery = Recovery(around, slot.index, pens.journal, lanes)
         try:
             partition = await recovery.run()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
 from schemas.record import Output
-from streams.core.processor import Arrival, Context, Processor, Tick
+from streams.core.processor import Arrival, Context, Tick
 from streams.engine.deadletters import DeadLetterLimit
-from streams.engine.decider import Decider, Decision, EngineCause, EntryFrame, decode_arrival
+from streams.engine.decider import Decider, EngineCause, EntryFrame, decode_arrival
 from streams.engine.inputs import InputQueue, Item
 from streams.engine.journal import (
     Answer,
@@ -19,95 +18,61 @@ from streams.engine.journal import (
     Checkpointed,
     Due,
     Entry,
-    JournalRecord,
     Opened,
     Taken,
     journal_topic,
     to_output,
 )
-from streams.engine.observer import Observer
-from streams.engine.options import MachineOptions
 from streams.engine.outputs import OutputLanes
 from streams.engine.ports import Chunk
-from streams.engine.references import ReferenceViews
-from streams.engine.resolve import Resolver, context_value
 from streams.engine.state import StateStore
 from streams.engine.statelog import StateLog
+from streams.engine.surroundings import Surroundings
+from streams.engine.work import Position, Work, resolve_contexts
 
 _answer_encode = msgspec.json.Encoder().encode
 _answer_decode = msgspec.json.Decoder(Answer).decode
 
 
-class Position(msgspec.Struct):
-    """Where a partition stands: what the next entry goes on from."""
+class Core(msgspec.Struct):
+    """What a recovery gives back. `checkpointed` is the entry that the last valid checkpoint covers."""
 
-    number: int
-    now_ms: int
-    digest: bytes
-    inputs: dict[str, int]
-    references: dict[str, int]
-
-
-class Work(msgspec.Struct):
-    """One partition's part of a cycle. `offset` is what its first journal record must get."""
-
-    partition: Any
-    records: list[JournalRecord]
-    offset: int
-    frame: EntryFrame | None = None
-    causes: list[EngineCause] = []
-    decision: Decision | None = None
-    checkpoint: Checkpointed | None = None
-    messages: int = 0
+    position: Position
+    store: StateStore
+    lanes: OutputLanes
+    state_log: StateLog
+    checkpointed: int
 
 
 class Partition:
     """All in memory; the machine moves it from cycle to cycle. `epoch` and `next_offset` are the journal's."""
 
-    def __init__(
-        self,
-        processor: Processor,
-        index: int,
-        *,
-        incarnation: int,
-        position: Position,
-        store: StateStore,
-        state_log: StateLog,
-        lanes: OutputLanes,
-        epoch: int,
-        next_offset: int,
-        references: ReferenceViews,
-        resolver: Resolver,
-        observer: Observer,
-        options: MachineOptions,
-        stamps: bool,
-    ) -> None:
+    def __init__(self, around: Surroundings, index: int, core: Core, *, epoch: int, next_offset: int) -> None:
+        processor = around.processor
         self.index = index
-        self.position = position
-        self.store = store
-        self.state_log = state_log
-        self.lanes = lanes
+        self.position = core.position
+        self.store = core.store
+        self.lanes = core.lanes
+        self.state_log = core.state_log
         self.epoch = epoch
         self.next_offset = next_offset
         self.busy = False
         self.closed = False
         self.draining = False
-        self.queues = {topic: InputQueue(topic, position.inputs[topic], stamps=stamps) for topic in processor.inputs}
-        self.decider = Decider(processor, store, index, incarnation, observer)
-        self.limit = DeadLetterLimit(options)
+        self.journal = journal_topic(processor.name)
+        self.queues = {
+            topic: InputQueue(topic, core.position.inputs[topic], stamps=around.broker.stamps)
+            for topic in processor.inputs
+        }
         self.checkpoint: Checkpointed | None = None
-        self.checkpointed = position.number
-        self.checkpoint_s = 0.0
+        self.checkpointed = core.checkpointed
+        self._decider = Decider(processor, core.store, index, around.incarnation, around.observer)
+        self._limit = DeadLetterLimit(around.options)
+        self._checkpoint_s = around.clock.monotonic_s()
         self._entities = 0
         self._processor = processor
-        self._incarnation = incarnation
-        self._references = references
-        self._resolver = resolver
-        self._observer = observer
-        self._options = options
-        self._stamps = stamps
-        self._opened_number = position.number
-        self._topic = journal_topic(processor.name)
+        self._around = around
+        self._opened_number = core.position.number
 
     # -- arriving -----------------------------------------------------------------------------------------------
 
@@ -131,7 +96,7 @@ class Partition:
     def _context_of_arrival(self, now_ms: int) -> Context:
         number = self.position.number + 1
         now_ms = max(now_ms, self.position.now_ms)
-        return Context(now_ms, self._references.live(), {}, self.index, number, self._incarnation)
+        return Context(now_ms, self._around.references.live(), {}, self.index, number, self._around.incarnation)
 
     def _needs(self, queue: InputQueue, arrival: Arrival, context: Context) -> None:
         try:
@@ -139,7 +104,7 @@ class Partition:
         except Exception:  # noqa: BLE001 - `decide` will meet the same and say so in the journalled way
             return
         if needs:
-            queue.waiting[arrival.record.offset] = self._resolver.ask(needs)
+            queue.waiting[arrival.record.offset] = self._around.resolver.ask(needs)
 
     def backlog(self) -> int:
         """Records that wait in memory."""
@@ -160,16 +125,16 @@ class Partition:
 
     def take(self, share: int, now_ms: int, now_s: float) -> Work | None:
         """What this partition journals and decides in this cycle, or None."""
-        work = Work(self, [], self.next_offset)
+        work = Work(self.next_offset)
         if self.checkpoint is not None and self.checkpoint_ready():
             work.checkpoint = msgspec.structs.replace(
                 self.checkpoint, epoch=self.epoch, ranges=self.state_log.ranges_then()
             )
             work.records.append(work.checkpoint)
-            if self.position.number - self._opened_number >= self._options.reopen_entries:
+            if self.position.number - self._opened_number >= self._around.options.reopen_entries:
                 self._opened_number = self.position.number
                 self.epoch = self.next_offset + 1
-                work.records.append(Opened(self._incarnation, self._processor.version))
+                work.records.append(Opened(self._around.incarnation, self._processor.version))
         if not self.draining:
             self._take_causes(work, share, max(now_ms, self.position.now_ms), now_s)
         if not work.records:
@@ -188,7 +153,11 @@ class Partition:
         for at, (topic, queue) in enumerate(self.queues.items()):
             if queue.size:
                 for start, stop, fetched_ms, items in queue.take(share, now_s):
-                    if chunks and chunks[-1].topic == topic and (self._stamps or chunks[-1].fetched_ms == fetched_ms):
+                    if (
+                        chunks
+                        and chunks[-1].topic == topic
+                        and (self._around.broker.stamps or chunks[-1].fetched_ms == fetched_ms)
+                    ):
                         start = chunks.pop().start  # noqa: PLW2901 - the same run goes on
                     chunks.append(Taken(topic, start, stop, fetched_ms))
                     causes.extend(items)
@@ -199,7 +168,7 @@ class Partition:
                 causes.extend(Tick(tick.key, tick.deadline_ms) for tick in ticks)
         if not causes:
             return
-        now = self._references.positions()
+        now = self._around.references.positions()
         moved = {topic: offset for topic, offset in now.items() if position.references.get(topic) != offset}
         number = position.number + 1
         entry = Entry(
@@ -209,7 +178,7 @@ class Partition:
         work.causes = causes
         work.messages = len(causes) - len(ticks)
         contexts = resolve_contexts(resolved) if resolved else {}
-        work.frame = EntryFrame(number, now_ms, self._references.live(), contexts, position.digest)
+        work.frame = EntryFrame(number, now_ms, self._around.references.live(), contexts, position.digest)
         for taken in chunks:
             position.inputs[taken.topic] = taken.stop
         position.references.update(moved)
@@ -222,36 +191,31 @@ class Partition:
             pending = queue.waiting.pop(offset, None)
             if pending is None:
                 continue
-            answers = self._resolver.answers(pending)
+            answers = self._around.resolver.answers(pending)
             if answers:
                 plain = {name: _answer_decode(_answer_encode(answer)) for name, answer in answers.items()}
                 resolved.setdefault(queue.topic, {})[offset] = plain
 
     def outputs(self, work: Work) -> list[Output]:
         """A cycle's journal records, ready to be written."""
-        return [to_output(self._topic, self.index, record) for record in work.records]
-
-    @property
-    def journal(self) -> str:
-        """The journal's topic."""
-        return self._topic
+        return [to_output(self.journal, self.index, record) for record in work.records]
 
     def decide(self, work: Work) -> None:
         """Decide the entry that was handed over; nothing leaves before `settle`."""
         if work.frame is not None:
-            work.decision = self.decider.decide(work.frame, work.causes)
+            work.decision = self._decider.decide(work.frame, work.causes)
             self.position.digest = work.decision.digest
 
     def settle(self, work: Work) -> str | None:
         """The journal has the records: let outputs leave. Gives the reason to stop for good, or None."""
         self.busy = False
-        self._observer.journalled(self.index, len(work.records))
+        self._around.observer.journalled(self.index, len(work.records))
         decision = work.decision
         if decision is None or work.frame is None:
             return None
         self.lanes.put(work.frame.number, decision.outputs)
-        self._observer.decided(self.index, decision.messages, decision.ticks)
-        return self.limit.count(decision.messages, decision.dead, decision.trailing_dead)
+        self._around.observer.decided(self.index, decision.messages, decision.ticks)
+        return self._limit.count(decision.messages, decision.dead, decision.trailing_dead)
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
@@ -260,13 +224,13 @@ class Partition:
         behind = self.position.number - self.checkpointed
         if behind <= 0 or self.checkpoint is not None or self.busy or self.closed:
             return False
-        due = now_s - self.checkpoint_s >= self._options.checkpoint_interval_s
-        return force or due or behind >= self._options.checkpoint_entries
+        due = now_s - self._checkpoint_s >= self._around.options.checkpoint_interval_s
+        return force or due or behind >= self._around.options.checkpoint_entries
 
     def begin_checkpoint(self, now_s: float, wake: asyncio.Event) -> None:
         """Take a snapshot and let it be written."""
         position = self.position
-        self.checkpoint_s = now_s
+        self._checkpoint_s = now_s
         self._entities = self.state_log.begin(self.epoch, position.number, now_s, wake)
         self.checkpoint = Checkpointed(
             number=position.number,
@@ -294,7 +258,7 @@ class Partition:
         cut = self.state_log.finish()
         self.checkpoint = None
         self.checkpointed = checkpoint.number
-        self._observer.checkpointed(self.index, checkpoint.number, self._entities)
+        self._around.observer.checkpointed(self.index, checkpoint.number, self._entities)
         return cut
 
     def close(self) -> None:
@@ -303,11 +267,3 @@ class Partition:
         self.lanes.close()
         for queue in self.queues.values():
             queue.room.set()
-
-
-def resolve_contexts(resolved: Answers) -> Mapping[str, Mapping[int, Mapping[str, Any]]]:
-    """Journalled answers as `Context.resolved` has them, by topic and offset."""
-    return {
-        topic: {offset: {name: context_value(one) for name, one in names.items()} for offset, names in offsets.items()}
-        for topic, offsets in resolved.items()
-    }

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-
-import msgspec
+from collections.abc import Mapping, Sequence
 
 from schemas.record import Record
-from streams.core.processor import Processor, Tick
+from streams.core.processor import Tick
 from streams.engine.decider import (
     NO_DIGEST,
     Decider,
@@ -33,33 +31,19 @@ from streams.engine.journal import (
     journal_topic,
     to_output,
 )
-from streams.engine.observer import Observer
-from streams.engine.options import MachineOptions
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
-from streams.engine.partition import Partition, Position, resolve_contexts
-from streams.engine.ports import Broker, Clock, TransientError, Writer
-from streams.engine.references import ReferenceViews
-from streams.engine.resolve import Resolver
+from streams.engine.partition import Core, Partition
+from streams.engine.ports import TransientError, Writer
+from streams.engine.replay import Replay
 from streams.engine.state import StateStore
 from streams.engine.statelog import StateLog, load_state, state_topic
+from streams.engine.surroundings import Surroundings
+from streams.engine.work import Position, resolve_contexts
 
 FIRST_WINDOW = 1_000
 WINDOW_GROWTH = 4
 REFERENCE_POLL_S = 0.01
 FATAL_DEATHS = 2
-
-
-class Surroundings(msgspec.Struct, frozen=True):
-    """What all partitions of a machine share."""
-
-    processor: Processor
-    broker: Broker
-    clock: Clock
-    incarnation: int
-    references: ReferenceViews
-    resolver: Resolver
-    observer: Observer
-    options: MachineOptions
 
 
 class Recovery:
@@ -93,28 +77,13 @@ class Recovery:
             await load_state(around.broker, state_topic(processor.name), self._index, fold.checkpoint, store)
         if fold.entries:
             await self._redecide(fold, position, store)
-        while not (around.references.loaded and around.references.reached(position.references)):
-            await asyncio.sleep(REFERENCE_POLL_S)
-        ranges = [] if fold.checkpoint is None else fold.checkpoint.ranges
-        state_log = StateLog(self._writer, state_topic(processor.name), self._index, store, ranges, around.options)
-        partition = Partition(
-            processor,
-            self._index,
-            incarnation=around.incarnation,
-            position=position,
-            store=store,
-            state_log=state_log,
-            lanes=self._lanes,
-            epoch=self._epoch,
-            next_offset=self._next_offset,
-            references=around.references,
-            resolver=around.resolver,
-            observer=around.observer,
-            options=around.options,
-            stamps=around.broker.stamps,
-        )
+        await self._await_references(position.references)
+        point = fold.checkpoint
+        topic, ranges = state_topic(processor.name), [] if point is None else point.ranges
+        state_log = StateLog(self._writer, topic, self._index, store, ranges, around.options)
         # What was decided again counts as not yet checkpointed.
-        partition.checkpointed = fold.checkpoint.number if fold.checkpoint is not None else 0
+        core = Core(position, store, self._lanes, state_log, 0 if point is None else point.number)
+        partition = Partition(around, self._index, core, epoch=self._epoch, next_offset=self._next_offset)
         around.observer.recovered(self._index, len(fold.entries), around.clock.monotonic_s() - started_s)
         return partition
 
@@ -187,6 +156,12 @@ class Recovery:
             return Position(0, 0, NO_DIGEST, inputs, {})
         return Position(point.number, point.now_ms, point.digest, inputs, dict(point.references))
 
+    async def _await_references(self, positions: Mapping[str, int]) -> None:
+        """Positions never fall from one owner to the next."""
+        references = self._around.references
+        while not (references.loaded and references.reached(positions)):  # noqa: ASYNC110 - two conditions, seldom
+            await asyncio.sleep(REFERENCE_POLL_S)
+
     # -- deciding again -----------------------------------------------------------------------------------------
 
     async def _redecide(self, fold: Fold, position: Position, store: StateStore) -> None:
@@ -194,8 +169,7 @@ class Recovery:
         self._check_code(fold.entries)
         replay = Replay(around, self._index, fold.entries)
         await replay.read()
-        while not (around.references.loaded and around.references.reached(_last_references(fold, position))):
-            await asyncio.sleep(REFERENCE_POLL_S)
+        await self._await_references(_last_references(fold, position))
         first = {**position.references, **fold.entries[0].references}
         prepared = await around.references.prepare(around.broker, first)
         decider = Decider(processor, store, self._index, around.incarnation, around.observer)
@@ -255,60 +229,6 @@ class Recovery:
 
     def _decoded(self, cause: Record | Tick) -> EngineCause:
         return cause if isinstance(cause, Tick) else decode_arrival(self._around.processor, cause)
-
-
-class Replay:
-    """The inputs of journal entries, read again in one go per topic."""
-
-    def __init__(self, around: Surroundings, index: int, entries: Sequence[Entry]) -> None:
-        self._around = around
-        self._index = index
-        self._first: dict[str, int] = {}
-        self._last: dict[str, int] = {}
-        for entry in entries:
-            for taken in entry.chunks:
-                self._first.setdefault(taken.topic, taken.start)
-                self._last[taken.topic] = taken.stop
-        self._records: dict[str, list[Record]] = {}
-        self._at: dict[str, int] = dict.fromkeys(self._first, 0)
-
-    async def read(self) -> None:
-        """Read all of them.
-
-        Raises:
-            HaltedError: the inputs no longer reach back far enough.
-        """
-        broker = self._around.broker
-        for topic, start in self._first.items():
-            bounds = await broker.bounds(topic, self._index)
-            if bounds.start > start or bounds.end < self._last[topic]:
-                msg = f"{topic}/{self._index} has offsets {bounds.start} to {bounds.end}, the journal needs {start} to"
-                raise HaltedError(f"{msg} {self._last[topic]}: restore the topic, or lengthen its retention")
-            records = self._records[topic] = []
-            async for batch in broker.read(topic, self._index, start, self._last[topic]):
-                records.extend(batch)
-
-    def causes(self, entry: Entry) -> list[Record | Tick]:
-        """The causes of the next entry, not decoded, in the order in which they were decided."""
-        ticks = [Tick(tick.key, tick.deadline_ms) for tick in entry.ticks]
-        before: list[Record] = []
-        after: list[Record] = []
-        first = self._around.processor.inputs[0]
-        for taken in entry.chunks:
-            (before if taken.topic == first else after).extend(self._run(taken.topic, taken.stop, taken.fetched_ms))
-        return [*before, *ticks, *after]
-
-    def _run(self, topic: str, stop: int, fetched_ms: int) -> list[Record]:
-        records, at = self._records[topic], self._at[topic]
-        found: list[Record] = []
-        while at < len(records) and records[at].offset < stop:
-            record = records[at]
-            if not self._around.broker.stamps:
-                record = msgspec.structs.replace(record, timestamp_ms=fetched_ms)
-            found.append(record)
-            at += 1
-        self._at[topic] = at
-        return found
 
 
 def _last_references(fold: Fold, position: Position) -> dict[str, int]:

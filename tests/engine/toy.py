@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - the protocol names what this toy does not need
 """A toy processor: accounts with deposits, withdrawals that may be refused, loans with a deadline, and bad messages."""
 
 from __future__ import annotations
@@ -57,11 +58,14 @@ def name_of(data: bytes) -> Iterable[str]:
 
 
 class Bank:
-    """`kind` of a message: deposit, withdraw, lend (amount = ms), raise, half (raises after a change), die, ask, pin."""
+    """Kinds of messages: deposit, withdraw, lend (amount = ms), half (raises after a change), die, ask, pin, big.
+
+    Any other kind makes `decide` raise.
+    """
 
     name = "bank"
     inputs = ("orders", "requests", "events")
-    references = (ReferenceTable("rate", "reference.rate", lambda data: json.loads(data), {"name": name_of}),)
+    references = (ReferenceTable("rate", "reference.rate", json.loads, {"name": name_of}),)
 
     def __init__(self, version: str = "1", *, salt: str = "") -> None:
         self.version = version

@@ -1,0 +1,42 @@
+"""Where a partition stands, and its part of one cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from streams.engine.decider import Decision, EngineCause, EntryFrame
+from streams.engine.journal import Answers, Checkpointed, JournalRecord
+from streams.engine.resolve import context_value
+
+
+class Position(msgspec.Struct):
+    """Where a partition stands: what the next entry goes on from."""
+
+    number: int
+    now_ms: int
+    digest: bytes
+    inputs: dict[str, int]
+    references: dict[str, int]
+
+
+class Work(msgspec.Struct):
+    """One partition's part of a cycle. `offset` is what its first journal record must get."""
+
+    offset: int
+    records: list[JournalRecord] = []
+    frame: EntryFrame | None = None
+    causes: list[EngineCause] = []
+    decision: Decision | None = None
+    checkpoint: Checkpointed | None = None
+    messages: int = 0
+
+
+def resolve_contexts(resolved: Answers) -> Mapping[str, Mapping[int, Mapping[str, Any]]]:
+    """Journalled answers as `Context.resolved` has them, by topic and offset."""
+    return {
+        topic: {offset: {name: context_value(one) for name, one in names.items()} for offset, names in offsets.items()}
+        for topic, offsets in resolved.items()
+    }
