@@ -39,11 +39,16 @@ def java() -> str:
     found = found or shutil.which("java")
     if found is None:
         raise StackError("Apache Kafka needs Java 17; install a JRE (`apt install openjdk-17-jre-headless`)")
-    said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    version = re.search(r'version "(?:1\.)?(\d+)', said)
-    if version is None or int(version[1]) < MINIMUM_JAVA:
+    if java_version(found) < MINIMUM_JAVA:
         raise StackError(f"{found} is older than Java {MINIMUM_JAVA}; install one and set JAVA_HOME to it")
     return found
+
+
+def java_version(runtime: str) -> int:
+    """The feature release of a Java, such as 17; 0 when it doesn't say."""
+    said = subprocess.run([runtime, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    return int(found[1]) if found else 0
 
 
 def kafka_version() -> str:
@@ -126,7 +131,6 @@ def properties(data: Path, port: int, controller_port: int) -> str:
         "message.max.bytes": LARGEST_MESSAGE_BYTES,
         "replica.fetch.max.bytes": LARGEST_MESSAGE_BYTES,
         "socket.request.max.bytes": _REQUEST_BYTES,
-        "controlled.shutdown.enable": "false",
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 from functools import partial
 from pathlib import Path
@@ -35,12 +36,17 @@ def prepare(folder: Path, port: int, _say: Progress) -> Launch:
     )
 
 
-async def _ready(port: int) -> None:
-    """Wait until a query is answered, as the front listens before chDB has opened its folder."""
-    await until_listening(port)
+async def answers(url: str) -> None:
+    """Wait until the server of this URL answers a query."""
     async with aiohttp.ClientSession() as session:
         while True:
-            async with session.get(f"http://{HOST}:{port}/", params={"query": "SELECT 1"}) as answer:
-                if (await answer.text()).strip() == "1":
-                    return
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                async with session.get(url, params={"query": "SELECT 1"}) as answer:
+                    if (await answer.text()).strip() == "1":
+                        return
             await asyncio.sleep(_POLL_S)
+
+
+async def _ready(port: int) -> None:
+    await until_listening(port)
+    await answers(f"http://{HOST}:{port}/")

@@ -49,13 +49,13 @@ class StackOptions:
     with_postgres: bool = True
     with_clickhouse: bool = True
     owner_pid: int | None = None
+    with_kafka: bool = True
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """The names of the parts that are to run."""
-        skipped = {POSTGRES} if not self.with_postgres else set()
-        skipped |= {CLICKHOUSE} if not self.with_clickhouse else set()
-        return tuple(part for part in PARTS if part not in skipped)
+        asked = {KAFKA: self.with_kafka, POSTGRES: self.with_postgres, CLICKHOUSE: self.with_clickhouse}
+        return tuple(part for part in PARTS if asked[part])
 
 
 @dataclass(frozen=True)

