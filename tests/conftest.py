@@ -1,0 +1,38 @@
+"""One set of servers for the whole run; its first lines say which."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.stack.choice import Servers, choose
+from deploy.stack.model import Endpoints
+
+_CHOSEN: list[Servers] = []
+
+
+def chosen() -> Servers:
+    """The servers of this run."""
+    if not _CHOSEN:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # asking for Docker opens sockets that its client never closes
+            _CHOSEN.append(choose())
+    return _CHOSEN[0]
+
+
+def pytest_report_header() -> list[str]:
+    """Say which broker, PostgreSQL and ClickHouse are in use."""
+    return list(chosen().descriptions)
+
+
+@pytest.fixture(scope="session")
+def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """The running servers: started when the first test asks, stopped at the end."""
+    folder: Path = tmp_path_factory.mktemp("servers")
+    servers = chosen()
+    yield asyncio.run(servers.start(folder))
+    asyncio.run(servers.stop())
