@@ -151,6 +151,13 @@ class Worker:
         """Give partitions back gracefully."""
         self._loop.run_until_complete(self._machine.revoke(list(partitions)))
 
+    def lose(self, partitions: Iterable[int]) -> None:
+        """The group says that these partitions are no longer this worker's."""
+        self._loop.run_until_complete(self._lose(list(partitions)))
+
+    async def _lose(self, partitions: list[int]) -> None:
+        self._machine.lost(partitions)
+
     def kill(self) -> None:
         """SIGKILL: nothing more leaves."""
         self.client.dead = True
