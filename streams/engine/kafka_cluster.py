@@ -1,0 +1,146 @@
+"""What a worker must know of a cluster before it starts: its abilities, its life, its partition counts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as AioPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from streams.engine.kafka_settings import KafkaSettings
+
+CLUSTER_TOPIC = "doorstream.cluster"
+INCARNATION_KEY = b"incarnation"
+INIT_PRODUCER_ID = 22
+"""The request that gives an idempotent producer its id; a broker that doesn't list it has none."""
+
+
+class ClusterError(Exception):
+    """The cluster can't be worked with; the text says what to do."""
+
+
+class Abilities(msgspec.Struct, frozen=True):
+    """`idempotent`: the broker gives producer ids. `stamps`: it stamps every one of the topics asked for."""
+
+    idempotent: bool
+    stamps: bool
+
+
+async def probe(settings: KafkaSettings, topics: Sequence[str]) -> Abilities:
+    """What the broker can do, and whether all of these topics carry its append time.
+
+    Raises:
+        ClusterError: it can't be reached.
+    """
+    client = AIOKafkaClient(**settings.client_options)
+    try:
+        await client.bootstrap()
+        node = client.get_random_node()
+        connection = await client._get_conn(node)  # noqa: SLF001 - aiokafka tells no api versions in public
+        versions: Mapping[int, tuple[int, int]] = connection._versions  # noqa: SLF001
+        idempotent = INIT_PRODUCER_ID in versions
+    except (KafkaError, AttributeError) as error:
+        raise ClusterError(f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it") from error
+    finally:
+        await client.close()
+    # The embedded broker takes the setting and ignores it; one without producer ids is not believed.
+    return Abilities(idempotent, idempotent and await _stamped(settings, topics))
+
+
+async def _stamped(settings: KafkaSettings, topics: Sequence[str]) -> bool:
+    admin = AIOKafkaAdminClient(**settings.client_options)
+    await admin.start()
+    try:
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+        found = {
+            resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+            for answer in await admin.describe_configs(resources)
+            for resource in answer.resources
+        }
+        return all(found.get(topic, {}).get("message.timestamp.type") == "LogAppendTime" for topic in topics)
+    except (KafkaError, NotImplementedError, ValueError):
+        return False
+    finally:
+        await admin.close()
+
+
+async def common_partitions(settings: KafkaSettings, topics: Sequence[str]) -> int:
+    """The one partition count of topics that are decided together.
+
+    Raises:
+        ClusterError: a topic is missing, or the counts differ.
+    """
+    consumer = AIOKafkaConsumer(**settings.client_options, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        existing = await consumer.topics()
+        missing = [topic for topic in topics if topic not in existing]
+        if missing:
+            raise ClusterError(f"topics are missing ({', '.join(missing)}): run `doorstream topics apply`")
+        counts = {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in topics}
+    except KafkaError as error:
+        raise ClusterError(f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it") from error
+    finally:
+        await consumer.stop()
+    if len(set(counts.values())) != 1:
+        shown = ", ".join(f"{topic} {count}" for topic, count in counts.items())
+        raise ClusterError(f"partition counts differ ({shown}): all topics by site need one count; make them anew")
+    return next(iter(counts.values()))
+
+
+async def find_incarnation(settings: KafkaSettings) -> int | None:
+    """Which life of the broker this is (Unix, seconds): the first record of the cluster's topic counts."""
+    consumer = AIOKafkaConsumer(**settings.client_options, enable_auto_commit=False, auto_offset_reset="earliest")
+    try:
+        await consumer.start()
+        if CLUSTER_TOPIC not in await consumer.topics():
+            return None
+        place = AioPartition(CLUSTER_TOPIC, 0)
+        consumer.assign([place])
+        if (await consumer.end_offsets([place]))[place] == 0:
+            return None
+        await consumer.seek_to_beginning(place)
+        record = await consumer.getone(place)
+        return int(json.loads(record.value)["incarnation"])
+    except KafkaError as error:
+        raise ClusterError(f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ClusterError(
+            f"{CLUSTER_TOPIC} holds no incarnation ({error!r}): recreate it with `topics apply`"
+        ) from error
+    finally:
+        await consumer.stop()
+
+
+async def read_incarnation(settings: KafkaSettings) -> int:
+    """The incarnation.
+
+    Raises:
+        ClusterError: nobody has written it, or the cluster does not answer.
+    """
+    found = await find_incarnation(settings)
+    if found is None:
+        raise ClusterError(f"{CLUSTER_TOPIC} is missing or empty: run `doorstream topics apply`")
+    return found
+
+
+async def ensure_incarnation(settings: KafkaSettings) -> int:
+    """The incarnation; written now where there is none (the topic must exist)."""
+    found = await find_incarnation(settings)
+    if found is not None:
+        return found
+    producer = AIOKafkaProducer(**settings.client_options, acks="all")
+    await producer.start()
+    try:
+        value = json.dumps({"incarnation": int(time.time())}).encode()
+        await producer.send_and_wait(CLUSTER_TOPIC, value, key=INCARNATION_KEY, partition=0)
+    finally:
+        await producer.stop()
+    return await read_incarnation(settings)

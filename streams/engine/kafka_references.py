@@ -1,0 +1,65 @@
+"""Reference topics into a machine's views: in bulk at start, then as they change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as AioPartition
+from aiokafka.errors import KafkaError
+
+from streams.engine.kafka_reading import BATCH_RECORDS, FETCH_BYTES, now_ms, to_records
+from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.ports import Broker
+from streams.engine.references import REFERENCE_PARTITION, ReferenceViews
+
+POLL_MS = 1_000
+FETCH_WAIT_MS = 500
+BACKOFF_S = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class ReferenceFeed:
+    """A consumer without a group, of every topic of the views."""
+
+    def __init__(self, settings: KafkaSettings, broker: Broker, views: ReferenceViews) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._views = views
+
+    async def load(self) -> None:
+        """Read every topic from its beginning to the end seen now. Raises `TransientError`."""
+        await self._views.load(self._broker)
+
+    async def follow(self) -> None:
+        """Apply what is written from now on, until cancelled; needs `load` before."""
+        if not self._views.topics:
+            await asyncio.Event().wait()
+        while True:
+            consumer = AIOKafkaConsumer(
+                **self._settings.client_options,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=FETCH_WAIT_MS,
+                max_partition_fetch_bytes=FETCH_BYTES,
+            )
+            try:
+                await consumer.start()
+                await self._follow(consumer)
+            except (KafkaError, OSError) as error:
+                logger.warning("reference topics can't be read, trying again: %r", error)
+            finally:
+                await consumer.stop()
+            await asyncio.sleep(BACKOFF_S)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        positions = self._views.positions()
+        consumer.assign([AioPartition(topic, REFERENCE_PARTITION) for topic in positions])
+        for topic, position in positions.items():
+            consumer.seek(AioPartition(topic, REFERENCE_PARTITION), position + 1)
+        while True:
+            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
+            for place, records in fetched.items():
+                self._views.apply(place.topic, to_records(records, now_ms()))

@@ -1,0 +1,283 @@
+"""A worker of the decide role: each processor's machine on its own Faust app and consumer group, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from streams.core.processor import Processor
+from streams.engine.faust_transport import ChunkApp, GroupOptions, assert_safe, chunk_app
+from streams.engine.kafka_cluster import ClusterError, common_partitions, probe, read_incarnation
+from streams.engine.kafka_log import KafkaBroker
+from streams.engine.kafka_references import ReferenceFeed
+from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.machine import Machine, PartitionHealth
+from streams.engine.observer import Observer
+from streams.engine.options import MachineOptions
+from streams.engine.ports import Chunk, LookupSource, TopicPartition, Verifier
+from streams.engine.references import ReferenceViews
+from streams.engine.watchdog import Progress, Watchdog
+
+EMBEDDED_REBALANCE_S = 1.0
+"""The embedded broker makes every join wait for the whole rebalance time-out."""
+STOP_S = 10.0
+HALTED = "halted"
+
+logger = logging.getLogger(__name__)
+
+
+class SystemClock:
+    """The worker's clock."""
+
+    def now_ms(self) -> int:
+        """Unix time in milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_s(self) -> float:
+        """Seconds of a clock that never goes back."""
+        return time.monotonic()
+
+
+@dataclass(frozen=True)
+class DecideOptions:
+    """What a decide worker is given. `observer` makes one per processor."""
+
+    kafka: KafkaSettings
+    group: GroupOptions = field(default_factory=GroupOptions)
+    machine: MachineOptions = field(default_factory=MachineOptions)
+    lookups: LookupSource | None = None
+    verifier: Verifier | None = None
+    observer: Callable[[Processor], Observer] | None = None
+    lz4: bool = False
+    watchdog: bool = True
+
+
+class ProcessorRunner:
+    """One processor at work in this process."""
+
+    def __init__(self, processor: Processor, options: DecideOptions) -> None:
+        self.processor = processor
+        self._options = options
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._assigning: set[asyncio.Task[None]] = set()
+        self._started = False
+        self.machine: Machine
+        self.watchdog: Watchdog
+        self.app: ChunkApp
+        self._broker: KafkaBroker
+
+    async def start(self) -> None:
+        """Load the references, then join the group; returns when the group has assigned something, or nothing.
+
+        Raises:
+            ClusterError: the cluster or its topics are not as they must be.
+        """
+        options, processor = self._options, self.processor
+        await common_partitions(options.kafka, processor.inputs)
+        abilities = await probe(options.kafka, processor.inputs)
+        incarnation = await read_incarnation(options.kafka)
+        self._broker = broker = KafkaBroker(
+            options.kafka, idempotent=abilities.idempotent, stamps=abilities.stamps, lz4=options.lz4
+        )
+        clock = SystemClock()
+        views = ReferenceViews(processor.references, clock)
+        references = ReferenceFeed(options.kafka, broker, views)
+        # Loaded before joining: nobody's partitions wait for it.
+        await references.load()
+        group = options.group if abilities.idempotent else _for_embedded(options.group)
+        self.machine = Machine(
+            processor,
+            broker,
+            clock,
+            incarnation=incarnation,
+            references=views,
+            options=msgspec.structs.replace(options.machine, session_timeout_s=group.session_timeout_s),
+            lookups=options.lookups,
+            verifier=options.verifier,
+            observer=options.observer(processor) if options.observer else None,
+        )
+        self._tasks["references"] = asyncio.ensure_future(references.follow())
+        self._tasks["machine"] = asyncio.ensure_future(self.machine.run())
+        await self._start_app(group)
+
+    async def _start_app(self, group: GroupOptions) -> None:
+        self.app = app = chunk_app(
+            self.processor.name, self.processor.inputs, self._options.kafka, self._feed, group=group
+        )
+        consumer = app.consumer
+        consumer.revoking, consumer.assigned = self._revoking, self._assigned
+        self._broker.attach(consumer)
+        self._started = True
+        start = asyncio.ensure_future(app.start())
+        self._tasks["app"] = asyncio.ensure_future(app.wait_until_stopped())
+        self.watchdog = Watchdog(self._moving, self._broker.ends)
+        await start
+        assert_safe(app)
+        if self._options.watchdog:
+            self._tasks["watchdog"] = asyncio.ensure_future(self.watchdog.run())
+
+    async def _feed(self, chunk: Chunk) -> None:
+        await self.machine.feed(chunk)
+
+    # -- ownership ----------------------------------------------------------------------------------------------
+
+    async def _revoking(self, revoked: AbstractSet[Any], expelled: bool) -> None:
+        partitions = sorted({tp.partition for tp in revoked})
+        if expelled:
+            logger.warning("%s: expelled from the group, giving up %s", self.processor.name, partitions)
+            self.machine.lost(partitions)
+        else:
+            await self.machine.revoke(partitions)
+
+    def _assigned(self, assigned: AbstractSet[Any]) -> None:
+        by_partition: dict[int, set[str]] = {}
+        for tp in assigned:
+            by_partition.setdefault(tp.partition, set()).add(tp.topic)
+        torn = {number for number, topics in by_partition.items() if topics != set(self.processor.inputs)}
+        if torn:
+            error = ClusterError(
+                f"{self.processor.name}: partitions {sorted(torn)} were assigned without all of their topics: "
+                "run workers of one version and one set of topics in a group"
+            )
+            self._tasks["torn"] = asyncio.ensure_future(_fail(error))
+            return
+        task = asyncio.ensure_future(self.machine.assign(sorted(by_partition)))
+        self._assigning.add(task)
+        task.add_done_callback(self._assigning.discard)
+
+    # -- health -------------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Joined, and everything that is owned runs."""
+        return self._started and not self.app.rebalancing and self.machine.ready
+
+    def health(self) -> Mapping[int, PartitionHealth]:
+        """Every owned partition."""
+        return self.machine.health() if self._started else {}
+
+    @property
+    def progress(self) -> Mapping[TopicPartition, Progress]:
+        """Lag and standstill of each topic partition."""
+        return self.watchdog.progress if self._started else {}
+
+    def _moving(self) -> Mapping[TopicPartition, int]:
+        waiting = {number for number, health in self.machine.health().items() if health.phase == HALTED}
+        return {
+            place: position for place, position in self.app.consumer.feed_positions().items() if place[1] not in waiting
+        }
+
+    async def failed(self) -> str:
+        """Wait until a part of it ends, and say which and why."""
+        while True:
+            tasks = dict(self._tasks)
+            done, _ = await asyncio.wait(tasks.values(), timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
+            for name, task in tasks.items():
+                if task in done:
+                    reason = None if task.cancelled() else task.exception()
+                    reason = reason or (getattr(self.app, "crash_reason", None) if self._started else None)
+                    return f"{self.processor.name}: {name} ended: {reason!r}"
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Drain, checkpoint, commit, leave the group, disconnect."""
+        if self._started:
+            self.app.consumer.stop_flow()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.machine.stop(), STOP_S)
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self.app.stop(), STOP_S)
+        for task in [*self._tasks.values(), *self._assigning]:
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), *self._assigning, return_exceptions=True)
+        if hasattr(self, "_broker"):
+            await self._broker.close()
+
+
+def _for_embedded(group: GroupOptions) -> GroupOptions:
+    return GroupOptions(
+        group.session_timeout_s, group.heartbeat_s, min(group.rebalance_timeout_s, EMBEDDED_REBALANCE_S)
+    )
+
+
+async def _fail(error: Exception) -> None:
+    raise error
+
+
+class DecideWorker:
+    """All processors of this process."""
+
+    def __init__(self, options: DecideOptions, processors: Sequence[Processor]) -> None:
+        self.runners = [ProcessorRunner(processor, options) for processor in processors]
+        self._stopping = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """For `/readyz`."""
+        return all(runner.ready for runner in self.runners)
+
+    @property
+    def live(self) -> bool:
+        """For `/livez`."""
+        return all(not runner.progress or runner.watchdog.live for runner in self.runners)
+
+    def request_stop(self) -> None:
+        """Begin a graceful stop; `run` returns when it is done."""
+        self._stopping.set()
+
+    async def run(self) -> int:
+        """Work until asked to stop (0) or until a part fails (1).
+
+        Raises:
+            ClusterError: the cluster is not as it must be; the text says what to do.
+        """
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        start = asyncio.ensure_future(self._start())
+        watching: list[asyncio.Task[str]] = []
+        try:
+            await asyncio.wait({stopping, start}, return_when=asyncio.FIRST_COMPLETED)
+            if start.done():
+                start.result()
+                watching = [asyncio.ensure_future(runner.failed()) for runner in self.runners]
+                await asyncio.wait({stopping, *watching}, return_when=asyncio.FIRST_COMPLETED)
+            for task in watching:
+                if task.done() and not self._stopping.is_set():
+                    logger.critical("worker fails: %s", task.result())
+                    return 1
+            return 0
+        finally:
+            for other in (stopping, start, *watching):
+                other.cancel()
+            await asyncio.gather(stopping, start, *watching, return_exceptions=True)
+            await asyncio.gather(*(runner.stop() for runner in self.runners), return_exceptions=True)
+
+    async def _start(self) -> None:
+        await asyncio.gather(*(runner.start() for runner in self.runners))
+
+
+async def decide(options: DecideOptions, processors: Sequence[Processor]) -> int:
+    """Run a decide worker until SIGTERM or SIGINT; gives the exit code."""
+    worker = DecideWorker(options, processors)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.request_stop)
+    return await worker.run()
+
+
+def run_decide(options: DecideOptions, processors: Sequence[Processor]) -> int:
+    """The same, as the whole process: on uvloop, which halves the cost of everything that waits."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return asyncio.run(decide(options, processors))
+    return int(uvloop.run(decide(options, processors)))
