@@ -146,9 +146,11 @@ class Cycle:
             backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
             future = self._journal(slot, partition, work)
             await asyncio.wait([future])
-            if not isinstance(future.exception(), TransientError):
+            error = future.exception()
+            if not isinstance(error, TransientError):
                 self._settle_late(slot, partition, work, future)
                 return
+            self._around.observer.retried("journal", str(error))
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

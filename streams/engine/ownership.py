@@ -48,7 +48,8 @@ class Pens:
     The next cycle's journal must not queue behind outputs, hence two. They close when the last user lets go.
     """
 
-    def __init__(self, journal: Writer, outputs: Writer) -> None:
+    def __init__(self, journal: Writer, outputs: Writer, closing: set[asyncio.Task[None]]) -> None:
+        self._closing = closing
         self.journal = journal
         self.outputs = outputs
         self._users = 0
@@ -65,12 +66,8 @@ class Pens:
             loop = asyncio.get_running_loop()
             for writer in (self.journal, self.outputs):
                 task = loop.create_task(_close(writer))
-                _CLOSING.add(task)
-                task.add_done_callback(_CLOSING.discard)
-
-
-_CLOSING: set[asyncio.Task[None]] = set()
-"""Keeps closing tasks from being collected half-way."""
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
 
 
 async def _close(writer: Writer) -> None:
@@ -94,6 +91,7 @@ class Recoverer:
         self._failed = failed
         self._settled = settled
         self._skew = skew
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def bring_up(self, slots: list[Slot]) -> None:
         """Recover these together; returns when each runs, is halted or was let go."""
@@ -113,7 +111,8 @@ class Recoverer:
         backoff_s = FIRST_BACKOFF_S
         while True:
             try:
-                return Pens(await self._around.broker.writer(), await self._around.broker.writer())
+                writer = self._around.broker.writer
+                return Pens(await writer(), await writer(), self._closing)
             except Exception as error:  # noqa: BLE001 - a broker that can't be reached is asked again
                 self._around.observer.retried("writer", type(error).__name__)
             await asyncio.sleep(backoff_s)
