@@ -35,6 +35,8 @@ from streams.engine.ports import Chunk, TopicPartition
 FETCH_WAIT_MS = 100
 """A partition that had no room joins the next fetch at the latest after this time."""
 FETCH_BYTES = 1024 * 1024
+CHUNK_RECORDS = 1_024
+"""A chunk is decoded in one go: at most so many at a time keep the loop turning and the partitions equal."""
 GETMANY_TIMEOUT_S = 1.0
 FETCH_BACKOFF_S = 0.5
 
@@ -200,7 +202,7 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001
-            fetched = await fetcher.fetched_records(self._open, timeout=timeout)
+            fetched = await fetcher.fetched_records(self._open, timeout=timeout, max_records=CHUNK_RECORDS)
         consumer._coordinator.check_errors()  # noqa: SLF001
         fetched_ms = time.time_ns() // 1_000_000
         generation = self.app.consumer_generation_id

@@ -12,6 +12,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust.app.base import BootStrategy
 from faust.sensors.base import Sensor
 from faust.serializers.schemas import Schema
+from faust.tables.manager import TableManager
 from faust.transport.drivers.aiokafka import Producer as AioKafkaProducer
 from faust.transport.drivers.aiokafka import Transport as AioKafkaTransport
 from faust.types import EventT, Message
@@ -94,6 +95,13 @@ class ChunkTransport(AioKafkaTransport):  # type: ignore[misc]
     Producer = SafeProducer
 
 
+class NoTables(TableManager):  # type: ignore[misc]
+    """Faust waits a second for tables to be declared; there are none, and a group should not wait for that."""
+
+    async def sleep(self, n: Any, **_kwargs: Any) -> None:
+        """Don't."""
+
+
 class ConsumerOnly(BootStrategy):  # type: ignore[misc]
     """The machine brings its own producers."""
 
@@ -149,6 +157,7 @@ def chunk_app(
         worker_redirect_stdouts=False,
         autodiscover=False,
         Schema=ChunkSchema,
+        TableManager=NoTables,
         Monitor=LeanMonitor,
         loghandlers=[],
     )
