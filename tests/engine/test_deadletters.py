@@ -1,0 +1,155 @@
+"""What can't be decided is kept, without its secrets, and a bad deploy is stopped."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.record import Record
+from streams.engine.deadletters import KEPT_OF_LARGE, LARGEST_VALUE, DeadLetterLimit
+from streams.engine.options import MachineOptions
+from tests.engine.conftest import MakeHarness
+from tests.engine.toy import Bank, message
+from tests.engine.watching import balances, events, kinds, watching
+
+
+def test_a_dead_letter_keeps_key_headers_time_and_value_and_says_why(make: MakeHarness) -> None:
+    harness = make()
+    sent = harness.publish("requests", "k", b"{bad", (("ce_id", b"7"),))
+    harness.clock.move(3)
+    harness.run_until_idle()
+    (letter,) = harness.outputs("requests.dead")
+    assert (letter.key, letter.value, letter.timestamp_ms) == (b"k", b"{bad", sent.timestamp_ms)
+    headers = dict(letter.headers)
+    assert headers["ce_id"] == b"7"
+    assert headers["__connect.errors.topic"] == b"requests"
+    assert headers["__connect.errors.partition"] == b"0"
+    assert headers["__connect.errors.offset"] == b"0"
+    assert headers["__connect.errors.stage"] == b"decode"
+    assert headers["__connect.errors.class.name"] == b"Bank"
+    assert headers["__connect.errors.exception.class.name"] == b"UndecodableError"
+    assert headers["__connect.errors.exception.message"] == b"not JSON"
+
+
+def test_a_secret_is_scrubbed_and_the_letter_says_so(make: MakeHarness) -> None:
+    harness = make()
+    harness.publish("requests", "k", message("nonsense", pin="4711"))
+    harness.run_until_idle()
+    (letter,) = harness.outputs("requests.dead")
+    assert letter.value is None
+    assert letter.header("doorstream-sealed") == b"removed"
+    assert all(b"4711" not in data for _, data in letter.headers)
+
+
+def test_a_scrubber_that_fails_lets_nothing_pass(make: MakeHarness) -> None:
+    class Failing(Bank):
+        def scrub(self, record: Record) -> tuple[bytes | None, str | None]:
+            raise RuntimeError(record.topic)
+
+    harness = make(Failing())
+    harness.publish("requests", "k", b"{4711")
+    harness.run_until_idle()
+    assert harness.outputs("requests.dead")[0].value is None
+
+
+def test_a_source_is_committed_only_after_its_dead_letters(make: MakeHarness) -> None:
+    harness = make()
+    harness.run_until_idle()
+    held = harness.broker.fault("requests.dead")
+    harness.publish("requests", "k", b"{bad")
+    harness.worker.step(0.05)
+    harness.clock.move(2)
+    harness.worker.step(0.2)
+    assert harness.broker.committed == {}
+    held.release()
+    harness.run_until_idle()
+    assert harness.broker.committed["requests", 0] == 1
+
+
+def test_a_huge_message_is_cut_in_its_letter(make: MakeHarness) -> None:
+    harness = make()
+    harness.publish("requests", "k", b"x" * 10_000_000)
+    harness.publish("requests", "k", message("deposit"))
+    harness.run_until_idle()
+    (letter,) = harness.outputs("requests.dead")
+    assert len(letter.value or b"") == KEPT_OF_LARGE < LARGEST_VALUE
+    assert letter.header("doorstream-cut") == b"10000000"
+    assert balances(harness) == [1]
+
+
+def test_an_output_that_the_broker_never_takes_does_not_stop_the_partition(make: MakeHarness) -> None:
+    harness = make()
+    harness.run_until_idle()
+    for order in (message("deposit"), message("big", amount=2_000_000), message("deposit")):
+        harness.publish("requests", "k", order)
+    harness.run_until_idle()
+    harness.publish("requests", "k", message("deposit"))
+    harness.run_until_idle()
+    assert balances(harness) == [1, 2, 3]
+    (letter,) = harness.outputs("ledger.dead")
+    assert letter.value is None
+    assert (letter.header("doorstream-cut") or b"").endswith(b" all")
+    harness.advance(2)
+    assert watching(harness).checkpoints[-1][0] == 2
+    assert watching(harness).drops == []
+
+
+def test_a_refusal_that_raises_leaves_the_dead_letter(make: MakeHarness) -> None:
+    class Stubborn(Bank):
+        def refuse(self, cause, context, error):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            raise RuntimeError("4711")
+
+    harness = make(Stubborn())
+    harness.publish("requests", "k", message("nonsense"))
+    harness.publish("requests", "k", message("deposit"))
+    harness.run_until_idle()
+    assert kinds(harness) == ["deposited"]
+    assert len(harness.outputs("requests.dead")) == 1
+
+
+def test_a_refusal_is_the_same_on_replay(make: MakeHarness) -> None:
+    harness = make()
+    for kind in ("deposit", "half", "nonsense", "deposit"):
+        harness.publish("requests", "k", message(kind))
+        harness.run_until_idle()
+    harness.restart()
+    harness.run_until_idle()
+    harness.publish("requests", "k", message("deposit"))
+    harness.run_until_idle()
+    assert watching(harness).drifts == []
+    assert [event["balance"] for event in events(harness)] == [1, 0, 0, 2, 3]
+    assert len(harness.outputs("requests.dead")) == 2
+
+
+def test_too_many_dead_letters_in_a_row_stop_the_partition(make: MakeHarness) -> None:
+    harness = make(options=MachineOptions(dead_letter_consecutive=50, cycle_records=32))
+    for _ in range(500):
+        harness.publish("requests", "k", b"{bad")
+    harness.run_until_idle()
+    assert harness.health()[0].phase == "halted"
+    assert "in a row became dead letters" in harness.health()[0].reason
+    assert 50 <= len(harness.outputs("requests.dead")) < 100
+    assert len(watching(harness).halts) == 1
+
+
+def test_two_hundred_bad_messages_are_no_reason_to_stop(make: MakeHarness) -> None:
+    harness = make()
+    for _ in range(200):
+        harness.publish("requests", "k", b"{bad")
+    harness.publish("requests", "k", message("deposit"))
+    harness.run_until_idle()
+    assert balances(harness) == [1]
+
+
+@pytest.mark.parametrize(("dead", "stops"), [(40, False), (60, True)])
+def test_the_ratio_counts_over_a_window(*, dead: int, stops: bool) -> None:
+    limit = DeadLetterLimit(MachineOptions(dead_letter_window=1_000, dead_letter_ratio=0.5))
+    reasons = [limit.count(100, dead, 0) for _ in range(30)]
+    assert reasons[:9] == [None] * 9
+    assert any(reasons) is stops
+
+
+def test_old_dead_letters_leave_the_window() -> None:
+    limit = DeadLetterLimit(MachineOptions(dead_letter_window=1_000, dead_letter_ratio=0.5))
+    for _ in range(5):
+        limit.count(100, 90, 0)
+    assert [limit.count(100, 0, 0) for _ in range(30)] == [None] * 30

@@ -1,0 +1,70 @@
+"""Marks drop repeats: for readers outside, and for a processor that reads what another wrote."""
+
+from __future__ import annotations
+
+from streams.engine.marks import POSITION_HEADER, Marks
+from tests.engine.conftest import MakeHarness
+from tests.engine.toy import message
+from tests.engine.watching import balances, watching
+
+
+def test_only_what_is_above_the_mark_passes() -> None:
+    marks = Marks()
+    given = [b"p/1/0/5/0", b"p/1/0/5/1", b"p/1/0/5/1", b"p/1/0/4/9", b"p/1/0/10/0", b"p/1/0/9/9"]
+    assert [marks.accept("t", 0, header) for header in given] == [True, True, False, False, True, False]
+
+
+def test_each_source_and_each_topic_partition_has_its_own_mark() -> None:
+    marks = Marks()
+    assert marks.accept("t", 0, b"p/1/0/5/0")
+    assert marks.accept("t", 1, b"p/1/0/5/0")
+    assert marks.accept("u", 0, b"p/1/0/5/0")
+    assert marks.accept("t", 0, b"q/1/0/5/0")
+    assert marks.accept("t", 0, b"p/1/3/5/0")
+
+
+def test_a_new_incarnation_ranks_higher_and_an_old_one_lower() -> None:
+    marks = Marks()
+    assert marks.accept("t", 0, b"p/1/0/500/0")
+    assert marks.accept("t", 0, b"p/2/0/1/0")
+    assert not marks.accept("t", 0, b"p/1/0/501/0")
+
+
+def test_what_has_no_position_passes() -> None:
+    marks = Marks()
+    for header in (None, b"", b"a/b/c", b"p/x/0/1/1"):
+        assert marks.accept("t", 0, header)
+        assert marks.accept("t", 0, header)
+
+
+def test_a_processor_drops_repeats_of_another_processors_outputs(make: MakeHarness) -> None:
+    harness = make()
+
+    def send(amount: int, position: bytes) -> None:
+        headers = ((POSITION_HEADER, position),)
+        harness.publish("events", "a", message("deposit", "a", amount), headers)
+        harness.run_until_idle()
+
+    send(1, b"other/1/0/7/0")
+    send(1, b"other/1/0/7/0")
+    harness.advance(1.1)  # the mark lies in the state log
+    harness.restart()
+    send(1, b"other/1/0/7/0")
+    send(2, b"other/1/0/7/1")
+    harness.restart()  # the mark comes from deciding again
+    send(2, b"other/1/0/7/1")
+    send(4, b"other/1/0/8/0")
+    assert balances(harness) == [1, 3, 7]
+    assert watching(harness).drifts == []
+
+
+def test_a_refused_message_leaves_its_mark(make: MakeHarness) -> None:
+    harness = make()
+    for value in (message("nonsense"), message("nonsense"), b"{bad", b"{bad"):
+        number = 1 if value.startswith(b'{"') else 2
+        harness.publish("events", "a", value, ((POSITION_HEADER, b"other/1/0/%d/0" % number),))
+    harness.run_until_idle()
+    letters = harness.outputs("events.dead")
+    assert len(letters) == 2
+    assert letters[0].header("doorstream-source-position") == b"other/1/0/1/0"
+    assert (letters[0].header(POSITION_HEADER) or b"").startswith(b"bank/")

@@ -1,0 +1,155 @@
+"""Reference data by position: now, as of an entry, and read again where memory doesn't reach."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import pytest
+
+from schemas.record import Record
+from streams.core.processor import ReferenceTable
+from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
+from streams.engine.references import KEPT_MS, ReferenceViews
+
+TOPIC = "reference.card"
+
+
+def owners(data: bytes) -> Iterable[str]:
+    return [str(json.loads(data)["owner"])]
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.broker = MemoryBroker(self.clock)
+        self.client = MemoryClient(self.broker)
+        self.decoded = 0
+        self.views = self.fresh()
+
+    def fresh(self) -> ReferenceViews:
+        def decode(data: bytes) -> object:
+            self.decoded += 1
+            return json.loads(data)
+
+        return ReferenceViews([ReferenceTable("card", TOPIC, decode, {"owner": owners})], self.clock)
+
+    def write(self, id_: str, owner: str | None) -> Record:
+        value = None if owner is None else json.dumps({"id": id_, "owner": owner}).encode()
+        record = self.broker.publish(TOPIC, id_, value, partition=0)
+        self.views.apply(TOPIC, [record])
+        return record
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def found(view, owner: str) -> list[str]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    return [card["id"] for card in view.find("card", "owner", owner)]
+
+
+def test_the_live_view_moves_and_its_indexes_with_it(world: World) -> None:
+    live = world.views.live()
+    world.write("c2", "ann")
+    world.write("c1", "ann")
+    assert found(live, "ann") == ["c1", "c2"]
+    world.write("c1", "bob")
+    assert (found(live, "ann"), found(live, "bob")) == (["c2"], ["c1"])
+    world.write("c2", None)
+    assert found(live, "ann") == []
+    assert live.get("card", "c2") is None
+    assert (live.position("card", "c1"), live.position("card", "c2")) == (2, -1)
+    assert world.views.positions() == {TOPIC: 3}
+
+
+def test_a_record_is_decoded_when_first_used_and_once(world: World) -> None:
+    for at in range(100):
+        world.write(f"c{at}", "ann")
+    assert world.decoded == 0
+    live = world.views.live()
+    assert live.get("card", "c1") is live.get("card", "c1")
+    assert world.decoded == 1
+
+
+def test_a_past_view_shows_what_held_then(world: World) -> None:
+    world.write("c1", "ann")
+    world.write("c1", "bob")
+    world.write("c2", "ann")
+    world.write("c1", None)
+    world.write("c1", "cid")
+    expected = {
+        -1: ([], [], [], None),
+        0: (["c1"], [], [], "ann"),
+        1: ([], ["c1"], [], "bob"),
+        2: (["c2"], ["c1"], [], "bob"),
+        3: (["c2"], [], [], None),
+        4: (["c2"], [], ["c1"], "cid"),
+    }
+    for position, (ann, bob, cid, owner) in expected.items():
+        view = world.views.as_of({TOPIC: position})
+        assert (found(view, "ann"), found(view, "bob"), found(view, "cid")) == (ann, bob, cid)
+        card = view.get("card", "c1")
+        assert (card and card["owner"]) == owner
+
+
+def test_records_known_already_are_ignored(world: World) -> None:
+    record = world.write("c1", "ann")
+    world.write("c1", "bob")
+    world.views.apply(TOPIC, [record])
+    assert found(world.views.live(), "bob") == ["c1"]
+
+
+async def test_a_load_reads_to_the_end_seen(world: World) -> None:
+    for at in range(1_200):
+        world.write(f"c{at}", "ann")
+    views = world.fresh()
+    assert not views.loaded
+    await views.load(world.client)
+    assert views.loaded
+    assert views.positions() == {TOPIC: 1_199}
+    assert len(found(views.live(), "ann")) == 1_200
+
+
+async def test_replaced_versions_are_forgotten_after_ten_minutes_and_read_again_where_needed(world: World) -> None:
+    world.write("c1", "ann")
+    world.write("c2", "ann")
+    world.write("c1", "bob")
+    world.write("c2", None)
+    world.clock.move(KEPT_MS / 1000 + 1)
+    world.write("c3", "ann")
+    table = world.views._tables["card"]
+    assert table.replaced == {}
+    assert "c2" not in table.rows
+    prepared = await world.views.prepare(world.client, {TOPIC: 1})
+    view = world.views.as_of({TOPIC: 1}, prepared)
+    assert found(view, "ann") == ["c1", "c2"]
+    later = world.views.as_of({TOPIC: 2}, prepared)
+    assert (found(later, "ann"), found(later, "bob")) == (["c2"], ["c1"])
+    assert await world.views.prepare(world.client, {TOPIC: 4}) == {}
+
+
+async def test_a_fresh_process_knows_the_last_ten_minutes_from_the_topic(world: World) -> None:
+    world.write("c1", "ann")
+    world.clock.move(3_600)
+    world.write("c1", "bob")
+    world.clock.move(60)
+    views = world.fresh()
+    await views.load(world.client)
+    assert await views.prepare(world.client, {TOPIC: 0}) == {}
+    assert found(views.as_of({TOPIC: 0}), "ann") == ["c1"]
+
+
+def test_a_record_that_cannot_be_decoded_is_absent(world: World) -> None:
+    world.views.apply(TOPIC, [world.broker.publish(TOPIC, "c1", b"{bad", partition=0)])
+    assert world.views.live().get("card", "c1") is None
+    assert found(world.views.live(), "ann") == []
+    world.write("c1", "ann")
+    assert found(world.views.live(), "ann") == ["c1"]
+
+
+async def test_a_machine_waits_until_its_references_are_as_new_as_its_last_owners(world: World) -> None:
+    world.write("c1", "ann")
+    assert world.views.reached({TOPIC: 0})
+    assert not world.views.reached({TOPIC: 1})

@@ -1,0 +1,194 @@
+"""What a message needs of the outside: asked once, bounded in time, journalled as an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from streams.core.processor import Found, Lookup, Verification
+from streams.engine.options import MachineOptions
+from streams.engine.ports import TransientError
+from tests.engine.conftest import MakeHarness
+from tests.engine.toy import message
+from tests.engine.watching import events, watching
+
+
+class Database:
+    def __init__(self, rows: Mapping[str, Found] | None = None) -> None:
+        self.rows = dict(rows or {})
+        self.asked: list[list[str]] = []
+        self.down = False
+        self.slow_s = 0.0
+
+    async def fetch(self, lookups: Sequence[Lookup]) -> Mapping[Lookup, Sequence[Found]]:
+        self.asked.append([lookup.value for lookup in lookups])
+        if self.slow_s:
+            await asyncio.sleep(self.slow_s)
+        if self.down:
+            raise TransientError("no database")
+        return {one: [self.rows[one.value]] if one.value in self.rows else [] for one in lookups}
+
+
+class Pins:
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def verify(self, verification: Verification) -> object:
+        self.seen.append(verification.payload)
+        if verification.payload == "boom":
+            raise RuntimeError("4711")
+        return verification.payload == "1234"
+
+
+def ask(rate: str = "r", account: str = "a") -> bytes:
+    return message("ask", account, rate=rate)
+
+
+def notes(harness) -> list[str]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    return [event["note"] for event in events(harness) if event["kind"] == "checked"]
+
+
+def test_a_miss_is_looked_up_in_the_database(make: MakeHarness) -> None:
+    database = Database({"r": Found("r", 5, b'{"name": "r", "percent": 9}')})
+    harness = make(lookups=database)
+    harness.publish("requests", "a", ask())
+    harness.publish("requests", "a", ask("unknown"))
+    harness.run_until_idle()
+    assert notes(harness) == ["database 9", "absent"]
+    assert database.asked == [["r", "unknown"]]
+
+
+def test_concurrent_misses_share_one_question_and_its_answer_is_kept(make: MakeHarness) -> None:
+    database = Database({"r": Found("r", 5, b'{"name": "r", "percent": 9}')})
+    harness = make(lookups=database)
+    for _ in range(3):
+        harness.publish("requests", "a", ask())
+    harness.run_until_idle()
+    harness.publish("requests", "a", ask())
+    harness.run_until_idle()
+    assert notes(harness) == ["database 9"] * 4
+    assert database.asked == [["r"]]
+
+
+def test_a_confirmed_absence_is_kept_briefly(make: MakeHarness) -> None:
+    database = Database()
+    harness = make(lookups=database, options=MachineOptions(absence_cached_s=2))
+    for _ in range(2):
+        harness.publish("requests", "a", ask())
+        harness.run_until_idle()
+    assert len(database.asked) == 1
+    harness.advance(3)
+    harness.publish("requests", "a", ask())
+    harness.run_until_idle()
+    assert len(database.asked) == 2
+
+
+def test_a_row_that_the_view_has_overtaken_does_not_rise_again(make: MakeHarness) -> None:
+    database = Database({"r": Found("r", 0, b'{"name": "r", "percent": 9}')})
+    harness = make(lookups=database)
+    harness.publish("reference.rate", "r", b'{"name": "r", "percent": 9}')
+    harness.publish("reference.rate", "r", None)
+    harness.run_until_idle()
+    harness.publish("requests", "a", ask())
+    harness.run_until_idle()
+    assert notes(harness) == ["absent"]
+
+
+def test_a_kept_answer_ends_when_the_view_passes_it(make: MakeHarness) -> None:
+    database = Database({"r": Found("r", 0, b'{"name": "r", "percent": 9}')})
+    harness = make(lookups=database)
+    harness.publish("requests", "a", ask())
+    harness.run_until_idle()
+    harness.publish("reference.rate", "r", b'{"name": "r", "percent": 9}')
+    harness.publish("reference.rate", "r", None)
+    harness.run_until_idle()
+    harness.publish("requests", "a", ask())
+    harness.run_until_idle()
+    assert notes(harness) == ["database 9", "absent"]
+
+
+def test_no_answer_in_time_means_no_entry(make: MakeHarness) -> None:
+    database = Database({"r": Found("r", 5, b"{}")})
+    database.slow_s = 0.06
+    harness = make(lookups=database)
+    harness.publish("requests", "a", ask())
+    harness.run_until_idle()
+    assert notes(harness) == ["nobody knows"]
+
+
+def test_the_breaker_spares_a_database_that_fails_and_tries_again_later(make: MakeHarness) -> None:
+    database = Database({"r": Found("r", 5, b'{"name": "r", "percent": 9}')})
+    database.down = True
+    harness = make(lookups=database, options=MachineOptions(breaker_failures=3, breaker_open_s=5))
+    for _ in range(10):
+        harness.publish("requests", "a", ask())
+        harness.run_until_idle()
+    assert len(database.asked) == 3
+    database.down = False
+    harness.advance(6)
+    harness.publish("requests", "a", ask())
+    harness.run_until_idle()
+    assert notes(harness)[-1] == "database 9"
+
+
+def test_a_replay_needs_neither_database_nor_secret(make: MakeHarness) -> None:
+    database = Database({"r": Found("r", 5, b'{"name": "r", "percent": 9}')})
+    pins = Pins()
+    harness = make(lookups=database, verifier=pins)
+    harness.publish("requests", "a", ask())
+    harness.publish("requests", "a", message("pin", "a", pin="1234"))
+    harness.run_until_idle()
+    database.down = True
+    pins.seen.clear()
+    harness.restart()
+    harness.run_until_idle()
+    harness.publish("requests", "a", message("deposit", "a"))
+    harness.run_until_idle()
+    assert notes(harness) == ["database 9", "pin True"]
+    assert watching(harness).drifts == []
+    assert pins.seen == []
+    written = b"".join(record.value or b"" for record in harness.broker.records("doorstream.bank.journal"))
+    assert b"1234" not in written
+
+
+def test_a_message_that_waits_holds_up_its_own_partition_alone(make: MakeHarness) -> None:
+    database = Database({"r": Found("r", 5, b'{"name": "r", "percent": 9}')})
+    database.slow_s = 0.04
+    harness = make(lookups=database, partitions=2)
+    harness.run_until_idle()
+    harness.publish("requests", "a", message("deposit", "a"), partition=0)
+    harness.publish("requests", "a", ask(), partition=0)
+    harness.publish("requests", "a", message("deposit", "a"), partition=0)
+    harness.publish("requests", "a", message("deposit", "a"), partition=1)
+    harness.worker.step(0.02)
+    early = [(record.partition, record.offset) for record in harness.outputs("ledger")]
+    assert early == [(0, 0), (1, 0)]
+    harness.run_until_idle()
+    assert [event["kind"] for event in events(harness)] == ["deposited", "checked", "deposited", "deposited"]
+
+
+def test_a_verification_that_fails_is_no_answer_and_leaks_nothing(make: MakeHarness) -> None:
+    harness = make(verifier=Pins())
+    harness.publish("requests", "a", message("pin", "a", pin="boom"))
+    harness.run_until_idle()
+    assert notes(harness) == ["pin None"]
+    assert "4711" not in " ".join(watching(harness).retries)
+
+
+def test_one_attempt_is_in_flight_per_lane(make: MakeHarness) -> None:
+    running: list[str] = []
+    most: list[int] = []
+
+    class Lanes(Pins):
+        def verify(self, verification: Verification) -> object:
+            running.append(verification.lane)
+            most.append(running.count(verification.lane))
+            running.remove(verification.lane)
+            return True
+
+    harness = make(verifier=Lanes())
+    for _ in range(5):
+        harness.publish("requests", "a", message("pin", "a", pin="1"))
+    harness.run_until_idle()
+    assert notes(harness) == ["pin True"] * 5
+    assert len(most) == 5

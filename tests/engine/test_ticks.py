@@ -1,0 +1,188 @@
+"""Deadlines come due in order, once, and never before the inputs have been read past them."""
+
+from __future__ import annotations
+
+import json
+
+from streams.engine.options import MachineOptions
+from streams.engine.ticks import Deadlines
+from tests.engine.conftest import MakeHarness
+from tests.engine.toy import Account, Bank, message
+from tests.engine.watching import events, kinds, watching
+
+
+class Heartbeats(Bank):
+    """A deposit puts the account's deadline off by ten seconds after its record's time."""
+
+    def decide(self, state, cause, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        if getattr(cause, "message", {}).get("kind") == "beat":
+            cause.message["kind"] = "lend"
+            cause.message["amount"] = cause.record.timestamp_ms + 10_000 - context.now_ms
+        return super().decide(state, cause, context)
+
+
+def beat(account: str = "a") -> bytes:
+    return message("beat", account)
+
+
+def test_deadlines_are_in_the_order_of_time_and_key() -> None:
+    deadlines = Deadlines()
+    for key, at in (("b", 5), ("a", 5), ("c", 1), ("d", 9)):
+        deadlines.set(key, at)
+    deadlines.set("c", 7)
+    deadlines.set("d", None)
+    assert deadlines.due(6, 10) == [(5, "a"), (5, "b")]
+    assert deadlines.due(7, 10) == [(5, "a"), (5, "b"), (7, "c")]
+    assert deadlines.due(7, 1) == [(5, "a")]
+    assert deadlines.next_ms() == 5
+
+
+def test_a_deadline_set_away_and_back_is_due_once() -> None:
+    deadlines = Deadlines()
+    for at in (5, 8, 5):
+        deadlines.set("a", at)
+    assert deadlines.due(10, 10) == [(5, "a")]
+
+
+def test_a_due_deadline_is_a_tick_without_any_input(make: MakeHarness) -> None:
+    harness = make()
+    harness.publish("requests", "a", message("lend", "a", 1_000))
+    harness.run_until_idle()
+    harness.advance(0.9)
+    assert kinds(harness) == ["lent"]
+    harness.advance(0.2)
+    assert kinds(harness) == ["lent", "overdue"]
+    harness.advance(60)
+    assert kinds(harness) == ["lent", "overdue"]
+
+
+def test_queued_heartbeats_are_no_outage(make: MakeHarness) -> None:
+    harness = make(Heartbeats(), options=MachineOptions(session_timeout_s=1e9))
+    harness.publish("events", "a", beat())
+    harness.run_until_idle()
+    harness.worker.paused = True
+    for _ in range(2_000):
+        harness.clock.move(1)
+        harness.publish("events", "a", beat())
+    harness.worker.paused = False
+    harness.run_until_idle()
+    assert "overdue" not in kinds(harness)
+    harness.advance(11)
+    assert kinds(harness)[-1] == "overdue"
+
+
+def test_after_an_assignment_no_tick_runs_before_the_inputs_seen_then_are_read(make: MakeHarness) -> None:
+    harness = make(Heartbeats(), stamps=False)
+    harness.publish("events", "a", beat())
+    harness.run_until_idle()
+    harness.advance(1.1)
+    harness.crash()
+    # The broker does not stamp, so a beat's time is its fetch: only its being read first saves the account.
+    harness.clock.move(30)
+    for _ in range(3_000):
+        harness.publish("events", "b", beat("b"))
+    harness.publish("events", "a", beat())
+    harness.start()
+    harness.run_until_idle()
+    assert "overdue" not in kinds(harness)
+
+
+def test_a_tick_waits_for_the_other_inputs_of_its_partition(make: MakeHarness) -> None:
+    harness = make(Heartbeats())
+    harness.publish("events", "a", beat())
+    harness.run_until_idle()
+    client = harness.worker.client
+    held = client.positions.pop(("events", 0))
+    harness.clock.move(4)
+    harness.publish("events", "a", beat())
+    for _ in range(8):
+        harness.clock.move(1)
+        harness.publish("requests", "b", message("deposit", "b", 1))
+        harness.worker.step(0.2)
+    assert "overdue" not in kinds(harness)
+    client.positions["events", 0] = held
+    harness.run_until_idle()
+    assert kinds(harness)[-1] != "overdue"
+
+
+def test_a_tick_whose_entity_moved_earlier_in_the_entry_is_stale(make: MakeHarness) -> None:
+    class Extending(Heartbeats):
+        inputs = ("events", "requests", "orders")
+
+    harness = make(Extending())
+    harness.publish("requests", "a", message("lend", "a", 1_000))
+    harness.run_until_idle()
+    held = harness.broker.fault("doorstream.bank.journal")
+    harness.publish("requests", "b", message("deposit", "b", 1))
+    harness.worker.step(0.02)
+    harness.clock.move(2)
+    harness.worker.step(0.2)
+    harness.publish("events", "a", message("lend", "a", 60_000))
+    harness.worker.step(0.2)
+    held.release()
+    harness.run_until_idle()
+    assert kinds(harness) == ["lent", "deposited", "lent"]
+    harness.restart()
+    harness.run_until_idle()
+    assert watching(harness).drifts == []
+
+
+def test_a_tick_that_raises_is_refused_and_does_not_come_again(make: MakeHarness) -> None:
+    class Raising(Bank):
+        def decide(self, state, cause, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            if not hasattr(cause, "message"):
+                raise RuntimeError("no")
+            return super().decide(state, cause, context)
+
+    harness = make(Raising())
+    harness.publish("requests", "a", message("lend", "a", 1_000))
+    harness.run_until_idle()
+    harness.advance(60)
+    harness.restart()
+    harness.advance(60)
+    assert kinds(harness) == ["lent", "failed"]
+    assert len(watching(harness).ticks) == 1
+
+
+def test_a_tick_that_leaves_its_entity_alone_is_served(make: MakeHarness) -> None:
+    class Idle(Bank):
+        def decide(self, state, cause, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            return [] if not hasattr(cause, "message") else super().decide(state, cause, context)
+
+    bank = Idle()
+    harness = make(bank)
+    harness.publish("requests", "a", message("lend", "a", 1_000))
+    harness.run_until_idle()
+    harness.advance(5)
+    harness.advance(5)
+    harness.restart()
+    harness.advance(5)
+    journal = harness.broker.records("doorstream.bank.journal")
+    assert sum(b'"ticks"' in (record.value or b"") for record in journal) == 1
+
+
+def test_ticks_are_decided_again_as_journalled(make: MakeHarness) -> None:
+    harness = make(options=MachineOptions(checkpoint_interval_s=10_000))
+    for account in "cab":
+        harness.publish("requests", "a", message("lend", account, 1_000))
+    harness.run_until_idle()
+    harness.advance(2)
+    harness.restart()
+    harness.run_until_idle()
+    assert [event["account"] for event in events(harness)] == list("cababc")
+    again = [json.loads(r.value or b"") for r in harness.outputs("ledger", marked=False)][6:]
+    assert again == events(harness)
+    assert watching(harness).drifts == []
+
+
+def test_an_entity_keeps_its_deadline_through_the_state_log(make: MakeHarness) -> None:
+    harness = make()
+    harness.publish("requests", "a", message("lend", "a", 10_000))
+    harness.run_until_idle()
+    harness.advance(2)
+    harness.restart()
+    harness.run_until_idle()
+    assert watching(harness).recoveries[-1] == (0, 0)
+    assert Account(0, 1).loan_due_ms == 1
+    harness.advance(10)
+    assert kinds(harness) == ["lent", "overdue"]
