@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +15,14 @@ from deploy.stack.processes import marked
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "stack"
+def folder() -> Iterator[Path]:
+    """A place that every user can come to, as PostgreSQL needs it when root runs the tests."""
+    base = Path(tempfile.mkdtemp(prefix="doorstream-test-"))
+    base.chmod(0o755)
+    place = base / "stack"
     yield place
     if place.exists():
         asyncio.run(down(place))
-    assert marked(place.resolve()) == []
+    left = marked(place.resolve())
+    shutil.rmtree(base)
+    assert left == []

@@ -1,5 +1,7 @@
 """A stack comes up, is found again, goes down, and leaves nothing behind however its owner ends."""
 
+# ruff: noqa: ASYNC240 - a test's event loop may wait for a local disk
+
 from __future__ import annotations
 
 import asyncio
@@ -18,12 +20,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from deploy.stack import StackError, StackOptions, down, status, up
+from deploy.stack import BrokerKind, StackError, StackOptions, down, status, up
 from deploy.stack.processes import Process, identify, is_alive, marked, stop
 from deploy.stack.state import Record
 from schemas.keys import read_master_secret
 
-BROKER_ONLY = {"with_postgres": False, "with_clickhouse": False}
 PATIENCE_S = 15.0
 
 OWNER = """
@@ -35,6 +36,10 @@ OWNER = """
     print("up", flush=True)
     time.sleep(120)
 """
+
+
+def broker_only(folder: Path, kafka: BrokerKind = "embedded", owner_pid: int | None = None) -> StackOptions:
+    return StackOptions(folder, kafka, with_postgres=False, with_clickhouse=False, owner_pid=owner_pid)
 
 
 def start_owner(folder: Path, *, owned: bool) -> subprocess.Popen[str]:
@@ -101,14 +106,14 @@ async def test_postgres_refuses_a_wrong_password(folder: Path) -> None:
 
 
 async def test_a_running_stack_is_found_and_reported(folder: Path) -> None:
-    first = await up(StackOptions(folder, **BROKER_ONLY))
+    first = await up(broker_only(folder))
     pid = status(folder).part("kafka").pid
-    assert await up(StackOptions(folder, **BROKER_ONLY)) == first
+    assert await up(broker_only(folder)) == first
     assert status(folder).part("kafka").pid == pid
 
 
 async def test_a_missing_part_is_added_and_the_running_ones_stay(folder: Path) -> None:
-    await up(StackOptions(folder, **BROKER_ONLY))
+    await up(broker_only(folder))
     pid = status(folder).part("kafka").pid
     endpoints = await up(StackOptions(folder, with_clickhouse=False))
     assert endpoints.postgres
@@ -129,13 +134,13 @@ async def test_postgres_keeps_its_data_after_being_killed(folder: Path) -> None:
 
 
 async def test_the_master_secret_is_private_and_made_once(folder: Path) -> None:
-    path = Path((await up(StackOptions(folder, **BROKER_ONLY))).master_secret_file)
+    path = Path((await up(broker_only(folder))).master_secret_file)
     secret = path.read_text(encoding="utf-8")
     assert len(read_master_secret(secret)) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE((folder / "stack.json").stat().st_mode) == 0o600
     await down(folder)
-    await up(StackOptions(folder, **BROKER_ONLY))
+    await up(broker_only(folder))
     assert path.read_text(encoding="utf-8") == secret
 
 
@@ -175,17 +180,17 @@ async def test_the_next_up_ends_what_a_killed_run_and_its_watcher_left(folder: P
     assert is_alive(left)
 
     lines: list[str] = []
-    await up(StackOptions(folder, **BROKER_ONLY), lines.append)
+    await up(broker_only(folder), lines.append)
     assert not is_alive(left)
     assert "ended what an earlier run had left: kafka, postgres" in lines
     assert status(folder).part("postgres").state == "stopped"
 
 
 async def test_a_part_that_was_started_but_never_recorded_is_ended_too(folder: Path) -> None:
-    await up(StackOptions(folder, **BROKER_ONLY))
+    await up(broker_only(folder))
     process = Record.read(folder).parts["kafka"].process
     (folder / "stack.json").unlink()
-    await up(StackOptions(folder, **BROKER_ONLY))
+    await up(broker_only(folder))
     assert not is_alive(process)
 
 
@@ -211,12 +216,9 @@ async def test_interrupting_the_command_stops_what_had_been_started(folder: Path
 
 
 async def test_a_recycled_pid_is_never_killed(folder: Path) -> None:
-    await up(StackOptions(folder, **BROKER_ONLY))
-    await down(folder)
     bystander = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
     try:
-        record = Record.read(folder)
-        await up(StackOptions(folder, **BROKER_ONLY))
+        await up(broker_only(folder))
         part = Record.read(folder).parts["kafka"]
         record = Record.read(folder)
         record.parts["postgres"] = type(part)(Process(bystander.pid, "1"), 1, "", "")
@@ -230,13 +232,13 @@ async def test_a_recycled_pid_is_never_killed(folder: Path) -> None:
 
 
 async def test_another_broker_or_owner_is_refused_with_the_fix(folder: Path) -> None:
-    await up(StackOptions(folder, **BROKER_ONLY, owner_pid=os.getpid()))
+    await up(broker_only(folder, owner_pid=os.getpid()))
     with pytest.raises(StackError, match=rf"belongs to the running process {os.getpid()}; stop that"):
-        await up(StackOptions(folder, **BROKER_ONLY))
+        await up(broker_only(folder))
     await down(folder)
-    await up(StackOptions(folder, **BROKER_ONLY))
+    await up(broker_only(folder))
     with pytest.raises(StackError, match="run `doorstream stack down` first"):
-        await up(StackOptions(folder, kafka="apache", **BROKER_ONLY))
+        await up(broker_only(folder, kafka="apache"))
 
 
 async def test_a_part_that_dies_while_starting_says_where_to_look(
@@ -244,7 +246,7 @@ async def test_a_part_that_dies_while_starting_says_where_to_look(
 ) -> None:
     monkeypatch.setattr("deploy.stack.tansu.binary", lambda _folder: Path("/bin/false"))
     started = time.monotonic()
-    with pytest.raises(StackError, match=r"kafka .*(ended while starting|ended at once).*kafka\.log"):
+    with pytest.raises(StackError, match=r"ended (while starting|at once).*kafka\.log"):
         await up(StackOptions(folder))
     assert time.monotonic() - started < PATIENCE_S
     assert marked(folder.resolve()) == []
