@@ -12,6 +12,8 @@ from streams.engine.resolve import Pending
 
 Item = Arrival | Undecodable
 NEVER_MS = -1
+MOST_ANSWERED = 100
+"""Messages with answers that one entry takes of a topic, so that its record stays far below the broker's limit."""
 
 
 class InputQueue:
@@ -68,10 +70,13 @@ class InputQueue:
         return runs
 
     def _free(self, items: Sequence[Item], count: int, now_s: float) -> int:
+        answered = 0
         for at in range(count):
             pending = self.waiting.get(items[at].record.offset)
-            if pending is not None and not pending.ready(now_s):
-                return at
+            if pending is not None:
+                answered += 1
+                if answered > MOST_ANSWERED or not pending.ready(now_s):
+                    return at
         return count
 
     def aim(self, end: int, asked_ms: int) -> None:

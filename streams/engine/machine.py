@@ -98,9 +98,10 @@ class Machine:
 
     @property
     def ready(self) -> bool:
-        """Every owned partition runs, references are loaded and the clock is near the broker's."""
+        """It owns partitions, all of them run, references are loaded and the clock is near the broker's."""
         return (
-            self._around.references.loaded
+            bool(self._slots)
+            and self._around.references.loaded
             and abs(self.skew_ms) <= self._options.clock_skew_limit_ms
             and all(slot.phase == RUNNING for slot in self._slots.values())
         )

@@ -160,6 +160,11 @@ class Recoverer:
             raise ConnectionError(broken[0])
         slot.partition, slot.phase = partition, RUNNING
         slot.progress_s = around.clock.monotonic_s()
-        for topic, queue in partition.queues.items():
-            await around.broker.seek(topic, slot.index, queue.fed)
+        try:
+            for topic, queue in partition.queues.items():
+                await around.broker.seek(topic, slot.index, queue.fed)
+        except Exception:
+            slot.partition, slot.phase = None, RECOVERING
+            partition.close()
+            raise
         self._settled()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -103,7 +104,7 @@ class StateLog:
             value = _encode(StateBatch(epoch, number, rows))
             append = self._writer.append(topic, partition, [Output(topic, None, value, (), partition)])
             future = asyncio.ensure_future(append)
-            future.add_done_callback(lambda _: wake.set())
+            future.add_done_callback(partial(_written, wake))
             self._appends.append(future)
         return len(self._keys)
 
@@ -156,6 +157,13 @@ class StateLog:
         self._store.changed = dict.fromkeys(self._keys) | self._store.changed
         self._appends = []
         self._turned = False
+
+
+def _written(wake: asyncio.Event, future: asyncio.Future[int]) -> None:
+    if not future.cancelled():
+        # Looked at here, as nobody else does once the partition has been given up.
+        future.exception()
+    wake.set()
 
 
 async def load_state(broker: Broker, topic: str, partition: int, checkpoint: Checkpointed, store: StateStore) -> None:

@@ -10,11 +10,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streams.engine.harness import Harness, Worker
+from streams.core.processor import Arrival, Context, Tick
+from streams.engine.harness import Harness
 from streams.engine.journal import Entry, Fold, decode_record
-from streams.engine.memory import Fault
+from streams.engine.memory import Fault, ManualClock
 from streams.engine.options import MachineOptions
 from streams.engine.ports import TransientError, UnknownOutcome
+from streams.engine.references import ReferenceViews
+from streams.engine.virtual import Worker
 from tests.engine.toy import Bank, message
 from tests.engine.watching import Watching
 
@@ -184,12 +187,9 @@ class AnyInterleaving(RuleBasedStateMachine):
                 yield record, entry.now_ms, chunk.topic
 
 
-def decide_plainly(  # noqa: PLR0913 - a test's own little engine
+def decide_plainly(
     bank: Bank, state: dict[str, Any], cause: Any, now_ms: int, ledger: list[Any], dead: dict[str, int], topic: str
 ) -> None:
-    from streams.core.processor import Arrival, Context, Tick  # noqa: PLC0415 - beside its only use
-    from streams.engine.references import ReferenceViews  # noqa: PLC0415
-    from streams.engine.memory import ManualClock  # noqa: PLC0415
 
     context = Context(now_ms, ReferenceViews([], ManualClock()).live(), {}, 0, 0, 1)
     if topic:
@@ -209,8 +209,7 @@ def decide_plainly(  # noqa: PLR0913 - a test's own little engine
     try:
         outcomes = bank.decide(View, cause, context)
         for outcome in outcomes:
-            for key, value in bank.evolve(View, outcome):
-                changed[key] = value
+            changed.update(bank.evolve(View, outcome))
         state.update(changed)
     except RuntimeError:
         outcomes = bank.refuse(cause, context, "")

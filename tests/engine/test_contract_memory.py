@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from schemas.record import Record
-from streams.engine.harness import Harness, Worker
+from streams.engine.harness import Harness
+from streams.engine.virtual import Worker
 from tests.engine.contract import Bench, Contract
 from tests.engine.toy import Bank
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from schemas.record import Record
+from streams.core.processor import Outcome
 from streams.engine.deadletters import KEPT_OF_LARGE, LARGEST_VALUE, DeadLetterLimit
 from streams.engine.options import MachineOptions
 from tests.engine.conftest import MakeHarness
@@ -95,7 +98,7 @@ def test_an_output_that_the_broker_never_takes_does_not_stop_the_partition(make:
 
 def test_a_refusal_that_raises_leaves_the_dead_letter(make: MakeHarness) -> None:
     class Stubborn(Bank):
-        def refuse(self, cause, context, error):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        def refuse(self, *_: object) -> Sequence[Outcome]:
             raise RuntimeError("4711")
 
     harness = make(Stubborn())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
 
-from schemas.record import Output
+from schemas.record import Output, Record
+from streams.core.processor import Arrival, Cause, Context, Outcome, State
 from streams.engine.harness import Harness
 from streams.engine.journal import Checkpointed, Entry, Recovered, Recovering, Skipped, to_output
 from streams.engine.options import MachineOptions
@@ -200,8 +203,8 @@ def test_references_older_than_memory_are_read_from_the_topic(make: MakeHarness,
 
 def test_times_of_a_broker_that_does_not_stamp_are_the_journals(make: MakeHarness) -> None:
     class Dated(Bank):
-        def decode(self, record):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            return {**json.loads(record.value), "amount": record.timestamp_ms % 1_000_000}
+        def decode(self, record: Record) -> Any:
+            return {**json.loads(record.value or b""), "amount": record.timestamp_ms % 1_000_000}
 
     harness = make(Dated(), stamps=False)
     for _ in range(2):
@@ -255,8 +258,8 @@ def test_a_message_at_which_two_recoveries_died_is_passed_over(make: MakeHarness
 
         armed = False
 
-        def decide(self, state, cause, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            if self.armed and cause.message["amount"] == 666:
+        def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+            if self.armed and isinstance(cause, Arrival) and cause.message["amount"] == 666:
                 harness.worker.client.dead = True
                 raise KilledError
             return super().decide(state, cause, context)

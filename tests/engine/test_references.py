@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from schemas.record import Record
-from streams.core.processor import ReferenceTable
+from streams.core.processor import References, ReferenceTable
 from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
 from streams.engine.references import KEPT_MS, ReferenceViews
 
@@ -46,7 +46,7 @@ def world() -> World:
     return World()
 
 
-def found(view, owner: str) -> list[str]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def found(view: References, owner: str) -> list[str]:
     return [card["id"] for card in view.find("card", "owner", owner)]
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from streams.core.processor import Found, Lookup, Verification
+from streams.engine.harness import Harness
 from streams.engine.options import MachineOptions
 from streams.engine.ports import TransientError
 from tests.engine.conftest import MakeHarness
@@ -44,7 +45,7 @@ def ask(rate: str = "r", account: str = "a") -> bytes:
     return message("ask", account, rate=rate)
 
 
-def notes(harness) -> list[str]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def notes(harness: Harness) -> list[str]:
     return [event["note"] for event in events(harness) if event["kind"] == "checked"]
 
 

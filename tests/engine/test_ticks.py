@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+from streams.core.processor import Arrival, Cause, Context, Outcome, State, Tick
 from streams.engine.options import MachineOptions
 from streams.engine.ticks import Deadlines
 from tests.engine.conftest import MakeHarness
@@ -14,8 +16,8 @@ from tests.engine.watching import events, kinds, watching
 class Heartbeats(Bank):
     """A deposit puts the account's deadline off by ten seconds after its record's time."""
 
-    def decide(self, state, cause, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        if getattr(cause, "message", {}).get("kind") == "beat":
+    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+        if isinstance(cause, Arrival) and cause.message["kind"] == "beat":
             cause.message["kind"] = "lend"
             cause.message["amount"] = cause.record.timestamp_ms + 10_000 - context.now_ms
         return super().decide(state, cause, context)
@@ -129,9 +131,9 @@ def test_a_tick_whose_entity_moved_earlier_in_the_entry_is_stale(make: MakeHarne
 
 def test_a_tick_that_raises_is_refused_and_does_not_come_again(make: MakeHarness) -> None:
     class Raising(Bank):
-        def decide(self, state, cause, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            if not hasattr(cause, "message"):
-                raise RuntimeError("no")
+        def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+            if isinstance(cause, Tick):
+                raise RuntimeError("no")  # noqa: TRY004 - stands for any failure
             return super().decide(state, cause, context)
 
     harness = make(Raising())
@@ -146,8 +148,8 @@ def test_a_tick_that_raises_is_refused_and_does_not_come_again(make: MakeHarness
 
 def test_a_tick_that_leaves_its_entity_alone_is_served(make: MakeHarness) -> None:
     class Idle(Bank):
-        def decide(self, state, cause, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            return [] if not hasattr(cause, "message") else super().decide(state, cause, context)
+        def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+            return [] if isinstance(cause, Tick) else super().decide(state, cause, context)
 
     bank = Idle()
     harness = make(bank)

@@ -64,8 +64,8 @@ class Bank:
     """
 
     name = "bank"
-    inputs = ("orders", "requests", "events")
-    references = (ReferenceTable("rate", "reference.rate", json.loads, {"name": name_of}),)
+    inputs: tuple[str, ...] = ("orders", "requests", "events")
+    references: tuple[ReferenceTable, ...] = (ReferenceTable("rate", "reference.rate", json.loads, {"name": name_of}),)
 
     def __init__(self, version: str = "1", *, salt: str = "") -> None:
         self.version = version

@@ -20,7 +20,12 @@ class Watching(Observer):
         self.ticks: list[str] = []
         self.retries: list[str] = []
         self.skews: list[int] = []
+        self.decisions: list[tuple[int, int]] = []
         self.checkpoints: list[tuple[int, int]] = []
+
+    def decided(self, partition: int, messages: int, ticks: int) -> None:
+        assert messages >= 0 <= ticks
+        self.decisions.append((partition, messages))
 
     def dropped(self, partition: int, reason: str) -> None:
         self.drops.append((partition, reason))
