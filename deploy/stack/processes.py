@@ -16,8 +16,11 @@ from pathlib import Path
 import deploy
 from deploy.stack.model import HOST, StackError
 
-MARKER = "DOORSTREAM_STACK_FOLDER"
-"""Environment variable that every part carries: it names the stack's folder, so that an unrecorded part is found."""
+MARKER = "PART_OF_DOORSTREAM_STACK"
+"""Environment variable that every part carries: it names the stack's folder, so that an unrecorded part is found.
+
+Nobody else may set it, so it must not be the name of a setting: who carries it is ended by `down`.
+"""
 
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "JAVA_HOME", "LD_LIBRARY_PATH")
 _POLL_S = 0.03

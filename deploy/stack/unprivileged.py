@@ -46,8 +46,9 @@ def account() -> Account:
 
 
 def can_reach(path: Path) -> bool:
-    """Whether every user can come to this path through all the folders above it."""
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
+    """Whether every user can come to this path through all the folders above it, as written and as resolved."""
+    above = {*path.absolute().parents, *path.resolve().parents}
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in above)
 
 
 def reachable_folder(path: Path, who: Account) -> Path:
