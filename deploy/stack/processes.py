@@ -88,8 +88,9 @@ def module_command(module: str, *arguments: str) -> list[str]:
 def environment(folder: Path, extra: dict[str, str]) -> dict[str, str]:
     """What a part gets to see: little, so that no `PG*` variable and no secret of the caller's reaches it."""
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    root = str(Path(deploy.__file__).resolve().parents[1])
-    return {**passed, "PYTHONPATH": root, MARKER: str(folder), **extra}
+    # The package first, then where the caller's own modules come from: a part runs from anywhere.
+    paths = [str(Path(deploy.__file__).resolve().parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {**passed, "PYTHONPATH": os.pathsep.join(filter(None, paths)), MARKER: str(folder), **extra}
 
 
 def spawn(command: Command) -> Process:

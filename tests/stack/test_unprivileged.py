@@ -34,7 +34,7 @@ def hidden(folder: Path) -> Path:
 async def test_the_server_is_never_root(folder: Path) -> None:
     await up(StackOptions(folder, with_kafka=False, with_clickhouse=False))
     pid = Record.read(folder).parts["postgres"].process.pid
-    assert Path(f"/proc/{pid}").stat().st_uid == account().user != 0
+    assert Path(f"/proc/{pid}").stat().st_uid == account().user != 0  # noqa: ASYNC240 - procfs
 
 
 @as_root
