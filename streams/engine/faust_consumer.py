@@ -9,31 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as AioPartition
-from faust.transport.drivers.aiokafka import (
-    DEFAULT_GENERATION_ID,
-    AIOKafkaConsumerThread,
-    ConsumerRebalanceListener,
-    credentials_to_aiokafka_auth,
-    server_list,
-)
 from faust.transport.drivers.aiokafka import Consumer as AioKafkaConsumer
+from faust.transport.drivers.aiokafka import ConsumerRebalanceListener
 from faust.types import TP, Message
 from mode import Service
 
+from streams.engine.faust_loop import LoopConsumerThread, OpenPartitions
 from streams.engine.kafka_reading import to_records
 from streams.engine.ports import Chunk, TopicPartition
 
-FETCH_WAIT_MS = 100
-"""A partition that had no room joins the next fetch at the latest after this time."""
 FETCH_BYTES = 1024 * 1024
 CHUNK_RECORDS = 1_024
 """A chunk is decoded in one go: at most so many at a time keep the loop turning and the partitions equal."""
@@ -45,133 +36,10 @@ OnRevoked = Callable[[AbstractSet[TP], bool], Awaitable[None]]
 OnAssigned = Callable[[AbstractSet[TP]], None]
 
 
-class OpenPartitions:
-    """The partitions that may be fetched from: sought by their owner, with nothing under way.
+class Fetched(Chunk, frozen=True, gc=False):
+    """A chunk that knows how often its feed had been sought: an older one than the feed's count is out of date."""
 
-    aiokafka looks at it again each time that records arrive; one that is closed keeps what was fetched, so that
-    nothing is lost or read twice, and no `pause` is needed.
-    """
-
-    def __init__(self) -> None:
-        self._sought: set[Any] = set()
-        self._busy: set[Any] = set()
-
-    def __contains__(self, partition: Any) -> bool:
-        return partition in self._sought and partition not in self._busy
-
-    def __bool__(self) -> bool:
-        return True  # an empty collection would mean "all" to aiokafka
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._sought - self._busy)
-
-    def sought(self, partition: Any) -> None:
-        """The owner has said where to go on."""
-        self._sought.add(partition)
-
-    def knows(self, partition: Any) -> bool:
-        """Whether its owner has said where to go on."""
-        return partition in self._sought
-
-    def busy(self, partition: Any) -> None:
-        """A chunk is on its way to the machine."""
-        self._busy.add(partition)
-
-    def free(self, partition: Any) -> None:
-        """The machine took the chunk."""
-        self._busy.discard(partition)
-
-    def clear(self) -> None:
-        """Nothing is owned."""
-        self._sought.clear()
-        self._busy.clear()
-
-
-class LoopConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Faust's consumer thread without a thread: each hand-over between threads would wait for the interpreter."""
-
-    abstract = False
-    wait_for_shutdown = False
-
-    def __init__(self, consumer: Any, *, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
-        super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
-
-    async def start(self) -> None:
-        """Start on the running loop."""
-        self._thread_started.set()
-        await self._default_start()
-
-    async def stop(self) -> None:
-        """Stop, leaving the group."""
-        if self._started.is_set():
-            await Service.stop(self)
-
-    async def on_stop(self) -> None:
-        """Leave the group and disconnect."""
-        if self._consumer is not None:
-            await self._consumer.stop()
-
-    async def crash(self, exc: BaseException) -> None:
-        """Crash like any service."""
-        await Service.crash(self, exc)
-
-    def _stopped_set(self) -> None:
-        self._stopped.set()
-
-    def set_shutdown(self) -> None:
-        """Set the shutdown signal."""
-        self._shutdown.set()
-
-    async def _stop_children(self) -> None:
-        await self._default_stop_children()
-
-    async def _stop_futures(self) -> None:
-        await self._default_stop_futures()
-
-    async def _stop_exit_stacks(self) -> None:
-        await self._default_stop_exit_stacks()
-
-    def _get_tasks(self) -> Iterable[Any]:
-        return ()  # Faust's only task here keeps a thread's loop awake
-
-    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call it here and now."""
-        result = fun(*args, **kwargs)
-        return await result if asyncio.iscoroutine(result) or asyncio.isfuture(result) else result
-
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Hand back; called while the group still counts this member in, unless the generation is gone."""
-        await self.consumer.on_partitions_revoked(revoked)
-
-    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Take over."""
-        await self.consumer.on_partitions_assigned(assigned, generation_id)
-
-    @property
-    def expelled(self) -> bool:
-        """Whether the group no longer knows this member: its partitions may be somebody else's already."""
-        return bool(self._ensure_consumer()._coordinator.generation == DEFAULT_GENERATION_ID)  # noqa: SLF001
-
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        conf = self.app.conf
-        # Round-robin, Faust's choice for apps without tables, would tear apart what is decided together.
-        self._assignor = RangePartitionAssignor
-        return AIOKafkaConsumer(
-            client_id=conf.broker_client_id,
-            group_id=conf.id,
-            bootstrap_servers=server_list(transport.url, transport.default_port),
-            partition_assignment_strategy=[RangePartitionAssignor],
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
-            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            request_timeout_ms=int(conf.broker_request_timeout * 1000),
-            session_timeout_ms=int(conf.broker_session_timeout * 1000),
-            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
-            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
-            **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
-        )
+    seek: int = 0
 
 
 class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
@@ -188,6 +56,7 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._open = OpenPartitions()
+        self._seeks: dict[Any, int] = {}
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> LoopConsumerThread:
@@ -208,7 +77,9 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         generation = self.app.consumer_generation_id
         for place, records in fetched.items():
             self._open.busy(place)
-            chunk = Chunk(place.topic, place.partition, tuple(to_records(records, fetched_ms)), fetched_ms)
+            seek = self._seeks.get(place, 0)
+            rows = tuple(to_records(records, fetched_ms))
+            chunk = Fetched(place.topic, place.partition, rows, fetched_ms, seek)
             tp = TP(place.topic, place.partition)
             yield tp, self._message(tp, chunk, records[-1].offset, generation)
 
@@ -269,8 +140,13 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         consumer = self._thread._ensure_consumer()  # noqa: SLF001
         if place in consumer.assignment():
             consumer.seek(place, offset)
+            self._seeks[place] = self._seeks.get(place, 0) + 1
             self._open.free(place)
             self._open.sought(place)
+
+    def up_to_date(self, chunk: Chunk) -> bool:
+        """Whether its feed has not been sought since it was fetched."""
+        return isinstance(chunk, Fetched) and chunk.seek == self._seeks.get((chunk.topic, chunk.partition), 0)
 
     def feed_positions(self) -> dict[TopicPartition, int]:
         """The next offset to be fetched, of each assigned partition that has been sought."""

@@ -40,6 +40,17 @@ class GroupOptions:
     rebalance_timeout_s: float = 10.0
 
 
+EMBEDDED_REBALANCE_S = 1.0
+
+
+def group_for(group: GroupOptions, *, embedded: bool) -> GroupOptions:
+    """The times that fit a broker: the embedded one makes every join wait for the whole rebalance time-out."""
+    if not embedded:
+        return group
+    rebalance_s = min(group.rebalance_timeout_s, EMBEDDED_REBALANCE_S)
+    return GroupOptions(group.session_timeout_s, group.heartbeat_s, rebalance_s)
+
+
 class ChunkSchema(Schema):  # type: ignore[misc]
     """Messages whose value is a `Chunk` already; raw bytes are decoded in the engine, where a failure has a name."""
 

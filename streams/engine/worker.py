@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import signal
-import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -16,7 +14,8 @@ from typing import Any
 import msgspec
 
 from streams.core.processor import Processor
-from streams.engine.faust_transport import ChunkApp, GroupOptions, assert_safe, chunk_app
+from streams.engine.faust_process import SystemClock, run_process
+from streams.engine.faust_transport import ChunkApp, GroupOptions, assert_safe, chunk_app, group_for
 from streams.engine.kafka_cluster import ClusterError, common_partitions, probe, read_incarnation
 from streams.engine.kafka_log import KafkaBroker
 from streams.engine.kafka_references import ReferenceFeed
@@ -28,26 +27,11 @@ from streams.engine.ports import Chunk, LookupSource, TopicPartition, Verifier
 from streams.engine.references import ReferenceViews
 from streams.engine.watchdog import Progress, Watchdog
 
-EMBEDDED_REBALANCE_S = 1.0
-"""The embedded broker makes every join wait for the whole rebalance time-out."""
 STOP_S = 10.0
 HALTED = "halted"
-GC_THRESHOLDS = (50_000, 20, 50)
-"""Records come and go by the thousand and hold no cycles: look less often."""
+
 
 logger = logging.getLogger(__name__)
-
-
-class SystemClock:
-    """The worker's clock."""
-
-    def now_ms(self) -> int:
-        """Unix time in milliseconds."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic_s(self) -> float:
-        """Seconds of a clock that never goes back."""
-        return time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -99,7 +83,7 @@ class ProcessorRunner:
         # What was just loaded lives on: the collector need not look through it again and again.
         gc.collect()
         gc.freeze()
-        group = options.group if abilities.idempotent else _for_embedded(options.group)
+        group = group_for(options.group, embedded=not abilities.idempotent)
         self.machine = Machine(
             processor,
             broker,
@@ -210,12 +194,6 @@ class ProcessorRunner:
             await self._broker.close()
 
 
-def _for_embedded(group: GroupOptions) -> GroupOptions:
-    return GroupOptions(
-        group.session_timeout_s, group.heartbeat_s, min(group.rebalance_timeout_s, EMBEDDED_REBALANCE_S)
-    )
-
-
 async def _fail(error: Exception) -> None:
     raise error
 
@@ -271,20 +249,6 @@ class DecideWorker:
         await asyncio.gather(*(runner.start() for runner in self.runners))
 
 
-async def decide(options: DecideOptions, processors: Sequence[Processor]) -> int:
-    """Run a decide worker until SIGTERM or SIGINT; gives the exit code."""
-    worker = DecideWorker(options, processors)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.request_stop)
-    return await worker.run()
-
-
 def run_decide(options: DecideOptions, processors: Sequence[Processor]) -> int:
-    """The same, as the whole process: on uvloop, which halves the cost of everything that waits."""
-    gc.set_threshold(*GC_THRESHOLDS)
-    try:
-        import uvloop  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        return asyncio.run(decide(options, processors))
-    return int(uvloop.run(decide(options, processors)))
+    """Run a decide worker as the whole process; gives the exit code."""
+    return run_process(lambda: DecideWorker(options, processors))
