@@ -55,7 +55,14 @@ class OperatorRequestRefused(Message):
     operator_id: Id
     request_type: Id
     code: Literal[
-        "invalid_signature", "expired", "repeated", "no_right", "unknown_door", "unknown_cardholder", "unknown_operator"
+        "invalid_signature",
+        "expired",
+        "repeated",
+        "no_right",
+        "unknown_door",
+        "unknown_cardholder",
+        "unknown_operator",
+        "failed",
     ]
     detail: Text
     decided_at: Timestamp

@@ -1,0 +1,203 @@
+"""Which messages of controllers are listened to: theirs, signed, and not heard before.
+
+The numbers of a boot are tracked in a window as in IPsec (RFC 4303, 3.4.3). The same message again is decided once; the
+same number with other content, a number below the window, or a lower boot is a replay.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from hashlib import blake2b
+
+import msgspec
+
+from schemas.base import DeviceMessage
+from schemas.keys import DEVICE, derive_key
+from schemas.places import Device, Site
+from schemas.record import Record
+from schemas.rules import Policy
+from schemas.signing import MAC_HEADER, key_version_of, verify
+from schemas.vocabulary import Reason
+from streams.core import reference
+from streams.core.entities import DeviceState, device_key
+from streams.core.processor import Context, State
+
+WINDOW = 1024
+_WINDOW_BYTES = WINDOW // 8
+_MASK = (1 << WINDOW) - 1
+REMEMBERED = 128
+_DIGEST_BYTES = 4
+_NO_DIGESTS = bytes(REMEMBERED * _DIGEST_BYTES)
+BACKLOG = "access.backlog"
+
+
+class Verdict(Enum):
+    """What becomes of a message."""
+
+    ADMITTED = "admitted"
+    DUPLICATE = "duplicate"
+    FLOOD = "flood"
+    REFUSED = "refused"
+
+
+class Admission(msgspec.Struct, frozen=True, gc=False):
+    """The verdict, the device's state after it, and why a refused one is refused."""
+
+    verdict: Verdict
+    state: DeviceState | None = None
+    device: Device | None = None
+    site: Site | None = None
+    policy: Policy | None = None
+    reason: Reason | None = None
+    detail: str = ""
+
+
+class DeviceHeard(msgspec.Struct, frozen=True, gc=False, tag="device_heard"):
+    """A message of a device was taken, or counted against it."""
+
+    device_id: str
+    state: DeviceState
+
+
+class Keys:
+    """Devices' keys, derived when first needed. Holds the master secret; None refuses every signature."""
+
+    def __init__(self, master: bytes | None) -> None:
+        self._master = master
+        self._derived: dict[tuple[str, str, int], bytes] = {}
+
+    def of(self, role: str, id_: str, key_version: int = 1) -> bytes | None:
+        """A key, or None without a master secret."""
+        found = self._derived.get((role, id_, key_version))
+        if found is None and self._master is not None:
+            found = self._derived[role, id_, key_version] = derive_key(self._master, role, id_, key_version)
+        return found
+
+    def signed(self, device: Device, record: Record) -> bool:
+        """Whether a record carries the right mac of a device under its current key version."""
+        header = record.header(MAC_HEADER)
+        if header is None or key_version_of(header) != device.key_version:
+            return False
+        key = self.of(DEVICE, device.device_id, device.key_version)
+        return key is not None and verify(key, header, record.topic, record.key, record.value, record.headers)
+
+
+def admit(message: DeviceMessage, record: Record, state: State, context: Context, keys: Keys) -> Admission:
+    """Listen to a message, or say why not. The order is: flood, who it is of, the mac, the number."""
+    references = context.references
+    device = reference.device(references, message.device_id)
+    if device is None:
+        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail="the device is not on file")
+    site = reference.site(references, message.site_id)
+    policy = reference.policy(references, site.policy_id) if site is not None else None
+    if site is None or policy is None:
+        detail = "the site is not on file" if site is None else "the site's policy is not on file"
+        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail=detail)
+    if device.site_id != site.site_id or record.key != message.site_id.encode():
+        return Admission(
+            Verdict.REFUSED,
+            device=device,
+            reason=Reason.UNKNOWN_ACCESS_POINT,
+            detail="device, site and record key don't belong together",
+        )
+    heard: DeviceState = state.get(device_key(device.device_id)) or DeviceState(
+        device.key_version, tokens=float(policy.device_burst), tokens_at_ms=context.now_ms
+    )
+    heard = _refill(heard, policy, context.now_ms)
+    if heard.tokens < 1.0:
+        return Admission(
+            Verdict.FLOOD,
+            None if heard.flooding else msgspec.structs.replace(heard, flooding=True),
+            device=device,
+            reason=Reason.OUT_OF_SERVICE,
+            detail=f"more than {policy.device_rate_per_s} messages/s",
+        )
+    if site.message_authentication == "required" and not keys.signed(device, record):
+        spent = msgspec.structs.replace(heard, tokens=heard.tokens - 1.0)
+        detail = f"no valid {MAC_HEADER} under key version {device.key_version}"
+        return Admission(Verdict.REFUSED, spent, device, site, policy, Reason.INVALID_SIGNATURE, detail)
+    verdict, after, detail = _number(message, record, heard, device)
+    reason = Reason.REPLAYED_REQUEST if verdict is Verdict.REFUSED else None
+    return Admission(verdict, after, device, site, policy, reason, detail)
+
+
+def _refill(heard: DeviceState, policy: Policy, now_ms: int) -> DeviceState:
+    passed = max(0, now_ms - heard.tokens_at_ms) / 1000
+    tokens = min(float(policy.device_burst), heard.tokens + passed * policy.device_rate_per_s)
+    return DeviceState(
+        heard.key_version,
+        heard.boot,
+        heard.highest,
+        heard.window,
+        heard.digests,
+        heard.backlog_boot,
+        heard.backlog_highest,
+        heard.backlog_digest,
+        tokens,
+        now_ms,
+        heard.flooding and tokens < policy.device_burst / 2,
+    )
+
+
+def _number(
+    message: DeviceMessage, record: Record, heard: DeviceState, device: Device
+) -> tuple[Verdict, DeviceState, str]:
+    digest = blake2b(record.value or b"", digest_size=_DIGEST_BYTES).digest()
+    heard = msgspec.structs.replace(heard, tokens=heard.tokens - 1.0)
+    if heard.key_version != device.key_version:
+        # A swapped controller: its boots and numbers start afresh under its own key.
+        heard = DeviceState(device.key_version, tokens=heard.tokens, tokens_at_ms=heard.tokens_at_ms)
+    if record.topic == BACKLOG:
+        return _backlog_number(message, heard, digest)
+    if message.boot < heard.boot:
+        return Verdict.REFUSED, heard, f"boot {message.boot} is below {heard.boot}"
+    if message.boot > heard.boot:
+        window, digests, highest = 1, _NO_DIGESTS, message.sequence
+    else:
+        window, digests, highest = int.from_bytes(heard.window, "little"), heard.digests, heard.highest
+        ahead = message.sequence - highest
+        if ahead > 0:
+            window = ((window << ahead) & _MASK) | 1 if ahead < WINDOW else 1
+            highest = message.sequence
+        elif -ahead >= WINDOW:
+            return Verdict.REFUSED, heard, f"number {message.sequence} is below the window"
+        elif window >> -ahead & 1:
+            return _seen(message.sequence, heard, digest)
+        else:
+            window |= 1 << -ahead
+    at = message.sequence % REMEMBERED * _DIGEST_BYTES
+    if highest - message.sequence < REMEMBERED:
+        digests = digests[:at] + digest + digests[at + _DIGEST_BYTES :]
+    after = DeviceState(
+        heard.key_version,
+        message.boot,
+        highest,
+        window.to_bytes(_WINDOW_BYTES, "little"),
+        digests,
+        heard.backlog_boot,
+        heard.backlog_highest,
+        heard.backlog_digest,
+        heard.tokens,
+        heard.tokens_at_ms,
+        heard.flooding,
+    )
+    return Verdict.ADMITTED, after, ""
+
+
+def _seen(sequence: int, heard: DeviceState, digest: bytes) -> tuple[Verdict, DeviceState, str]:
+    at = sequence % REMEMBERED * _DIGEST_BYTES
+    if heard.highest - sequence < REMEMBERED and heard.digests[at : at + _DIGEST_BYTES] == digest:
+        return Verdict.DUPLICATE, heard, ""
+    return Verdict.REFUSED, heard, f"number {sequence} was used before"
+
+
+def _backlog_number(message: DeviceMessage, heard: DeviceState, digest: bytes) -> tuple[Verdict, DeviceState, str]:
+    given, highest = (message.boot, message.sequence), (heard.backlog_boot, heard.backlog_highest)
+    if given == highest and digest == heard.backlog_digest:
+        return Verdict.DUPLICATE, heard, ""
+    if given <= highest:
+        return Verdict.REFUSED, heard, f"backlog number {message.sequence} is not above {heard.backlog_highest}"
+    after = msgspec.structs.replace(
+        heard, backlog_boot=message.boot, backlog_highest=message.sequence, backlog_digest=digest
+    )
+    return Verdict.ADMITTED, after, ""

@@ -1,0 +1,270 @@
+"""The ordered checks of permission verification (A2): every one named, all that fail listed, the first one the reason.
+
+Unknown means denied. A check that an earlier failure left without its subject is skipped, not passed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from schemas.access import Check
+from schemas.people import Permission
+from schemas.places import AccessPoint, Device, Door, Site
+from schemas.rules import Policy
+from schemas.vocabulary import CheckOutcome, Enforcement, Posture, Reason
+from streams.core import reference, schedules, times
+from streams.core.authentication import Authentication
+from streams.core.entities import Lockout, PermissionUse, ZonePosture, lockout_key, permission_key, posture_key
+from streams.core.processor import Context, State
+
+PASSED, FAILED, SOFT, SKIPPED = CheckOutcome.PASSED, CheckOutcome.FAILED, CheckOutcome.SOFT, CheckOutcome.SKIPPED
+_RANK = {Posture.NORMAL: 0, Posture.EMERGENCY_OPENING: 1, Posture.LOCKDOWN: 2, Posture.EVACUATION: 3}
+
+
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """May this person pass here, now? `at_ms` is the time that schedules and validity are judged at."""
+
+    site: Site
+    policy: Policy
+    device: Device
+    door: Door
+    point: AccessPoint
+    authentication: Authentication
+    at_ms: int
+    local: datetime
+    zone_path: tuple[str, ...]
+    state: State
+    context: Context
+
+
+class Findings:
+    """What the checks found, in their order."""
+
+    __slots__ = ("checks", "failed", "override", "permission", "soft")
+
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+        self.failed: list[Reason] = []
+        self.soft: list[Reason] = []
+        self.permission: Permission | None = None
+        self.override = False
+
+    def note(self, name: str, reason: Reason | None, inputs: str, enforcement: Enforcement = Enforcement.HARD) -> None:
+        """Record a check: passed without a reason, else failed, or soft where it is not enforced."""
+        if reason is None:
+            self.checks.append((name, PASSED, inputs))
+        elif enforcement is Enforcement.SOFT:
+            self.checks.append((name, SOFT, inputs))
+            self.soft.append(reason)
+        else:
+            self.checks.append((name, FAILED, inputs))
+            self.failed.append(reason)
+
+    def skip(self, name: str, inputs: str = "") -> None:
+        """Record a check that had no subject."""
+        self.checks.append((name, SKIPPED, inputs))
+
+
+def check_person(question: Question, findings: Findings) -> None:
+    """The checks up to the device permission, in the order of A2."""
+    _in_service(question, findings)
+    _posture(question, findings)
+    known = question.authentication
+    findings.note("credential", known.failure, known.detail)
+    _lockout(question, findings)
+    _permission(question, findings)
+
+
+def _in_service(question: Question, findings: Findings) -> None:
+    well = question.point.enabled and question.device.status == "active"
+    inputs = f"access_point={'enabled' if question.point.enabled else 'disabled'} device={question.device.status}"
+    findings.note("in-service", None if well else Reason.OUT_OF_SERVICE, inputs)
+
+
+def _posture(question: Question, findings: Findings) -> None:
+    strongest = ZonePosture(Posture.NORMAL)
+    for zone_id in question.zone_path or (question.point.zone_to,):
+        found: ZonePosture | None = question.state.get(posture_key(zone_id))
+        if found is not None and _RANK[found.posture] > _RANK[strongest.posture]:
+            strongest = found
+    if _RANK[strongest.posture] < _RANK[Posture.LOCKDOWN]:
+        findings.note("posture", None, f"posture={strongest.posture}")
+        return
+    holder = question.authentication.cardholder
+    cleared = (
+        question.authentication.failure is None
+        and holder is not None
+        and strongest.clearance is not None
+        and holder.clearance >= strongest.clearance
+    )
+    findings.override = cleared
+    inputs = f"posture={strongest.posture} clearance={holder.clearance if holder else '-'}/{strongest.clearance}"
+    findings.note("posture", None if cleared else Reason.LOCKDOWN, inputs)
+
+
+def _lockout(question: Question, findings: Findings) -> None:
+    known, now_ms = question.authentication, question.context.now_ms
+    exempt = known.cardholder is not None and known.cardholder.exempt
+    exempt = exempt or (known.credential is not None and known.credential.emergency)
+    enforcement = Enforcement.SOFT if exempt else Enforcement.HARD
+    subjects = []
+    if known.credential is not None:
+        subjects.append(("credential", known.credential.credential_id))
+    if known.cardholder is not None:
+        subjects.append(("cardholder", known.cardholder.cardholder_id))
+    for subject, id_ in subjects:
+        if _locked(question.state.get(lockout_key(subject, id_)), now_ms):
+            findings.note("lockout", Reason.CREDENTIAL_LOCKOUT, f"{subject}=locked", enforcement)
+            return
+    several = known.method is not None and "+" in known.method and known.failure is None
+    if _locked(question.state.get(lockout_key("access-point", question.point.access_point_id)), now_ms):
+        if several:
+            # A guessed door still opens for a card with its PIN.
+            findings.note("lockout", None, f"access_point=locked method={known.method}")
+        else:
+            findings.note("lockout", Reason.ACCESS_POINT_LOCKOUT, "access_point=locked", enforcement)
+        return
+    findings.note("lockout", None, "none")
+
+
+def _locked(lock: Lockout | None, now_ms: int) -> bool:
+    return lock is not None and (lock.until_ms is None or now_ms < lock.until_ms)
+
+
+_PERMISSION_CHECKS = ("validity", "permission-type", "schedule", "device-permission")
+
+
+class _Candidate(msgspec.Struct, frozen=True, gc=False):
+    """One permission against the question: why each of the permission's checks fails, and its inputs."""
+
+    permission: Permission
+    reasons: tuple[Reason | None, Reason | None, Reason | None, Reason | None]
+    inputs: tuple[str, str, str, str]
+
+    @property
+    def first_failure(self) -> int:
+        return next((index for index, reason in enumerate(self.reasons) if reason is not None), len(self.reasons))
+
+
+def _permission(question: Question, findings: Findings) -> None:
+    holder = question.authentication.cardholder
+    if holder is None:
+        for name in ("permission", *_PERMISSION_CHECKS):
+            findings.skip(name, "no cardholder")
+        return
+    known, reason = _permissions(question, holder.cardholder_id)
+    if not known:
+        findings.note("permission", reason, f"cardholder={holder.cardholder_id} permissions=0")
+        for name in _PERMISSION_CHECKS:
+            findings.skip(name, "no permission")
+        return
+    best = _best(question, known)
+    findings.permission = best.permission
+    findings.note("permission", None, f"permission={best.permission.permission_id}")
+    for index, name in enumerate(_PERMISSION_CHECKS):
+        findings.note(name, best.reasons[index], best.inputs[index])
+
+
+def _permissions(question: Question, cardholder_id: str) -> tuple[list[Permission], Reason]:
+    """The cardholder's permissions at this site, and why there are none where there are none."""
+    context, site_id = question.context, question.site.site_id
+    found = reference.permissions_of(context.references, cardholder_id)
+    if not found:
+        rows = context.resolved.get(f"permission:{cardholder_id}")
+        if rows is None:
+            return [], Reason.AUTHENTICATION_UNAVAILABLE
+        found = [permission for row in rows if (permission := _decoded(row)) is not None]
+    at_site = [p for p in found if p.site_id == site_id and p.cardholder_id == cardholder_id]
+    return at_site, Reason.NO_ACCESS_RIGHTS
+
+
+def _decoded(row: object) -> Permission | None:
+    value = row["value"] if isinstance(row, dict) else getattr(row, "value", b"")
+    try:
+        return Permission.model_validate_json(value)
+    except ValueError:
+        return None
+
+
+def _best(question: Question, permissions: list[Permission]) -> _Candidate:
+    """The permission that passes everything; else one that includes this door, and of those the one failing latest."""
+    best: _Candidate | None = None
+    for permission in permissions:
+        candidate = _judge(question, permission)
+        if candidate.first_failure == len(candidate.reasons):
+            return candidate
+        if best is None or _worth(candidate) > _worth(best):
+            best = candidate
+    if best is None:
+        raise ValueError("there is no permission to choose from")
+    return best
+
+
+def _worth(candidate: _Candidate) -> tuple[bool, int]:
+    return candidate.reasons[3] is None, candidate.first_failure
+
+
+def _judge(question: Question, permission: Permission) -> _Candidate:
+    validity, validity_inputs = _validity(permission, question.at_ms)
+    kind, kind_inputs = _type(question, permission)
+    time, time_inputs = _schedule(question, permission)
+    door, door_inputs = _device_permission(question, permission)
+    return _Candidate(
+        permission, (validity, kind, time, door), (validity_inputs, kind_inputs, time_inputs, door_inputs)
+    )
+
+
+def _validity(permission: Permission, at_ms: int) -> tuple[Reason | None, str]:
+    if permission.status != "active":
+        return Reason.NO_ACCESS_RIGHTS, f"status={permission.status}"
+    if times.not_yet(permission.valid_from, at_ms):
+        return Reason.CREDENTIAL_NOT_YET_ACTIVE, f"valid_from={permission.valid_from}"
+    if times.over(permission.valid_until, at_ms):
+        return Reason.CREDENTIAL_EXPIRED, f"valid_until={permission.valid_until}"
+    return None, "status=active"
+
+
+def _type(question: Question, permission: Permission) -> tuple[Reason | None, str]:
+    zone = reference.zone(question.context.references, question.point.zone_to)
+    if zone is None:
+        return Reason.ZONE_NO_ACCESS_RIGHTS, f"zone={question.point.zone_to} is not on file"
+    if zone.special and permission.kind != "special":
+        return Reason.ZONE_NO_ACCESS_RIGHTS, f"type={permission.kind} zone=special"
+    holder = question.authentication.cardholder
+    if holder is not None and holder.clearance < zone.clearance:
+        return Reason.ZONE_NO_ACCESS_RIGHTS, f"clearance={holder.clearance}/{zone.clearance}"
+    if permission.kind == "single_use":
+        use: PermissionUse = question.state.get(permission_key(permission.permission_id)) or PermissionUse()
+        taken = use.used + len(use.reserved)
+        reason = Reason.MAX_USES if taken >= permission.max_uses else None
+        return reason, f"type=single_use used={taken}/{permission.max_uses}"
+    return None, f"type={permission.kind}"
+
+
+def _schedule(question: Question, permission: Permission) -> tuple[Reason | None, str]:
+    if permission.schedule_id is None:
+        return None, "schedule=always"
+    references = question.context.references
+    schedule = reference.schedule(references, permission.schedule_id)
+    calendars = reference.calendars(references, question.site.holiday_calendar_ids)
+    inputs = f"schedule={permission.schedule_id} local={question.local:%a %H:%M}"
+    if schedule is None or calendars is None:
+        missing = "schedule" if schedule is None else "holiday calendar"
+        return Reason.OUT_OF_TIME_RANGE, f"{inputs} the {missing} is not on file"
+    return None if schedules.allows(schedule, calendars, question.local) else Reason.OUT_OF_TIME_RANGE, inputs
+
+
+def _device_permission(question: Question, permission: Permission) -> tuple[Reason | None, str]:
+    point = question.point
+    if point.access_point_id in permission.access_point_ids:
+        return None, f"access_point={point.access_point_id}"
+    if point.door_id in permission.door_ids:
+        return None, f"door={point.door_id}"
+    if permission.zone_ids:
+        path = question.zone_path or (point.zone_to,)
+        for zone_id in permission.zone_ids:
+            if zone_id in path:
+                return None, f"zone={zone_id}"
+    return Reason.POINT_NO_ACCESS_RIGHTS, f"door={point.door_id}"

@@ -1,0 +1,177 @@
+"""The state of a site: small frozen entities by key, and what a key looks like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from schemas.vocabulary import Posture
+
+
+class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=True):
+    """What was heard of a controller: `device/<id>`.
+
+    `window` is a bitmap (little endian) of the numbers up to `highest` that were seen in this boot, bit 0 the highest;
+    `digests` has four bytes of each of the last numbers' content at `number % 128`; `backlog_*` are the backlog's own
+    counter. `tokens` are what the device may still send now, as of `tokens_at_ms`.
+    """
+
+    key_version: int
+    boot: int = -1
+    highest: int = -1
+    window: bytes = b""
+    digests: bytes = b""
+    backlog_boot: int = -1
+    backlog_highest: int = -1
+    backlog_digest: bytes = b""
+    tokens: float = 0.0
+    tokens_at_ms: int = 0
+    flooding: bool = False
+
+
+class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A grant whose passage is awaited at a door until `until_ms`."""
+
+    site_id: str
+    device_id: str
+    decision_id: str
+    request_id: str
+    command_id: str
+    access_point_id: str
+    zone_from: str
+    zone_to: str
+    direction: str
+    cardholder_id: str | None
+    credential_id: str | None
+    permission_id: str | None
+    single_use: bool
+    granted_ms: int
+    until_ms: int
+
+
+class DoorState(msgspec.Struct, frozen=True, gc=False, tag="door", array_like=True):
+    """A door: `door/<id>`. `sequence` is that of the last command; `open` None = not known."""
+
+    sequence: int = 0
+    mode_epoch: int = 0
+    open: bool | None = None
+    pending: tuple[Pending, ...] = ()
+
+
+class Presence(msgspec.Struct, frozen=True, gc=False, tag="presence", array_like=True):
+    """Where a cardholder was last known to be: `presence/<site>/<cardholder>`; `zone_id` None = not known."""
+
+    zone_id: str | None
+    since_ms: int
+    escort: bool = False
+
+
+class ZoneState(msgspec.Struct, frozen=True, gc=False, tag="zone", array_like=True):
+    """A zone: `zone/<id>`.
+
+    `count` people are inside, `escorts` of them may accompany. `candidate` is who was last let in, or turned away only
+    for lack of company, at `candidate_ms`; `escort_ms` is when an escort was last let in; `opened_on` is the local day
+    on which a first person opened the zone.
+    """
+
+    count: int = 0
+    escorts: int = 0
+    candidate: str | None = None
+    candidate_ms: int = 0
+    escort_ms: int = 0
+    opened_on: str = ""
+
+
+class PermissionUse(msgspec.Struct, frozen=True, gc=False, tag="permission", array_like=True):
+    """A single-use permission: `permission/<id>`: how often it was used up, and the grants that may yet use it."""
+
+    used: int = 0
+    reserved: tuple[str, ...] = ()
+
+
+class Lockout(msgspec.Struct, frozen=True, gc=False, tag="lockout", array_like=True):
+    """A lock: `lockout/<credential, cardholder or access-point>/<id>`; `until_ms` None = until somebody ends it."""
+
+    until_ms: int | None
+
+
+class ZonePosture(msgspec.Struct, frozen=True, gc=False, tag="posture", array_like=True):
+    """What a zone is under: `posture/<zone>`; who has at least `clearance` passes a lockdown (None: nobody does)."""
+
+    posture: Posture
+    clearance: int | None = None
+
+
+class Risk(msgspec.Struct, frozen=True, gc=False, tag="risk", array_like=True):
+    """A cardholder's risk score and its limit: `risk/<site>/<cardholder>`."""
+
+    score: float
+    limit: float
+
+
+class OperatorAsked(msgspec.Struct, frozen=True, gc=False, tag="operator", array_like=True):
+    """A request that was answered: `operator/<site>/<request>`; forgotten at `until_ms`, when it has expired anyway."""
+
+    until_ms: int
+
+
+Entity = DeviceState | DoorState | Presence | ZoneState | PermissionUse | Lockout | ZonePosture | Risk | OperatorAsked
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Entity)
+
+
+def encode(entity: Any) -> bytes:
+    """An entity as it is kept in the state log."""
+    return _encode(entity)
+
+
+def decode(data: bytes) -> Any:
+    """The reverse of `encode`."""
+    return _decoder.decode(data)
+
+
+def device_key(device_id: str) -> str:
+    """`device/<id>`."""
+    return f"device/{device_id}"
+
+
+def door_key(door_id: str) -> str:
+    """`door/<id>`."""
+    return f"door/{door_id}"
+
+
+def presence_key(site_id: str, cardholder_id: str) -> str:
+    """`presence/<site>/<cardholder>`."""
+    return f"presence/{site_id}/{cardholder_id}"
+
+
+def zone_key(zone_id: str) -> str:
+    """`zone/<id>`."""
+    return f"zone/{zone_id}"
+
+
+def permission_key(permission_id: str) -> str:
+    """`permission/<id>`."""
+    return f"permission/{permission_id}"
+
+
+def lockout_key(subject: str, id_: str) -> str:
+    """`lockout/<subject>/<id>`."""
+    return f"lockout/{subject}/{id_}"
+
+
+def posture_key(zone_id: str) -> str:
+    """`posture/<zone>`."""
+    return f"posture/{zone_id}"
+
+
+def risk_key(site_id: str, cardholder_id: str) -> str:
+    """`risk/<site>/<cardholder>`."""
+    return f"risk/{site_id}/{cardholder_id}"
+
+
+def operator_key(site_id: str, request_id: str) -> str:
+    """`operator/<site>/<request>`."""
+    return f"operator/{site_id}/{request_id}"

@@ -1,0 +1,198 @@
+"""Reference data as decisions read it: how each topic is indexed, and what one asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from schemas.people import Cardholder, Credential, Permission, Secret
+from schemas.places import AccessPoint, Device, Door, Site, Zone
+from schemas.reference import BY_NAME
+from schemas.rules import HolidayCalendar, Policy, Schedule
+from schemas.vocabulary import FactorKind
+from streams.core.processor import References, ReferenceTable
+
+DEEPEST_ZONE = 16
+"""A zone tree deeper than this is cut off, so that a cycle in bad data ends."""
+
+
+class _Indexed(msgspec.Struct):
+    """The few fields that indexes are made of; the rest of the JSON is skipped unread."""
+
+    card_number: str | None = None
+    cardholder_id: str | None = None
+    device_id: str | None = None
+    door_id: str | None = None
+    zone_ids: tuple[str, ...] = ()
+    door_ids: tuple[str, ...] = ()
+    access_point_ids: tuple[str, ...] = ()
+    interlock: dict[str, str] | None = None
+
+
+_read = msgspec.json.Decoder(_Indexed).decode
+_Index = Callable[[bytes], Sequence[str]]
+
+
+def _field(name: str) -> _Index:
+    def index(data: bytes) -> Sequence[str]:
+        value = getattr(_read(data), name)
+        return () if value is None else (value,)
+
+    return index
+
+
+def _targets(data: bytes) -> Sequence[str]:
+    fields = _read(data)
+    return (
+        *(f"zone/{id_}" for id_ in fields.zone_ids),
+        *(f"door/{id_}" for id_ in fields.door_ids),
+        *(f"access-point/{id_}" for id_ in fields.access_point_ids),
+    )
+
+
+def _interlock_group(data: bytes) -> Sequence[str]:
+    interlock = _read(data).interlock
+    return () if interlock is None else (interlock["group"],)
+
+
+_INDEXES: dict[str, dict[str, _Index]] = {
+    "credential": {"card_number": _field("card_number"), "cardholder_id": _field("cardholder_id")},
+    "permission": {"cardholder_id": _field("cardholder_id"), "target": _targets},
+    "door": {"device_id": _field("device_id"), "interlock": _interlock_group},
+    "access-point": {"door_id": _field("door_id")},
+}
+
+
+def tables() -> tuple[ReferenceTable, ...]:
+    """Every reference topic that decisions read."""
+    return tuple(
+        ReferenceTable(name, entity.topic, entity.model.model_validate_json, _INDEXES.get(name, {}))
+        for name, entity in BY_NAME.items()
+    )
+
+
+def site(references: References, id_: str) -> Site | None:
+    """The site with that id."""
+    found: Site | None = references.get("site", id_)
+    return found
+
+
+def zone(references: References, id_: str) -> Zone | None:
+    """The zone with that id."""
+    found: Zone | None = references.get("zone", id_)
+    return found
+
+
+def door(references: References, id_: str) -> Door | None:
+    """The door with that id."""
+    found: Door | None = references.get("door", id_)
+    return found
+
+
+def access_point(references: References, id_: str) -> AccessPoint | None:
+    """The access point with that id."""
+    found: AccessPoint | None = references.get("access-point", id_)
+    return found
+
+
+def device(references: References, id_: str) -> Device | None:
+    """The device with that id."""
+    found: Device | None = references.get("device", id_)
+    return found
+
+
+def cardholder(references: References, id_: str) -> Cardholder | None:
+    """The cardholder with that id."""
+    found: Cardholder | None = references.get("cardholder", id_)
+    return found
+
+
+def policy(references: References, id_: str) -> Policy | None:
+    """The policy with that id."""
+    found: Policy | None = references.get("policy", id_)
+    return found
+
+
+def schedule(references: References, id_: str) -> Schedule | None:
+    """The schedule with that id."""
+    found: Schedule | None = references.get("schedule", id_)
+    return found
+
+
+def calendars(references: References, ids: Sequence[str]) -> list[HolidayCalendar] | None:
+    """The holiday calendars with those ids; None where one is missing."""
+    found: list[HolidayCalendar] = []
+    for id_ in ids:
+        calendar = references.get("holiday-calendar", id_)
+        if calendar is None:
+            return None
+        found.append(calendar)
+    return found
+
+
+def secret(references: References, credential_id: str) -> Secret | None:
+    """The secret part of a credential."""
+    found: Secret | None = references.get("secret", credential_id)
+    return found
+
+
+def credential_by_card(references: References, card_number: str) -> Credential | None:
+    """The credential with that card number; None where there is none, or several (ambiguous means unknown)."""
+    found = references.find("credential", "card_number", card_number)
+    if len(found) != 1:
+        return None
+    one: Credential = found[0]
+    return one if one.kind is FactorKind.CARD else None
+
+
+def credentials_of(references: References, cardholder_id: str, kind: FactorKind) -> list[Credential]:
+    """A cardholder's credentials of one kind, in the order of their ids."""
+    return [c for c in references.find("credential", "cardholder_id", cardholder_id) if c.kind is kind]
+
+
+def permissions_of(references: References, cardholder_id: str) -> Sequence[Permission]:
+    """A cardholder's permissions, in the order of their ids."""
+    return references.find("permission", "cardholder_id", cardholder_id)
+
+
+def interlocked_doors(references: References, group: str) -> Sequence[Door]:
+    """The doors of an interlock group."""
+    return references.find("door", "interlock", group)
+
+
+def zone_path(references: References, zone_id: str) -> tuple[str, ...]:
+    """A zone and what it lies in, innermost first; nothing for the street (`outside`) and for unknown zones."""
+    path: list[str] = []
+    current: str | None = zone_id
+    while current is not None and len(path) < DEEPEST_ZONE:
+        found = zone(references, current)
+        if found is None or found.kind == "outside":
+            break
+        path.append(current)
+        current = found.parent_id
+    return tuple(path)
+
+
+def zones_above(references: References, zone_id: str) -> Iterator[Zone]:
+    """A zone and what it lies in, innermost first, the street included."""
+    current: str | None = zone_id
+    for _ in range(DEEPEST_ZONE):
+        found = zone(references, current) if current is not None else None
+        if found is None:
+            return
+        yield found
+        current = found.parent_id
+
+
+def permitted_cardholders(references: References, point: AccessPoint) -> list[str]:
+    """Who has any permission that includes an access point: the candidates of a 1:N match, sorted."""
+    targets = [f"access-point/{point.access_point_id}", f"door/{point.door_id}"]
+    targets += [f"zone/{found.zone_id}" for found in zones_above(references, point.zone_to)]
+    people = {
+        permission.cardholder_id
+        for target in targets
+        for permission in references.find("permission", "target", target)
+        if permission.status == "active" and permission.site_id == point.site_id
+    }
+    return sorted(people)

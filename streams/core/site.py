@@ -1,0 +1,163 @@
+"""The `site` processor: everything at a site that must see each other's effects at once, in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from schemas.access import AccessDenied, AccessRecorded, AccessRequested, MessageRefused
+from schemas.base import DeviceMessage, JournalPosition, Message
+from schemas.doors import DoorEvent
+from schemas.envelope import type_of
+from schemas.ids import derive
+from schemas.operators import OperatorRequest
+from schemas.record import Output, Record
+from schemas.registry import decode
+from schemas.sealing import Sealer
+from schemas.vocabulary import Reason
+from streams.core import entities, reference, verifying
+from streams.core.access import decide_access, refusal
+from streams.core.admission import DeviceHeard, Keys, Verdict, admit
+from streams.core.entities import DoorState, OperatorAsked
+from streams.core.evolution import Forgotten, evolve_site
+from streams.core.operators import decide_operator, refuse_operator
+from streams.core.passage import decide_door_event, decide_overdue
+from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
+from streams.core.publication import publish_site, scrub
+from streams.core.times import from_ms
+
+VERSION = "site-1"
+"""Change it with every change of what is decided: a journal of another version is not decided again."""
+
+INPUTS = (
+    "operator.requests",
+    "door.events",
+    "access.requests",
+    "command.results",
+    "device.events",
+    "access.backlog",
+)
+
+
+class SiteProcessor:
+    """Decides requests for access, passages and operators' requests of all sites of a partition.
+
+    `master` is the master secret; without one no signature can be checked, so only sites with
+    `message_authentication: off` work.
+    """
+
+    name = "site"
+    version = VERSION
+    inputs = INPUTS
+
+    def __init__(self, master: bytes | None) -> None:
+        self.references = reference.tables()
+        self._keys = Keys(master)
+        self._sealer = Sealer.of_master(master) if master is not None else None
+
+    def decode(self, record: Record) -> Any:
+        """The message in a record."""
+        return decode(record.topic, record.value)
+
+    def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:
+        """Missing records and secrets to be verified, of requests that would be listened to."""
+        message = arrival.message
+        if not isinstance(message, AccessRequested | AccessRecorded):
+            return ()
+        site = reference.site(context.references, message.site_id)
+        point = reference.access_point(context.references, message.access_point_id)
+        if site is None or point is None or point.site_id != site.site_id:
+            return ()
+        found = verifying.needs(message, point, site, context)
+        if found and admit(message, arrival.record, state, context, self._keys).verdict is not Verdict.ADMITTED:
+            return ()
+        return found
+
+    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+        """The outcomes of a message or a deadline."""
+        if isinstance(cause, Tick):
+            if cause.key.startswith("door/"):
+                return list(decide_overdue(cause.key, max(cause.deadline_ms, context.now_ms), state, context))
+            return [Forgotten(cause.key)]
+        message = cause.message
+        if isinstance(message, AccessRequested | AccessRecorded):
+            return list(decide_access(cause, state, context, self._keys))
+        if isinstance(message, OperatorRequest):
+            return list(decide_operator(cause, state, context, self._keys))
+        return self._device_message(message, cause, state, context)
+
+    def _device_message(
+        self, message: DeviceMessage, cause: Arrival, state: State, context: Context
+    ) -> Sequence[Outcome]:
+        admission = admit(message, cause.record, state, context, self._keys)
+        outcomes: list[Outcome] = []
+        if admission.state is not None:
+            outcomes.append(DeviceHeard(message.device_id, admission.state))
+        if admission.verdict is Verdict.ADMITTED:
+            if isinstance(message, DoorEvent):
+                door = reference.door(context.references, message.door_id)
+                if door is None or door.device_id != message.device_id:
+                    detail = f"this controller has no door {message.door_id}"
+                    outcomes.append(_refused(cause, context, Reason.UNKNOWN_ACCESS_POINT, detail))
+                else:
+                    outcomes += decide_door_event(message, state, context)
+        elif admission.verdict is Verdict.REFUSED or (admission.verdict is Verdict.FLOOD and outcomes):
+            reason = admission.reason or Reason.OUT_OF_SERVICE
+            outcomes.append(_refused(cause, context, reason, admission.detail))
+        return outcomes
+
+    def evolve(self, state: State, outcome: Outcome) -> Iterable[Change]:
+        """What an outcome changes."""
+        return evolve_site(state, outcome)
+
+    def refuse(self, cause: Cause, context: Context, error: str) -> Sequence[Outcome]:
+        """A denial where a decision failed; nothing changes."""
+        if isinstance(cause, Tick):
+            return []
+        message = cause.message
+        detail = f"the decision failed: {error}"[:500]
+        if isinstance(message, AccessRequested | AccessRecorded):
+            decision: AccessDenied = refusal(cause, context, Reason.OUT_OF_SERVICE, detail)
+            return [decision]
+        if isinstance(message, OperatorRequest):
+            return [refuse_operator(message, context, "failed", detail)]
+        return [_refused(cause, context, Reason.OUT_OF_SERVICE, detail)]
+
+    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:  # noqa: ARG002
+        """The record that an outcome becomes; state-only ones become none."""
+        return publish_site(outcome, context, self._keys) if isinstance(outcome, Message) else None
+
+    def scrub(self, record: Record) -> tuple[bytes | None, str | None]:
+        """A dead letter's value, sealed where it may hold a secret."""
+        return scrub(record, self._sealer)
+
+    def deadline(self, key: str, entity: Any) -> int | None:  # noqa: ARG002 - the engine's signature
+        """When a door's oldest grant runs out, or a remembered request may be forgotten."""
+        if isinstance(entity, DoorState):
+            return min((pending.until_ms for pending in entity.pending), default=None)
+        return entity.until_ms if isinstance(entity, OperatorAsked) else None
+
+    def encode_entity(self, entity: Any) -> bytes:
+        """An entity's bytes."""
+        return entities.encode(entity)
+
+    def decode_entity(self, key: str, data: bytes) -> Any:  # noqa: ARG002
+        """The entity in bytes."""
+        return entities.decode(data)
+
+
+def _refused(cause: Arrival, context: Context, reason: Reason, detail: str) -> MessageRefused:
+    message, record = cause.message, cause.record
+    return MessageRefused(
+        refusal_id=derive("refusal", record.topic, record.partition, record.offset),
+        site_id=message.site_id,
+        device_id=message.device_id,
+        message_type=type_of(message),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        reason=reason,
+        detail=detail,
+        decided_at=from_ms(context.now_ms),
+        journal=JournalPosition(partition=context.partition, number=context.number),
+    )
