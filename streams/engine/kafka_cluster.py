@@ -77,18 +77,19 @@ async def common_partitions(settings: KafkaSettings, topics: Sequence[str]) -> i
     Raises:
         ClusterError: a topic is missing, or the counts differ.
     """
-    consumer = AIOKafkaConsumer(**settings.client_options, enable_auto_commit=False)
+    admin = AIOKafkaAdminClient(**settings.client_options)
     try:
-        await consumer.start()
-        existing = await consumer.topics()
+        await admin.start()
+        existing = await admin.list_topics()
         missing = [topic for topic in topics if topic not in existing]
         if missing:
             raise ClusterError(f"topics are missing ({', '.join(missing)}): run `doorstream topics apply`")
-        counts = {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in topics}
+        described = await admin.describe_topics(list(topics))
+        counts = {row["topic"]: len(row["partitions"]) for row in described}
     except KafkaError as error:
         raise ClusterError(f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it") from error
     finally:
-        await consumer.stop()
+        await admin.close()
     if len(set(counts.values())) != 1:
         shown = ", ".join(f"{topic} {count}" for topic, count in counts.items())
         raise ClusterError(f"partition counts differ ({shown}): all topics by site need one count; make them anew")

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from schemas.record import Output, Record
+from streams.engine.kafka_cluster import ClusterError, common_partitions, ensure_incarnation, probe, read_incarnation
+from streams.engine.kafka_log import KafkaBroker
+from streams.engine.kafka_producers import RECORD_BYTES
+from streams.engine.ports import TransientError, UnknownOutcome
+from tests.engine.kafka.conftest import Cluster
+
+pytestmark = pytest.mark.kafka
+
+
+def outputs(topic: str, *values: bytes, partition: int = 0) -> list[Output]:
+    return [Output(topic, b"k", value, (("name", b"data"),), partition) for value in values]
+
+
+async def read(broker: KafkaBroker, topic: str, start: int, stop: int, partition: int = 0) -> list[Record]:
+    found: list[Record] = []
+    async for records in broker.read(topic, partition, start, stop):
+        found.extend(records)
+    return found
+
+
+@pytest.fixture
+async def broker(cluster: Cluster) -> AsyncIterator[KafkaBroker]:
+    made = KafkaBroker(cluster.settings, idempotent=cluster.idempotent, timeout_s=10)
+    yield made
+    await made.close()
+
+
+async def test_an_append_gives_the_offset_of_its_first_record(
+    cluster: Cluster, broker: KafkaBroker, prefix: str
+) -> None:
+    cluster.make_topics([prefix + "log"])
+    writer = await broker.writer()
+    first = writer.append(prefix + "log", 0, outputs(prefix + "log", b"a", b"b", b"c"))
+    second = writer.append(prefix + "log", 0, outputs(prefix + "log", b"d"))
+    assert [await first, await second] == [0, 3]
+    found = await read(broker, prefix + "log", 0, 4)
+    assert [record.value for record in found] == [b"a", b"b", b"c", b"d"]
+    assert found[0].key == b"k"
+    assert found[0].headers == (("name", b"data"),)
+
+
+async def test_appends_to_one_partition_keep_their_order_under_load(
+    cluster: Cluster, broker: KafkaBroker, prefix: str
+) -> None:
+    cluster.make_topics([prefix + "log"])
+    writer = await broker.writer()
+    pending = [writer.append(prefix + "log", 0, outputs(prefix + "log", b"%d" % n)) for n in range(300)]
+    assert await asyncio.gather(*pending) == list(range(300))
+    assert [record.value for record in await read(broker, prefix + "log", 0, 300)] == [b"%d" % n for n in range(300)]
+
+
+async def test_appends_to_many_partitions_leave_in_one_request(
+    cluster: Cluster, broker: KafkaBroker, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.make_topics([prefix + "log"], partitions=8)
+    writer = await broker.writer()
+    await writer.append(prefix + "log", 0, outputs(prefix + "log", b"metadata is known now"))
+    sender = writer._outputs._producer._sender  # type: ignore[attr-defined]
+    requests: list[int] = []
+    original = sender._send_produce_req
+
+    async def counted(node: int, batches: dict[object, object]) -> None:
+        requests.append(len(batches))
+        await original(node, batches)
+
+    monkeypatch.setattr(sender, "_send_produce_req", counted)
+    await asyncio.gather(
+        *(writer.append(prefix + "log", n, outputs(prefix + "log", b"x", partition=n)) for n in range(8))
+    )
+    assert requests == [8]
+
+
+async def test_more_than_one_batch_is_consecutive(cluster: Cluster, broker: KafkaBroker, prefix: str) -> None:
+    cluster.make_topics([prefix + "log"])
+    writer = await broker.writer()
+    large = [b"%d" % n + b"x" * 300_000 for n in range(7)]
+    assert await writer.append(prefix + "log", 0, outputs(prefix + "log", *large)) == 0
+    assert [record.value for record in await read(broker, prefix + "log", 0, 7)] == large
+
+
+async def test_a_record_that_is_too_large_is_refused_before_anything_is_written(
+    cluster: Cluster, broker: KafkaBroker, prefix: str
+) -> None:
+    cluster.make_topics([prefix + "log"])
+    writer = await broker.writer()
+    with pytest.raises(ValueError, match="above the limit"):
+        await writer.append(prefix + "log", 0, outputs(prefix + "log", b"small", b"x" * (RECORD_BYTES + 1)))
+    assert (await broker.bounds(prefix + "log", 0)).end == 0
+    assert await writer.append(prefix + "log", 0, outputs(prefix + "log", b"next")) == 0
+
+
+async def test_what_the_broker_finds_too_large_is_a_value_error_too(
+    cluster: Cluster, broker: KafkaBroker, prefix: str
+) -> None:
+    if not cluster.idempotent:
+        pytest.skip("the embedded broker has no such limit")
+    cluster.make_topics([prefix + "log"], **{"max.message.bytes": "10000"})
+    writer = await broker.writer()
+    with pytest.raises(ValueError, match="takes no batch that large"):
+        await writer.append(prefix + "log", 0, outputs(prefix + "log", b"x" * 50_000))
+
+
+async def test_a_closed_writer_leaves_its_appends_with_an_unknown_outcome(
+    cluster: Cluster, broker: KafkaBroker, prefix: str
+) -> None:
+    cluster.make_topics([prefix + "log"])
+    writer = await broker.writer()
+    pending = asyncio.ensure_future(writer.append(prefix + "log", 0, outputs(prefix + "log", b"a")))
+    await asyncio.sleep(0)
+    await writer.close()
+    with pytest.raises(UnknownOutcome):
+        await pending
+    with pytest.raises(UnknownOutcome):
+        await writer.append(prefix + "log", 0, outputs(prefix + "log", b"b"))
+
+
+async def test_no_answer_in_time_is_an_unknown_outcome_and_the_next_writer_is_fresh(
+    cluster: Cluster, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.make_topics([prefix + "log"])
+    broker = KafkaBroker(cluster.settings, idempotent=cluster.idempotent, timeout_s=1.5)
+    writer = await broker.writer()
+    await writer.append(prefix + "log", 0, outputs(prefix + "log", b"a"))
+    client = writer._outputs._producer.client  # type: ignore[attr-defined]
+
+    async def silent(*_args: object, **_kwargs: object) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(client, "send", silent)
+    with pytest.raises(UnknownOutcome, match="no answer"):
+        await writer.append(prefix + "log", 0, outputs(prefix + "log", b"b"))
+    with pytest.raises(UnknownOutcome):
+        await writer.append(prefix + "log", 0, outputs(prefix + "log", b"c"))
+    fresh = await broker.writer()
+    assert await fresh.append(prefix + "log", 0, outputs(prefix + "log", b"d")) == 1
+    await broker.close()
+
+
+async def test_a_zombie_shows_in_the_offset(cluster: Cluster, broker: KafkaBroker, prefix: str) -> None:
+    cluster.make_topics([prefix + "doorstream.x.journal"])
+    journal = prefix + "doorstream.x.journal"
+    other = KafkaBroker(cluster.settings, idempotent=cluster.idempotent)
+    owner, zombie = await broker.writer(), await other.writer()
+    expected = await owner.append(journal, 0, outputs(journal, b"opened")) + 1
+    await zombie.append(journal, 0, outputs(journal, b"old entry"))
+    assert await owner.append(journal, 0, outputs(journal, b"entry")) != expected
+    await other.close()
+
+
+async def test_a_read_ends_where_the_last_offsets_are_gaps(cluster: Cluster, broker: KafkaBroker, prefix: str) -> None:
+    if not cluster.idempotent:
+        pytest.skip("the embedded broker has no transactions")
+    cluster.make_topics([prefix + "log"])
+    producer = AIOKafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id=prefix)
+    await producer.start()
+    async with producer.transaction():
+        await producer.send_and_wait(prefix + "log", b"a", partition=0)
+    async with producer.transaction():
+        await producer.send_and_wait(prefix + "log", b"b", partition=0)
+    await producer.stop()
+    bounds = await broker.bounds(prefix + "log", 0)
+    assert bounds.end == 4  # two records and two markers
+    started = time.monotonic()
+    found = await read(broker, prefix + "log", 0, bounds.end)
+    assert [record.value for record in found] == [b"a", b"b"]
+    assert time.monotonic() - started < 2
+
+
+async def test_a_read_from_before_the_beginning_gives_what_is_left(
+    cluster: Cluster, broker: KafkaBroker, prefix: str
+) -> None:
+    if not cluster.idempotent:
+        pytest.skip("the embedded broker deletes nothing")
+    cluster.make_topics([prefix + "log"])
+    writer = await broker.writer()
+    await writer.append(prefix + "log", 0, outputs(prefix + "log", *(b"%d" % n for n in range(10))))
+    await broker.delete_before(prefix + "log", 0, 6)
+    bounds = await broker.bounds(prefix + "log", 0)
+    assert (bounds.start, bounds.end) == (6, 10)
+    assert [record.offset for record in await read(broker, prefix + "log", 0, 10)] == [6, 7, 8, 9]
+    assert await read(broker, prefix + "log", 0, 3) == []
+
+
+async def test_a_read_stops_before_its_stop(cluster: Cluster, broker: KafkaBroker, prefix: str) -> None:
+    cluster.make_topics([prefix + "log"])
+    writer = await broker.writer()
+    await writer.append(prefix + "log", 0, outputs(prefix + "log", *(b"%d" % n for n in range(10))))
+    assert [record.offset for record in await read(broker, prefix + "log", 2, 5)] == [2, 3, 4]
+    assert await read(broker, prefix + "log", 5, 5) == []
+
+
+async def test_ends_leaves_out_what_can_not_be_asked(cluster: Cluster, prefix: str) -> None:
+    cluster.make_topics([prefix + "log"])
+    broker = KafkaBroker(cluster.settings, idempotent=cluster.idempotent, timeout_s=1)
+    assert await broker.ends([(prefix + "log", 0), (prefix + "none", 0)]) == {(prefix + "log", 0): 0}
+    await broker.close()
+
+
+async def test_records_carry_the_brokers_time_where_it_stamps(
+    cluster: Cluster, broker: KafkaBroker, prefix: str
+) -> None:
+    cluster.make_topics([prefix + "log"])
+    cluster.make_topics([prefix + "plain"], **{"message.timestamp.type": "CreateTime"})
+    old = [Output(prefix + "log", None, b"a", (), 0, 1_000)]
+    writer = await broker.writer()
+    await writer.append(prefix + "log", 0, old)
+    await writer.append(prefix + "plain", 0, old)
+    for topic in ("log", "plain"):
+        record = (await read(broker, prefix + topic, 0, 1))[0]
+        assert abs(record.timestamp_ms - time.time() * 1000) < 60_000
+    assert (await probe(cluster.settings, [prefix + "log"])).stamps is cluster.idempotent
+    assert (await probe(cluster.settings, [prefix + "log", prefix + "plain"])).stamps is False
+
+
+async def test_topics_with_other_partition_counts_are_not_decided_together(cluster: Cluster, prefix: str) -> None:
+    cluster.make_topics([prefix + "two"], partitions=2)
+    cluster.make_topics([prefix + "three"], partitions=3)
+    assert await common_partitions(cluster.settings, [prefix + "two"]) == 2
+    with pytest.raises(ClusterError, match="partition counts differ"):
+        await common_partitions(cluster.settings, [prefix + "two", prefix + "three"])
+    with pytest.raises(ClusterError, match="topics are missing"):
+        await common_partitions(cluster.settings, [prefix + "two", prefix + "four"])
+
+
+async def test_the_incarnation_is_written_once(cluster: Cluster) -> None:
+    first = await ensure_incarnation(cluster.settings)
+    assert await ensure_incarnation(cluster.settings) == first
+    assert await read_incarnation(cluster.settings) == first
+    assert abs(first - time.time()) < 10 * 365 * 86_400
+
+
+async def test_a_broker_that_is_not_there_is_a_transient_error(cluster: Cluster) -> None:
+    assert cluster.bootstrap
+    broker = KafkaBroker(type(cluster.settings)("127.0.0.1:9"), timeout_s=1)
+    with pytest.raises(TransientError, match="can't reach Kafka"):
+        await broker.writer()
+    with pytest.raises(TransientError, match="can't reach Kafka"):
+        await broker.bounds("x", 0)
+    await broker.close()
