@@ -150,6 +150,7 @@ def prepare(folder: Path, port: int, say: Progress) -> Launch:
     command = [runtime, *HEAP, *quiet, "-cp", f"{jars}/*"]
     if not (data / "meta.properties").exists():
         shutil.rmtree(data, ignore_errors=True)
+        data.mkdir(mode=0o700)
         tool = [*command, "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", _CLUSTER_ID]
         _run(folder, [*tool, "--config", str(configuration)], f"Kafka could not format {data}; remove that folder")
     return Launch(

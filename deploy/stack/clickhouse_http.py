@@ -24,7 +24,7 @@ from deploy.stack.model import HOST
 ENGINE = web.AppKey("engine", Engine)
 
 _MAX_BODY_BYTES = 1 << 30
-_SHUTDOWN_S = 5.0
+_SHUTDOWN_S = 1.0
 _LOCAL_HOSTS = frozenset({HOST, "localhost", "::1"})
 
 # As ClickHouse's HTTPHandler maps exception codes to HTTP; all others are 500.
@@ -67,15 +67,16 @@ async def answer_query(request: web.Request) -> web.Response:
     except QueryError as error:
         headers = {"X-ClickHouse-Query-Id": query_id, "X-ClickHouse-Exception-Code": str(error.code)}
         return web.Response(status=http_status(error.code), text=f"{error}\n", headers=headers)
-    shown = result_format(query)
     headers = {
-        "Content-Type": _CONTENT_TYPES.get(shown, _PLAIN),
+        "Content-Type": _PLAIN,
         "X-ClickHouse-Query-Id": query_id,
-        "X-ClickHouse-Format": shown,
         "X-ClickHouse-Timezone": "UTC",
         "X-ClickHouse-Server-Display-Name": "doorstream-chdb",
         "X-ClickHouse-Summary": summary(result),
     }
+    shown = result_format(query, result)
+    if shown is not None:
+        headers |= {"Content-Type": _CONTENT_TYPES.get(shown, _PLAIN), "X-ClickHouse-Format": shown}
     return web.Response(body=result.data, headers=headers)
 
 
@@ -126,7 +127,14 @@ async def serve(path: Path, port: int) -> None:
     await engine.open()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    runner = web.AppRunner(application(engine), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    # Bodies are decompressed by `clickhouse_requests`; a client that goes away takes its running read with it.
+    runner = web.AppRunner(
+        application(engine),
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_S,
+        auto_decompress=False,
+        handler_cancellation=True,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, port).start()

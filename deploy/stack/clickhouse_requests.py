@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import cramjam
 from aiohttp import web
 from multidict import MultiDict
 
-from deploy.stack.clickhouse_engine import Query, refusal
+from deploy.stack.clickhouse_engine import Query, Result, refusal
 
 PARAMETER_PREFIX = "param_"
 
@@ -25,11 +29,16 @@ _NO_SETTINGS = frozenset(
     ]
 )
 _UNKNOWN_COMPRESSION = 89
+_CANNOT_DECOMPRESS = 271
 _NOT_IMPLEMENTED = 48
-_FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*\Z", re.IGNORECASE)
-_INSERT = re.compile(rb"\s*INSERT\b", re.IGNORECASE)
-_FORMAT_BYTES = 200
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_DECOMPRESSORS: dict[str, Callable[[bytes], Any]] = {
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
+    "lz4": cramjam.lz4.decompress,
+    "zstd": cramjam.zstd.decompress,
+}
+_FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*(?:SETTINGS\s[^;]*)?;?\s*\Z", re.IGNORECASE)
+_FORMAT_BYTES = 1000
 _DEFAULT_FORMAT = "TabSeparated"
 
 
@@ -66,14 +75,14 @@ async def read_query(request: web.Request) -> Query:
             for name, value in asked.items()
             if name.startswith(PARAMETER_PREFIX)
         },
-        only_read=request.method in ("GET", "HEAD"),
+        only_read=request.method in ("GET", "HEAD") or asked.get("readonly", "0") not in ("", "0"),
     )
 
 
-def result_format(query: Query) -> str:
-    """The format that the result will have: the statement's own, or the default one."""
-    if _INSERT.match(query.text[:_FORMAT_BYTES]):
-        return query.output_format
+def result_format(query: Query, result: Result) -> str | None:
+    """The format of the result: the statement's own, or the default one; None for a statement that answers nothing."""
+    if not (query.reads or result.data):
+        return None
     found = _FORMAT.search(query.text[-_FORMAT_BYTES:])
     return found[1].decode() if found else query.output_format
 
@@ -83,22 +92,19 @@ def _settings(items: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 async def _body(request: web.Request) -> bytes:
-    """The body, decompressed. aiohttp has already undone gzip and deflate, and zstd where Python knows it."""
+    """The body, decompressed."""
     raw = await request.read()
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    try:
-        if encoding == "lz4" and raw:
-            return bytes(cramjam.lz4.decompress(raw))
-        if encoding == "zstd" and raw.startswith(_ZSTD_MAGIC):
-            return bytes(cramjam.zstd.decompress(raw))
-    except cramjam.DecompressionError as error:
-        raise refusal(
-            _UNKNOWN_COMPRESSION, "UNKNOWN_COMPRESSION_METHOD", f"The body is not {encoding}: {error}"
-        ) from None
-    if encoding not in ("", "identity", "gzip", "deflate", "lz4", "zstd"):
+    if encoding in ("", "identity") or not raw:
+        return raw
+    decompress = _DECOMPRESSORS.get(encoding)
+    if decompress is None:
         raise refusal(
             _UNKNOWN_COMPRESSION,
             "UNKNOWN_COMPRESSION_METHOD",
             f"Content-Encoding {encoding} is not understood; use gzip, deflate, lz4 or zstd",
         )
-    return raw
+    try:
+        return bytes(await asyncio.to_thread(decompress, raw))
+    except (cramjam.DecompressionError, zlib.error, EOFError, OSError) as error:
+        raise refusal(_CANNOT_DECOMPRESS, "CANNOT_DECOMPRESS", f"The body is not {encoding}: {error}") from None

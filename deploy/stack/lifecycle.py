@@ -15,6 +15,7 @@ from deploy.stack.launch import Launch, Progress
 from deploy.stack.model import (
     CLICKHOUSE,
     DEFAULT_FOLDER,
+    HOST,
     KAFKA,
     PARTS,
     POSTGRES,
@@ -43,6 +44,7 @@ from deploy.stack.state import SECRET_FILE, Part, Record, ensure_master_secret, 
 
 _READY_WITHIN_S = 60.0
 _WATCH_S = 0.1
+_ATTEMPTS = 3
 _FOLDER_MODE = 0o755
 _WATCHER_GRACE_S = 1.0
 _LEFTOVER_GRACE_S = 3.0
@@ -175,13 +177,29 @@ def _preparer(name: str, broker: BrokerKind) -> Prepare:
 
 async def _start_part(folder: Path, record: Record, name: str, say: Progress) -> None:
     say(f"starting {name}")
-    port = free_port(record.ports.get(name))
     loop = asyncio.get_running_loop()
 
     def say_from_thread(line: str) -> None:
         loop.call_soon_threadsafe(partial(say, line))
 
-    launch = await asyncio.to_thread(_preparer(name, record.broker), folder, port, say_from_thread)
+    preferred = record.ports.get(name)
+    for attempt in range(_ATTEMPTS):
+        port = free_port(preferred if attempt == 0 else None)
+        launch = await asyncio.to_thread(_preparer(name, record.broker), folder, port, say_from_thread)
+        try:
+            await _start_once(folder, record, name, launch)
+        except StackError:
+            # Between being chosen and being listened on, a port can go to somebody else's connection.
+            if free_port(port) == port or attempt == _ATTEMPTS - 1:
+                raise
+            if (failed := record.parts.pop(name, None)) is not None:
+                await _stop_part(failed)
+            continue
+        say(f"{name} is ready on {HOST}:{port}")
+        return
+
+
+async def _start_once(folder: Path, record: Record, name: str, launch: Launch) -> None:
     process = spawn(launch.command)
     record.parts[name] = Part(
         process, launch.port, launch.endpoint, str(launch.command.log), int(launch.stop_signal), launch.grace_s
@@ -189,7 +207,6 @@ async def _start_part(folder: Path, record: Record, name: str, say: Progress) ->
     record.ports[name] = launch.port
     record.write(folder)
     await _until_ready(name, launch, process)
-    say(f"{name} is ready on 127.0.0.1:{launch.port}")
 
 
 async def _until_ready(name: str, launch: Launch, process: Process) -> None:

@@ -59,6 +59,8 @@ class Record:
             raw = json.loads(path.read_bytes())
         except FileNotFoundError:
             return cls()
+        except OSError as error:
+            raise StackError(f"{path} can't be read ({error.strerror}); give a folder of your own") from None
         except ValueError:
             raise StackError(f"{path} is damaged; stop what runs there by hand and delete the file") from None
         try:
@@ -110,7 +112,11 @@ def ensure_master_secret(folder: Path) -> Path:
 @contextlib.asynccontextmanager
 async def locked(folder: Path) -> AsyncIterator[None]:
     """One change of a stack at a time. The lock goes with its process, so a killed one leaves none behind."""
-    with (folder / ".lock").open("a") as file:
+    try:
+        opened = (folder / ".lock").open("a")
+    except OSError as error:
+        raise StackError(f"{folder} can't be written ({error.strerror}); give a folder of your own") from None
+    with opened as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

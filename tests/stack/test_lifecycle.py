@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from deploy.stack import BrokerKind, StackError, StackOptions, down, status, up
+from deploy.stack import BrokerKind, StackError, StackOptions, down, lifecycle, processes, status, up
 from deploy.stack.processes import Process, identify, is_alive, marked, stop
 from deploy.stack.state import Record
 from schemas.keys import read_master_secret
@@ -250,3 +251,38 @@ async def test_a_part_that_dies_while_starting_says_where_to_look(
         await up(StackOptions(folder))
     assert time.monotonic() - started < PATIENCE_S
     assert marked(folder.resolve()) == []
+
+
+async def test_a_port_that_somebody_takes_in_the_last_moment_is_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    port = int(taken.getsockname()[1])
+    chosen = iter([port])
+    real = processes.free_port
+
+    def choose_badly_once(preferred: int | None = None) -> int:
+        return next(chosen, None) or real(preferred)
+
+    monkeypatch.setattr(lifecycle, "free_port", choose_badly_once)
+    try:
+        endpoints = await up(StackOptions(folder, with_kafka=False, with_clickhouse=False))
+    finally:
+        taken.close()
+    assert f":{port}/" not in endpoints.postgres
+    connection = await asyncpg.connect(endpoints.postgres)
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("{", "is damaged; stop"), ('{"broker": "embedded"}', "written by another version")]
+)
+def test_a_record_that_makes_no_sense_is_refused_with_the_fix(folder: Path, text: str, complaint: str) -> None:
+    folder.mkdir()
+    record = folder / "stack.json"
+    record.write_text(text)
+    with pytest.raises(StackError, match=complaint):
+        status(folder)
+    record.unlink()
