@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from schemas.record import Record
-from streams.core.processor import Outcome
+from schemas.record import Output, Record
+from streams.core.processor import Cause, Context, Outcome, State
 from streams.engine.deadletters import KEPT_OF_LARGE, LARGEST_VALUE, DeadLetterLimit
 from streams.engine.options import MachineOptions
 from tests.engine.conftest import MakeHarness
-from tests.engine.toy import Bank, message
-from tests.engine.watching import balances, events, kinds, watching
+from tests.engine.toy import Bank, Event, message
+from tests.engine.watching import assert_repeats_are_equal, balances, events, kinds, watching
 
 
 def test_a_dead_letter_keeps_key_headers_time_and_value_and_says_why(make: MakeHarness) -> None:
@@ -109,6 +109,28 @@ def test_a_refusal_that_raises_leaves_the_dead_letter(make: MakeHarness) -> None
     assert len(harness.outputs("requests.dead")) == 1
 
 
+def test_an_outcome_that_cannot_be_published_takes_its_siblings_back(make: MakeHarness) -> None:
+    class Unpublishable(Bank):
+        def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+            outcomes = super().decide(state, cause, context)
+            return [*outcomes, Event("unpublishable", "a", 0, 0)] if outcomes[0].amount == 9 else outcomes
+
+        def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
+            if outcome.kind == "unpublishable":
+                raise RuntimeError("no")
+            return super().publish(outcome, cause, context)
+
+    harness = make(Unpublishable())
+    for amount in (1, 9, 1):
+        harness.publish("requests", "k", message("deposit", amount=amount))
+    harness.run_until_idle()
+    assert [(event["kind"], event["balance"]) for event in events(harness)] == [
+        ("deposited", 1),
+        ("failed", 0),
+        ("deposited", 2),
+    ]
+
+
 def test_a_refusal_is_the_same_on_replay(make: MakeHarness) -> None:
     harness = make()
     for kind in ("deposit", "half", "nonsense", "deposit"):
@@ -119,6 +141,7 @@ def test_a_refusal_is_the_same_on_replay(make: MakeHarness) -> None:
     harness.publish("requests", "k", message("deposit"))
     harness.run_until_idle()
     assert watching(harness).drifts == []
+    assert_repeats_are_equal(harness)
     assert [event["balance"] for event in events(harness)] == [1, 0, 0, 2, 3]
     assert len(harness.outputs("requests.dead")) == 2
 

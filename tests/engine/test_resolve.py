@@ -11,7 +11,7 @@ from streams.engine.options import MachineOptions
 from streams.engine.ports import TransientError
 from tests.engine.conftest import MakeHarness
 from tests.engine.toy import message
-from tests.engine.watching import events, watching
+from tests.engine.watching import assert_repeats_are_equal, events, watching
 
 
 class Database:
@@ -147,6 +147,7 @@ def test_a_replay_needs_neither_database_nor_secret(make: MakeHarness) -> None:
     harness.run_until_idle()
     assert notes(harness) == ["database 9", "pin True"]
     assert watching(harness).drifts == []
+    assert_repeats_are_equal(harness)
     assert pins.seen == []
     written = b"".join(record.value or b"" for record in harness.broker.records("doorstream.bank.journal"))
     assert b"1234" not in written

@@ -7,6 +7,7 @@ from typing import Any
 
 from streams.engine.harness import Harness
 from streams.engine.journal import JournalRecord, decode_record
+from streams.engine.marks import POSITION_HEADER
 from streams.engine.observer import Observer
 
 
@@ -73,6 +74,14 @@ def kinds(harness: Harness) -> list[str]:
 
 def balances(harness: Harness) -> list[int]:
     return [event["balance"] for event in events(harness)]
+
+
+def assert_repeats_are_equal(harness: Harness, topic: str = "ledger") -> None:
+    """What was sent again has the same number, key and value. (The last entry's drift shows in nothing else.)"""
+    by_position: dict[bytes | None, set[tuple[bytes | None, bytes | None]]] = {}
+    for record in harness.outputs(topic, marked=False):
+        by_position.setdefault(record.header(POSITION_HEADER), set()).add((record.key, record.value))
+    assert [position for position, sent in by_position.items() if len(sent) > 1] == []
 
 
 def journal(harness: Harness, partition: int = 0) -> list[JournalRecord]:
