@@ -72,8 +72,10 @@ class Harness:
 
     # -- workers ------------------------------------------------------------------------------------------------
 
-    def start(self, partitions: Iterable[int] | None = None, processor: Processor | None = None) -> Worker:
-        """Start a worker that owns these partitions (all of them by default)."""
+    def start(
+        self, partitions: Iterable[int] | None = None, processor: Processor | None = None, *, loaded: bool = True
+    ) -> Worker:
+        """Start a worker that owns these partitions (all of them by default), with its references loaded first."""
         code = processor or self.processor
 
         def make(client: MemoryClient) -> Machine:
@@ -92,7 +94,7 @@ class Harness:
 
         worker = Worker(self.broker, self.clock, make)
         self.workers.append(worker)
-        worker.assign(range(self.broker.partitions) if partitions is None else partitions)
+        worker.assign(range(self.broker.partitions) if partitions is None else partitions, load=loaded)
         return worker
 
     @property

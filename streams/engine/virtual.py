@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -78,14 +78,18 @@ class Worker:
         """The machine; to be used while its loop isn't running."""
         return self._machine
 
-    def assign(self, partitions: Iterable[int]) -> None:
-        """Begin to take ownership."""
-        self._tasks.append(self._loop.create_task(self._take(list(partitions))))
+    def assign(self, partitions: Iterable[int], *, load: bool = True) -> None:
+        """Begin to take ownership, after loading the references (unless told to leave that to `load`)."""
+        self._tasks.append(self._loop.create_task(self._take(list(partitions), load=load)))
 
-    async def _take(self, partitions: list[int]) -> None:
-        if not self._views.loaded:
+    async def _take(self, partitions: list[int], *, load: bool) -> None:
+        if load and not self._views.loaded:
             await self._views.load(self.client)
         await self._machine.assign(partitions)
+
+    def load(self) -> None:
+        """Load the references."""
+        self.run(self._views.load(self.client))
 
     async def _pump(self) -> None:
         while True:
@@ -104,6 +108,14 @@ class Worker:
                 log = self.client.broker.log(topic, 0)
                 if log.end > position + 1:
                     self._views.apply(topic, log.slice(position + 1, log.end))
+
+    def now_s(self) -> float:
+        """The loop's own time, which its sleeps have moved."""
+        return self._loop.time()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Await something on the worker's loop."""
+        self._loop.run_until_complete(work)
 
     def settle(self) -> bool:
         """Run until idle; False where something is held up."""
@@ -168,8 +180,8 @@ class Worker:
         for task in tasks:
             task.cancel()
         self._loop.run_until_complete(asyncio.wait(tasks, timeout=1) if tasks else asyncio.sleep(0))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
         for task in self._tasks:
             if not task.cancelled() and task.done() and (error := task.exception()) is not None:
                 raise error
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()

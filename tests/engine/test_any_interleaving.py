@@ -83,6 +83,11 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.harness.worker.step(0.3)
 
     @rule()
+    def stall(self) -> None:
+        self.harness.clock.move(11)
+        self.harness.worker.step(0.3)
+
+    @rule()
     def crash(self) -> None:
         self.harness.restart()
 

@@ -119,6 +119,8 @@ def test_an_event_loop_that_stood_still_for_too_long_gives_its_partitions_up(mak
     assert "stood still" in watching(harness).drops[0][1]
     assert watching(harness).recoveries[-1] == (0, 2)
     assert balances(harness) == [1, 3]
+    # The one in flight, and both again by the recovery: the queued one never left the stalled owner.
+    assert len(harness.broker.records("ledger")) == 3
 
 
 def test_a_shorter_gap_is_nothing(make: MakeHarness) -> None:

@@ -14,6 +14,7 @@ from streams.core.processor import Arrival, Cause, Context, Outcome, State
 from streams.engine.harness import Harness
 from streams.engine.journal import Checkpointed, Entry, Recovered, Recovering, Skipped, to_output
 from streams.engine.options import MachineOptions
+from streams.engine.ports import TransientError, UnknownOutcome
 from streams.engine.recovery import FIRST_WINDOW
 from streams.engine.statelog import StateBatch
 from tests.engine.conftest import MakeHarness
@@ -314,6 +315,23 @@ def test_state_is_complete_after_full_turns_and_the_older_log_is_gone(make: Make
     harness.run_until_idle()
     assert "refused" not in kinds(harness)
     assert watching(harness).recoveries[-1][1] <= 1
+
+
+@pytest.mark.parametrize("error", [TransientError("later"), UnknownOutcome("time-out")])
+def test_a_checkpoint_that_fails_is_taken_again_whole(make: MakeHarness, error: Exception) -> None:
+    harness = make()
+    harness.publish("requests", "b", message("deposit", "b", 5), partition=0)
+    harness.run_until_idle()
+    harness.broker.fault(STATE, error, written=False, times=1)
+    harness.advance(1.1)
+    deposit(harness)
+    harness.run_until_idle()
+    harness.advance(1.1)
+    harness.restart()
+    harness.publish("requests", "b", message("withdraw", "b", 5), partition=0)
+    harness.run_until_idle()
+    assert watching(harness).recoveries[-1] == (0, 0)
+    assert kinds(harness) == ["deposited", "deposited", "withdrawn"]
 
 
 def test_a_recovered_state_is_the_same_as_an_undisturbed_one(make: MakeHarness) -> None:

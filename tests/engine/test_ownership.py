@@ -1,0 +1,204 @@
+"""Partitions come and go, and take with them what they should."""
+
+from __future__ import annotations
+
+import asyncio
+
+from streams.engine.harness import Harness
+from streams.engine.journal import Entry
+from streams.engine.memory import MemoryWriter
+from streams.engine.options import MachineOptions
+from streams.engine.ports import Bounds, Chunk
+from tests.engine.conftest import MakeHarness
+from tests.engine.toy import message
+from tests.engine.watching import balances, events, journal, watching
+
+JOURNAL = "doorstream.bank.journal"
+
+
+def deposit(harness: Harness, amount: int = 1, partition: int = 0) -> None:
+    harness.publish("requests", "a", message("deposit", "a", amount), partition=partition)
+
+
+def test_a_revoked_partition_leaves_a_checkpoint_and_a_commit(make: MakeHarness) -> None:
+    harness = make(partitions=2)
+    for partition in (0, 1):
+        deposit(harness, partition=partition)
+    harness.run_until_idle()
+    harness.worker.revoke([1])
+    assert harness.worker.machine.owned == {0}
+    assert harness.broker.committed == {("orders", 1): 0, ("requests", 1): 1, ("events", 1): 0}
+    deposit(harness, partition=0)
+    harness.start([1])
+    deposit(harness, partition=1)
+    harness.run_until_idle()
+    assert watching(harness).recoveries[-1] == (1, 0)
+    assert balances(harness) == [1, 2, 1, 2]
+
+
+def test_a_revocation_is_bounded_where_nothing_is_acknowledged(make: MakeHarness) -> None:
+    harness = make(options=MachineOptions(stop_timeout_s=8))
+    harness.run_until_idle()
+    held = harness.broker.fault("ledger")
+    deposit(harness)
+    harness.worker.step(0.05)
+    started_s = harness.worker.now_s()
+    harness.worker.revoke([0])
+    assert 8 <= harness.worker.now_s() - started_s < 10
+    assert harness.worker.machine.owned == frozenset()
+    held.release()
+    harness.start()
+    deposit(harness)
+    harness.run_until_idle()
+    assert balances(harness) == [1, 2]
+
+
+def test_a_stop_is_prompt(make: MakeHarness) -> None:
+    harness = make(partitions=4)
+    for partition in range(4):
+        deposit(harness, partition=partition)
+    harness.run_until_idle()
+    worker = harness.worker
+    started_s = worker.now_s()
+    harness.stop()
+    assert worker.now_s() - started_s < 0.5
+    assert {place: at for place, at in harness.broker.committed.items() if place[0] == "requests"} == {
+        ("requests", partition): 1 for partition in range(4)
+    }
+
+
+def test_a_lost_partition_writes_nothing_more(make: MakeHarness) -> None:
+    harness = make()
+    harness.run_until_idle()
+    held = harness.broker.fault(JOURNAL)
+    deposit(harness)
+    harness.worker.step(0.05)
+    harness.worker.lose([0])
+    held.release()
+    harness.worker.step(1)
+    harness.clock.move(2)
+    harness.worker.step(1)
+    assert harness.broker.records("ledger") == []
+    assert [type(item).__name__ for item in journal(harness)] == ["Opened", "Entry"]
+    assert harness.worker.machine.health() == {}
+
+
+def test_a_partition_taken_and_lost_during_its_recovery_is_let_go(make: MakeHarness) -> None:
+    harness = make(start=False)
+    held = harness.broker.fault(JOURNAL)
+    worker = harness.start()
+    worker.step(0.05)
+    assert worker.machine.health()[0].phase == "recovering"
+    worker.lose([0])
+    held.release()
+    worker.step(0.05)
+    harness.start()
+    deposit(harness)
+    harness.run_until_idle()
+    assert worker.machine.owned == frozenset()
+    assert balances(harness) == [1]
+
+
+def test_two_workers_share_the_partitions(make: MakeHarness) -> None:
+    harness = make(partitions=4, start=False)
+    first, second = harness.start([0, 1]), harness.start([2, 3])
+    for partition in range(4):
+        deposit(harness, partition + 1, partition)
+    harness.run_until_idle()
+    assert balances(harness) == [1, 2, 3, 4]
+    assert first.machine.owned == {0, 1}
+    assert second.machine.owned == {2, 3}
+
+
+def test_writers_close_with_their_last_partition(make: MakeHarness) -> None:
+    harness = make(partitions=2)
+    opened: list[MemoryWriter] = []
+
+    class Counting(MemoryWriter):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args)  # type: ignore[arg-type]
+            opened.append(self)
+
+    harness.crash()
+    worker = harness.start([])
+
+    async def writer() -> MemoryWriter:
+        return Counting(worker.client)
+
+    worker.client.writer = writer  # type: ignore[method-assign]
+    worker.assign([0, 1])
+    harness.run_until_idle()
+    assert len(opened) == 2  # journal and outputs, shared by what was assigned together
+    worker.revoke([0])
+    worker.step(0.05)
+    assert [one._closed for one in opened] == [False, False]
+    worker.revoke([1])
+    worker.step(0.05)
+    assert [one._closed for one in opened] == [True, True]
+
+
+def test_a_full_queue_makes_the_feed_wait(make: MakeHarness) -> None:
+    harness = make(options=MachineOptions(queue_records=100))
+    harness.run_until_idle()
+    held = harness.broker.fault(JOURNAL)
+    for _ in range(5_000):
+        deposit(harness)
+    harness.worker.step(0.5)
+    # One fetch of the in-memory feed is 500 records; the next ones wait outside.
+    assert harness.health()[0].backlog <= 1_000
+    held.release()
+    harness.run_until_idle()
+    assert len(events(harness)) == 5_000
+
+
+def test_chunks_of_partitions_that_are_not_owned_are_dropped(make: MakeHarness) -> None:
+    harness = make(partitions=2, start=False)
+    worker = harness.start([0])
+    harness.run_until_idle()
+    record = harness.publish("requests", "a", message("deposit"), partition=1)
+    worker.run(worker.machine.feed(Chunk("requests", 1, (record,), 0)))
+    harness.run_until_idle()
+    assert harness.broker.records("ledger") == []
+
+
+def test_assigning_what_is_owned_changes_nothing(make: MakeHarness) -> None:
+    harness = make()
+    deposit(harness)
+    harness.run_until_idle()
+    harness.worker.run(harness.worker.machine.assign([0, 0]))
+    harness.run_until_idle()
+    assert len(watching(harness).recoveries) == 1
+
+
+def test_a_broker_that_cannot_be_reached_is_asked_again(make: MakeHarness) -> None:
+    harness = make(start=False)
+    worker = harness.start([])
+    real = worker.client.bounds
+    failures = [3]
+
+    async def bounds(topic: str, partition: int) -> Bounds:
+        await asyncio.sleep(0)
+        if topic == JOURNAL and failures[0] > 0:
+            failures[0] -= 1
+            raise ConnectionError("no broker")
+        return await real(topic, partition)
+
+    worker.client.bounds = bounds  # type: ignore[method-assign]
+    worker.assign([0])
+    deposit(harness)
+    harness.run_until_idle()
+    assert len(watching(harness).drops) == 3
+    assert balances(harness) == [1]
+
+
+def test_references_that_are_not_loaded_hold_decisions_up(make: MakeHarness) -> None:
+    harness = make(start=False)
+    harness.publish("reference.rate", "r", b'{"name": "r", "percent": 1}')
+    worker = harness.start(loaded=False)
+    harness.publish("requests", "a", message("ask", rate="r"), partition=0)
+    worker.step(1)
+    assert not worker.machine.ready
+    assert [item for item in journal(harness) if isinstance(item, Entry)] == []
+    worker.load()
+    harness.run_until_idle()
+    assert [event["note"] for event in events(harness)] == ["view 1"]
