@@ -135,12 +135,12 @@ class Engine:
 
     def _open(self) -> None:
         # Imported by the thread that uses it: half a gigabyte that the event loop doesn't wait for.
-        from chdb import _chdb  # noqa: PLC0415
+        import chdb  # noqa: PLC0415
 
-        self._chdb = _chdb
+        self._chdb = chdb._chdb  # noqa: SLF001 - the public session neither takes bytes nor tells statements apart
         try:
             # The folder stays open as long as one connection does.
-            self._open_folder = _chdb.connect(self._path)
+            self._open_folder = self._chdb.connect(self._path)
             _ask(self._open_folder, b"SELECT 1")
         except RuntimeError as error:
             raise as_query_error(str(error)) from None
