@@ -35,6 +35,8 @@ HEADER_BYTES = 16
 DELIVERY_TIMEOUT_S = 15.0
 """After that nobody knows what became of an append: an idempotent aiokafka batch would be retried for ever."""
 
+BROKEN_STOP_S = 1.0
+
 _REFUSED = (
     ClusterAuthorizationFailedError,
     InvalidTopicError,
@@ -77,9 +79,15 @@ class SharedProducer:
 
     async def stop(self) -> None:
         """Disconnect; whatever is still under way has an unknown outcome."""
+        patience_s = BROKEN_STOP_S if self.broken else self._timeout_s
         self.broken = True
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._producer.stop(), self._timeout_s)
+        try:
+            await asyncio.wait_for(self._producer.stop(), patience_s)
+        except (TimeoutError, KafkaError, OSError):
+            # It waits for acknowledgements that won't come: pull the connections from under it.
+            with contextlib.suppress(Exception):
+                await self._producer.client.close()
+                await asyncio.wait_for(self._producer._sender.close(), BROKEN_STOP_S)  # noqa: SLF001
 
     def build(self, outputs: Sequence[Output]) -> list[Any]:
         """Batches of these outputs, in order.
