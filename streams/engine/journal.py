@@ -6,7 +6,7 @@ with the previous entry's number + 1. All else is void: what a sleeper wrote aft
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -141,10 +141,10 @@ class Fold:
     """Reads the journal forward from an `opened` (or its beginning) and keeps what counts.
 
     `entries` are the valid ones after `checkpoint`. `deaths` counts recoveries that died at a cause, `careful` says
-    that the last recovery died.
+    that the last recovery died. `survived` names recoveries (partition, epoch) that are known not to have died.
     """
 
-    def __init__(self, incarnation: int, partition: int) -> None:
+    def __init__(self, incarnation: int, partition: int, survived: Collection[tuple[int, int]] = ()) -> None:
         self.checkpoint: Checkpointed | None = None
         self.entries: list[Entry] = []
         self.skips: set[tuple[int, int]] = set()
@@ -153,6 +153,7 @@ class Fold:
         self.number: int | None = None
         self._incarnation = incarnation
         self._partition = partition
+        self._survived = survived
         self._epoch = -1
         self._mark: tuple[int, int] | None = None
 
@@ -184,7 +185,9 @@ class Fold:
 
     def _take(self, item: Entry | Checkpointed | Recovering | Recovered | Skipped) -> None:
         if isinstance(item, Recovering):
-            self._mark = (item.number, item.index)
+            # A recovery that lost its broker or its partition is no reason to suspect a message.
+            if (self._partition, item.epoch) not in self._survived:
+                self._mark = (item.number, item.index)
             return
         if isinstance(item, Skipped):
             self.skips.add((item.number, item.index))

@@ -67,6 +67,13 @@ class Recovery:
             LostOwnershipError: somebody else wrote to the journal.
             Exception: what befell a read or a write; to be tried again with fresh writers.
         """
+        try:
+            return await self._run()
+        except (Exception, asyncio.CancelledError):
+            self._around.survived.add((self._index, self._epoch))
+            raise
+
+    async def _run(self) -> Partition:
         around, processor = self._around, self._around.processor
         started_s = around.clock.monotonic_s()
         self._epoch = await self._append(Opened(around.incarnation, processor.version))
@@ -138,7 +145,7 @@ class Recovery:
         return found[::-1]
 
     async def _fold(self, start: int) -> Fold:
-        fold = Fold(self._around.incarnation, self._index)
+        fold = Fold(self._around.incarnation, self._index, self._around.survived)
         async for records in self._around.broker.read(self._topic, self._index, start, self._epoch + 1):
             fold.feed(records)
             last = records[-1]

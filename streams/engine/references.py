@@ -28,6 +28,21 @@ class Version(msgspec.Struct, gc=False):
     decoded: Any = _UNUSED
 
 
+class _Ids:
+    """The ids of an indexed value that names more than one; their order is made when first asked for."""
+
+    __slots__ = ("members", "ordered")
+
+    def __init__(self, *ids: str) -> None:
+        self.members = set(ids)
+        self.ordered: tuple[str, ...] | None = None
+
+    def sorted(self) -> tuple[str, ...]:
+        if self.ordered is None:
+            self.ordered = tuple(sorted(self.members))
+        return self.ordered
+
+
 class Table:
     """One reference topic: the versions in force, their indexes, and what was replaced lately."""
 
@@ -35,7 +50,7 @@ class Table:
         self.spec = spec
         self.position = -1
         self.rows: dict[str, Version] = {}
-        self.indexes: dict[str, dict[str, Any]] = {name: {} for name in spec.indexes}
+        self.indexes: dict[str, dict[str, str | _Ids]] = {name: {} for name in spec.indexes}
         self.replaced: dict[str, list[Version]] = {}
         self.forgotten = -1
         """Positions below this offset can no longer be answered from memory."""
@@ -109,20 +124,19 @@ class Table:
         for name, index in self.indexes.items():
             for value in self.values(name, data):
                 ids = index.get(value)
-                if remove:
-                    left = () if ids is None or isinstance(ids, str) else tuple(one for one in ids if one != id_)
-                    if not left:
-                        index.pop(value, None)
-                    else:
-                        index[value] = left if len(left) > 1 else left[0]
+                if isinstance(ids, _Ids):
+                    (ids.members.discard if remove else ids.members.add)(id_)
+                    ids.ordered = None
+                    if not ids.members:
+                        del index[value]
+                elif remove:
+                    if ids == id_:
+                        del index[value]
                 elif ids is None:
                     # A million credentials have a million card numbers: most indexed values name one id.
                     index[value] = id_
-                elif isinstance(ids, str):
-                    if ids != id_:
-                        index[value] = tuple(sorted((ids, id_)))
-                elif id_ not in ids:
-                    index[value] = tuple(sorted((*ids, id_)))
+                elif ids != id_:
+                    index[value] = _Ids(ids, id_)
 
 
 class LiveView:
@@ -145,7 +159,7 @@ class LiveView:
         ids = self._tables[entity].indexes[index].get(value)
         if ids is None:
             return ()
-        names = (ids,) if isinstance(ids, str) else ids
+        names = (ids,) if isinstance(ids, str) else ids.sorted()
         found = (self.get(entity, id_) for id_ in names)
         return tuple(record for record in found if record is not None)
 
@@ -172,7 +186,7 @@ class PastView:
         """The decoded records whose `index` held `value`, in the order of their ids."""
         table, at = self._tables[entity], self._at[entity]
         ids = table.indexes[index].get(value)
-        candidates = set() if ids is None else {ids} if isinstance(ids, str) else set(ids)
+        candidates = set() if ids is None else {ids} if isinstance(ids, str) else ids.members
         found = []
         for id_ in sorted(candidates | table.changed_since(at)):
             version = table.as_of(id_, at)

@@ -14,7 +14,10 @@ from streams.engine.resolve import Resolver
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """The machine's parts that its partitions lean on."""
+    """The machine's parts that its partitions lean on.
+
+    `survived` has the partition and epoch of recoveries that failed without taking this process with them.
+    """
 
     processor: Processor
     broker: Broker
@@ -25,3 +28,4 @@ class Surroundings(msgspec.Struct, frozen=True):
     observer: Observer
     options: MachineOptions
     pulse: Pulse
+    survived: set[tuple[int, int]] = msgspec.field(default_factory=set)

@@ -298,6 +298,28 @@ def test_a_message_at_which_two_recoveries_died_is_passed_over(make: MakeHarness
     assert watching(harness).skips == [(1, 1)]
 
 
+def test_a_broker_that_fails_during_recoveries_makes_no_message_suspect(make: MakeHarness) -> None:
+    harness = make()
+    for amount in (1, 2):
+        deposit(harness, amount)
+    harness.run_until_idle()
+    harness.crash()
+    recovering: list[int] = []
+
+    def first_mark(topic: str, _: int) -> bool:
+        """The append after each `opened`, which is where a recovery says what it is about to decide."""
+        recovering.append(topic == JOURNAL)
+        return topic == JOURNAL and len(recovering) % 2 == 0
+
+    harness.broker.fault(first_mark, UnknownOutcome("time-out"), written=True, times=6)
+    harness.start()
+    deposit(harness, 4)
+    harness.run_until_idle()
+    assert len(watching(harness).drops) == 6
+    assert watching(harness).skips == []
+    assert balances(harness) == [1, 3, 7]
+
+
 def test_state_is_complete_after_full_turns_and_the_older_log_is_gone(make: MakeHarness) -> None:
     harness = make(options=MachineOptions(full_turn_s=20))
     for at in range(50):

@@ -64,6 +64,20 @@ def test_the_live_view_moves_and_its_indexes_with_it(world: World) -> None:
     assert world.views.positions() == {TOPIC: 3}
 
 
+def test_an_index_value_that_many_share_loads_fast_and_shrinks_again(world: World) -> None:
+    live = world.views.live()
+    ids = [f"c{at:05}" for at in range(20_000)]
+    for id_ in reversed(ids):
+        world.write(id_, "ann")
+    assert found(live, "ann") == ids
+    for id_ in ids[1:]:
+        world.write(id_, None)
+    assert found(live, "ann") == ids[:1]
+    world.write(ids[0], "bob")
+    assert found(live, "ann") == []
+    assert "ann" not in world.views._tables["card"].indexes["owner"]
+
+
 def test_a_record_is_decoded_when_first_used_and_once(world: World) -> None:
     for at in range(100):
         world.write(f"c{at}", "ann")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 
 from streams.core.processor import Found, Lookup, Verification
 from streams.engine.harness import Harness
+from streams.engine.memory import ManualClock
 from streams.engine.options import MachineOptions
 from streams.engine.ports import TransientError
+from streams.engine.references import ReferenceViews
+from streams.engine.resolve import Pending, Resolver
 from tests.engine.conftest import MakeHarness
 from tests.engine.toy import message
-from tests.engine.watching import assert_repeats_are_equal, events, watching
+from tests.engine.watching import Watching, assert_repeats_are_equal, events, watching
 
 
 class Database:
@@ -177,20 +181,42 @@ def test_a_verification_that_fails_is_no_answer_and_leaks_nothing(make: MakeHarn
     assert "4711" not in " ".join(watching(harness).retries)
 
 
-def test_one_attempt_is_in_flight_per_lane(make: MakeHarness) -> None:
-    running: list[str] = []
-    most: list[int] = []
+async def test_lanes_are_verified_side_by_side_off_the_event_loop_and_each_one_at_a_time() -> None:
+    running: set[str] = set()
+    seen: list[tuple[int, bool]] = []
+    together = threading.Barrier(2, timeout=5)
 
-    class Lanes(Pins):
+    class Slow:
         def verify(self, verification: Verification) -> object:
-            running.append(verification.lane)
-            most.append(running.count(verification.lane))
-            running.remove(verification.lane)
+            seen.append((threading.get_ident(), verification.lane in running))
+            running.add(verification.lane)
+            together.wait()  # only two lanes at once come past here
+            running.discard(verification.lane)
             return True
 
-    harness = make(verifier=Lanes())
-    for _ in range(5):
-        harness.publish("requests", "a", message("pin", "a", pin="1"))
-    harness.run_until_idle()
-    assert notes(harness) == ["pin True"] * 5
-    assert len(most) == 5
+    clock, woken = ManualClock(), asyncio.Event()
+    resolver = Resolver(
+        lookups=None,
+        verifier=Slow(),
+        references=ReferenceViews([], clock),
+        clock=clock,
+        options=MachineOptions(verifier_threads=2),
+        observer=Watching(),
+        executor=None,
+        wake=woken.set,
+    )
+    pending = [resolver.ask([Verification("pin", lane, "pin", "1")]) for lane in ("door-1", "door-2") * 3]
+    while not all(one.missing == 0 for one in pending):
+        woken.clear()
+        await woken.wait()
+    resolver.close()
+    assert [resolver.answers(one)["pin"].value for one in pending] == [True] * 6
+    assert not any(overlapped for _, overlapped in seen)
+    assert threading.get_ident() not in {thread for thread, _ in seen}
+
+
+def test_what_waited_too_long_is_decided_without_an_answer() -> None:
+    pending = Pending(give_up_s=10)
+    pending.missing = 1
+    assert not pending.ready(9.9)
+    assert pending.ready(10)
