@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,5 +35,8 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """The running servers: started when the first test asks, stopped at the end."""
     folder: Path = tmp_path_factory.mktemp("servers")
     servers = chosen()
-    yield asyncio.run(servers.start(folder))
-    asyncio.run(servers.stop())
+    # In a thread of its own: the test that asks first may have a loop running. The thread lives on with the servers,
+    # which die with whoever started them.
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit(asyncio.run, servers.start(folder)).result()
+        thread.submit(asyncio.run, servers.stop()).result()

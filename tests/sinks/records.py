@@ -1,0 +1,81 @@
+"""A made-up stretch of every topic, as the record role reads it."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from schemas.ids import derive
+from schemas.record import Record
+from schemas.registry import topic_of
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PIN = "83025519"
+
+
+def example(type_: str, **changes: Any) -> bytes:
+    """An example message with some fields changed."""
+    path = EXAMPLES / topic_of(type_) / "v1" / f"{type_}.json"
+    return json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes).encode()
+
+
+class Topics:
+    """Appends records, counting offsets per topic partition."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self._offsets: dict[tuple[str, int], int] = {}
+
+    def add(self, topic: str, value: bytes | None, *, partition: int = 0, key: bytes = b"hq") -> Record:
+        """Append one record."""
+        offset = self._offsets.get((topic, partition), 0)
+        self._offsets[topic, partition] = offset + 1
+        record = Record(topic, partition, offset, key, value, (), 1_772_413_200_000 + offset)
+        self.records.append(record)
+        return record
+
+
+def a_day(decisions: int = 200, seed: int = 1) -> list[Record]:
+    """Decisions with their commands, results, passages, door events, alerts and a few things that can't be read."""
+    chance = random.Random(seed)
+    topics = Topics()
+    for number in range(decisions):
+        partition = number % 3
+        id_ = derive("decision", str(number))
+        granted = chance.random() < 0.8
+        hour = chance.randrange(24)
+        fields: dict[str, Any] = {
+            "decision_id": id_,
+            "request_id": derive("request", str(number)),
+            "sequence": number,
+            "cardholder_id": f"p{chance.randrange(20):04}",
+            "door_id": f"hq-d{chance.randrange(5):02}",
+            "decided_at": f"2026-03-02T{hour:02}:15:00.123Z",
+        }
+        command = derive("command", id_)
+        if granted:
+            topics.add("access.decisions", example("access_granted", **fields), partition=partition)
+            if chance.random() < 0.3:
+                topics.add(
+                    "command.results", example("command_confirmed", command_id=command, sequence=number),
+                    partition=partition,
+                )  # fmt: skip
+            value = example("access_door", command_id=command, decision_id=id_, door_id=fields["door_id"])
+            topics.add("device.commands", value, partition=partition)
+            for result in ("command_delivered", "command_confirmed"):
+                topics.add("command.results", example(result, command_id=command, sequence=number), partition=partition)
+            topics.add("door.events", example("door_opened", sequence=number), partition=partition)
+            passage = {name: fields[name] for name in ("decision_id", "cardholder_id", "door_id", "decided_at")}
+            topics.add("access.decisions", example("access_taken", **passage), partition=partition)
+        else:
+            value = example("access_denied", **fields, reason="out_of_time_range")
+            topics.add("access.decisions", value, partition=partition)
+            alert = example("alert_raised", alert_id=f"a{number % 7}", count=number, cause_id=id_)
+            topics.add("alerts", alert, partition=partition)
+        if number % 50 == 0:
+            topics.add("access.decisions", b"\xff not json", partition=partition)
+            topics.add("door.events", b'{"type":"door_opened","pin":"' + PIN.encode() + b'"}', partition=partition)
+            topics.add("device.events", None, partition=partition)
+    return topics.records
