@@ -6,8 +6,9 @@ import logging
 
 import typer
 
-from streams.commands import dead, stack, topics
+from streams.commands import db, dead, stack, topics, worker
 from streams.commands.doctor import doctor
+from streams.commands.explain import explain
 from streams.commands.lag import lag
 from streams.commands.tail import tail
 from streams.commands.unlock import unlock
@@ -21,7 +22,10 @@ app = typer.Typer(
 )
 app.add_typer(stack.app, name="stack")
 app.add_typer(topics.app, name="topics")
+app.add_typer(db.app, name="db")
+app.add_typer(worker.app, name="worker")
 app.add_typer(dead.app, name="dead")
+app.command("explain")(explain)
 app.command("tail")(tail)
 app.command("unlock")(unlock)
 app.command("lag")(lag)

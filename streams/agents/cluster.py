@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from schemas.topics import Topic
-from streams.connection import started
-
-CLUSTER_TOPIC = "doorstream.cluster"
-INCARNATION_KEY = b"incarnation"
+from streams.engine.kafka_cluster import ensure_incarnation
+from streams.engine.kafka_settings import KafkaSettings
 
 
 class Difference(NamedTuple):
@@ -127,35 +122,8 @@ class Cluster:
             if difference.action == "configure":
                 await self._configure(wanted(topics[difference.topic], partitions))
         if not any(d.action == "conflict" for d in plan):
-            await ensure_incarnation(self._options)
+            await ensure_incarnation(KafkaSettings.of(self._options))
         return plan
 
     async def _configure(self, want: Wanted) -> None:
         await self._admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, want.name, configs=want.configs)])
-
-
-async def read_incarnation(options: Mapping[str, Any]) -> int | None:
-    """Which life of the broker this is (Unix, seconds); None before `topics apply`."""
-    async with started(AIOKafkaConsumer(**options, enable_auto_commit=False)) as consumer:
-        if CLUSTER_TOPIC not in await consumer.topics():
-            return None
-        partition = TopicPartition(CLUSTER_TOPIC, 0)
-        consumer.assign([partition])
-        if (await consumer.end_offsets([partition]))[partition] == 0:
-            return None
-        await consumer.seek_to_beginning(partition)
-        record = await consumer.getone()
-        return int(json.loads(record.value)["incarnation"])
-
-
-async def ensure_incarnation(options: Mapping[str, Any]) -> int:
-    """The incarnation; written now where there is none. The first record counts, whoever wrote others."""
-    found = await read_incarnation(options)
-    if found is None:
-        value = json.dumps({"incarnation": int(time.time())}).encode()
-        async with started(AIOKafkaProducer(**options, acks="all")) as producer:
-            await producer.send_and_wait(CLUSTER_TOPIC, value, key=INCARNATION_KEY, partition=0)
-        found = await read_incarnation(options)
-    if found is None:
-        raise KafkaError("the incarnation was written but can't be read: is the cluster topic being deleted?")
-    return found

@@ -13,12 +13,14 @@ from aiokafka.errors import KafkaError
 
 from schemas.reference import ENTITIES
 from schemas.topics import registry
-from streams.agents.cluster import Cluster, read_incarnation
+from streams.agents.cluster import Cluster
 from streams.commands.dead import dead_topics
 from streams.commands.lag import measure
 from streams.commands.reading import count_records
 from streams.commands.running import FOUND_WRONG, UNREACHABLE, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
+from streams.engine.kafka_cluster import ClusterError, read_incarnation
+from streams.engine.kafka_settings import KafkaSettings
 from streams.settings import Settings, SettingsError
 
 WAITING_LIMIT = 10_000
@@ -87,9 +89,10 @@ async def _topics(settings: Settings) -> Finding:
 
 
 async def _incarnation(settings: Settings) -> Finding:
-    found = await read_incarnation(kafka_options(settings))
-    if found is None:
-        return Finding("cluster record", well=False, detail="none", fix=_FIXES["cluster record"])
+    try:
+        found = await read_incarnation(KafkaSettings.of(kafka_options(settings)))
+    except ClusterError as error:
+        return Finding("cluster record", well=False, detail=str(error), fix=_FIXES["cluster record"])
     return Finding("cluster record", well=True, detail=f"incarnation {found}")
 
 

@@ -1,0 +1,55 @@
+"""The decide role: the site's and the alerts' processors, with what they need of the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schemas.record import Output
+from sinks.lookups import PostgresLookups
+from streams.agents.metering import MetricsObserver, count_outcome
+from streams.agents.verification import SecretVerifier
+from streams.connection import kafka_options
+from streams.core.alerts import AlertsProcessor
+from streams.core.processor import Cause, Context, Found, Lookup, Outcome
+from streams.core.site import SiteProcessor
+from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.worker import DecideOptions, DecideWorker
+from streams.settings import Settings
+
+
+class MeteredSite(SiteProcessor):
+    """The site's processor, its decisions counted as they are published."""
+
+    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
+        """Count, then publish."""
+        count_outcome(outcome)
+        return super().publish(outcome, cause, context)
+
+
+class _Lookups:
+    """PostgreSQL's answers in the core's words."""
+
+    def __init__(self, dsn: str, incarnation: int) -> None:
+        self._asked = PostgresLookups(dsn, incarnation)
+
+    async def fetch(self, lookups: Sequence[Lookup]) -> Mapping[Lookup, Sequence[Found]]:
+        answers = await self._asked.fetch(lookups)
+        return {lookup: [Found(row.id, row.position, row.value) for row in rows] for lookup, rows in answers.items()}
+
+
+def wire(settings: Settings, incarnation: int) -> DecideWorker:
+    """A decide worker.
+
+    Raises:
+        SettingsError: Kafka or the master secret is not set.
+    """
+    master = settings.master_secret()
+    processors: list[Any] = [MeteredSite(master), AlertsProcessor()]
+    options = DecideOptions(
+        kafka=KafkaSettings.of(kafka_options(settings)),
+        lookups=_Lookups(settings.postgres, incarnation) if settings.postgres else None,
+        verifier=SecretVerifier(master),
+        observer=lambda processor: MetricsObserver(processor.name),
+    )
+    return DecideWorker(options, processors)

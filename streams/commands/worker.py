@@ -1,0 +1,97 @@
+"""`doorstream worker`: the processes that do the work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+import typer
+import uvloop
+
+from streams import telemetry
+from streams.agents import record, site
+from streams.commands.running import CommandError, run, settings_or_fail
+from streams.connection import kafka_options
+from streams.engine.faust_process import until_signalled
+from streams.engine.kafka_cluster import ClusterError, read_incarnation
+from streams.engine.kafka_settings import KafkaSettings
+from streams.settings import Settings
+
+app = typer.Typer(help="Run workers; as many as you like, partitions are shared out.", no_args_is_help=True)
+
+
+@app.command()
+def decide() -> None:
+    """Decide: access, passages, operators' requests and alerts."""
+    _run(["decide"])
+
+
+@app.command("record")
+def record_() -> None:
+    """Store everything in PostgreSQL and ClickHouse."""
+    _run(["record"])
+
+
+@app.command("all")
+def all_() -> None:
+    """Every role in one process; for small sites and for trying out."""
+    _run(["decide", "record"])
+
+
+class _Together:
+    """Several workers as one: ready and live when all are, stopped together; the first failure ends all."""
+
+    def __init__(self, workers: list[Any]) -> None:
+        self._workers = workers
+
+    def request_stop(self) -> None:
+        for worker in self._workers:
+            worker.request_stop()
+
+    async def run(self) -> int:
+        tasks = [asyncio.ensure_future(worker.run()) for worker in self._workers]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        self.request_stop()
+        codes: list[int] = await asyncio.gather(*tasks)
+        return max(codes)
+
+
+def _run(roles: list[str]) -> None:
+    settings = settings_or_fail()
+    telemetry.configure_logging(settings.log_format, settings.log_level)
+    uvloop.install()
+    code = run(_work(settings, roles))
+    if code:
+        raise typer.Exit(code)
+
+
+async def _work(settings: Settings, roles: list[str]) -> int:
+    try:
+        incarnation = await read_incarnation(KafkaSettings.of(kafka_options(settings)))
+        workers = [_WIRES[role](settings, incarnation) for role in roles]
+        health = telemetry.Health()
+        for role, worker in zip(roles, workers, strict=True):
+            health.ready[role] = _asking(worker, "ready", "not ready")
+            health.live[role] = _asking(worker, "live", "no progress")
+        pages, port = await telemetry.serve(health, settings.metrics_host, settings.metrics_port)
+        structlog.get_logger("doorstream").info(
+            "started", roles=roles, metrics=f"http://{settings.metrics_host}:{port}/metrics"
+        )
+        try:
+            return await until_signalled(_Together(workers))
+        finally:
+            await pages.cleanup()
+    except ClusterError as error:
+        raise CommandError(str(error)) from error
+
+
+def _asking(worker: Any, name: str, trouble: str) -> Callable[[], str | None]:
+    return lambda: None if getattr(worker, name) else trouble
+
+
+_WIRES: dict[str, Callable[[Settings, int], Any]] = {
+    "decide": site.wire,
+    "record": lambda settings, _incarnation: record.wire(settings),
+}
