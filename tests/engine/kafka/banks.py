@@ -19,8 +19,8 @@ class NamedBank(Bank):
         super().__init__()
         self.prefix = prefix
         self.name = f"{prefix}bank"
-        self.inputs = tuple(prefix + topic for topic in INPUTS)  # type: ignore[assignment]
-        self.references = ()  # type: ignore[assignment]
+        self.inputs = tuple(prefix + topic for topic in INPUTS)
+        self.references = ()
 
     def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
         output = super().publish(outcome, cause, context)

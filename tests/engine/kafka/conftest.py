@@ -5,7 +5,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -58,9 +58,9 @@ class Cluster:
         await self.producer.stop()
         await self.admin.close()
 
-    def make_topics(self, names: Sequence[str], partitions: int = 1, **configs: str) -> None:
-        configs.setdefault("message.timestamp.type", "LogAppendTime")
-        wanted = [NewTopic(name, partitions, 1, topic_configs=configs) for name in names]
+    def make_topics(self, names: Sequence[str], partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
+        given = {"message.timestamp.type": "LogAppendTime", **(configs or {})}
+        wanted = [NewTopic(name, partitions, 1, topic_configs=given) for name in names]
         self.run(self.admin.create_topics(wanted))
 
     def publish(self, topic: str, key: str, value: bytes | None, partition: int = 0) -> None:

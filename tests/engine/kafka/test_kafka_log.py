@@ -104,7 +104,7 @@ async def test_what_the_broker_finds_too_large_is_a_value_error_too(
 ) -> None:
     if not cluster.idempotent:
         pytest.skip("the embedded broker has no such limit")
-    cluster.make_topics([prefix + "log"], **{"max.message.bytes": "10000"})
+    cluster.make_topics([prefix + "log"], configs={"max.message.bytes": "10000"})
     writer = await broker.writer()
     with pytest.raises(ValueError, match="takes no batch that large"):
         await writer.append(prefix + "log", 0, outputs(prefix + "log", b"x" * 50_000))
@@ -210,7 +210,7 @@ async def test_records_carry_the_brokers_time_where_it_stamps(
     cluster: Cluster, broker: KafkaBroker, prefix: str
 ) -> None:
     cluster.make_topics([prefix + "log"])
-    cluster.make_topics([prefix + "plain"], **{"message.timestamp.type": "CreateTime"})
+    cluster.make_topics([prefix + "plain"], configs={"message.timestamp.type": "CreateTime"})
     old = [Output(prefix + "log", None, b"a", (), 0, 1_000)]
     writer = await broker.writer()
     await writer.append(prefix + "log", 0, old)
