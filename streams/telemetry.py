@@ -26,7 +26,7 @@ DECISION_SECONDS = Histogram(
 )
 COMMAND_SECONDS = Histogram(
     "doorstream_command_seconds",
-    "From a request's append to the acknowledgement of its command by the broker.",
+    "From the append of a journal entry's oldest message to the broker's acknowledgement of the entry's commands.",
     buckets=_SECONDS,
     registry=REGISTRY,
 )
@@ -49,7 +49,7 @@ PARTITIONS_OWNED = Gauge("doorstream_partitions_owned", "Partitions in hand.", [
 DUPLICATES = Counter(
     "doorstream_duplicates", "Messages that arrived again and were not decided again.", ["processor"], registry=REGISTRY
 )
-ROWS_WRITTEN = Counter("doorstream_rows_written", "Records stored, by sink.", ["sink"], registry=REGISTRY)
+RECORDS_STORED = Counter("doorstream_records_stored", "Records stored, by sink.", ["sink"], registry=REGISTRY)
 SINK_RETRIES = Counter("doorstream_sink_retries", "Batches tried again, by sink.", ["sink"], registry=REGISTRY)
 
 LogFormat = Literal["auto", "json", "console"]
@@ -97,6 +97,8 @@ class Health:
     def __init__(self) -> None:
         self.live: dict[str, Callable[[], str | None]] = {}
         self.ready: dict[str, Callable[[], str | None]] = {}
+        self.before_metrics: list[Callable[[], None]] = []
+        """Called before each scrape: they set what is only known by asking."""
 
     def troubles(self, checks: dict[str, Callable[[], str | None]]) -> list[str]:
         """A line for each check that fails."""
@@ -111,14 +113,19 @@ def _answer(checks: Callable[[], list[str]]) -> Callable[[web.Request], Awaitabl
     return handler
 
 
-async def _metrics(_request: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+def _metrics(health: Health) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(_request: web.Request) -> web.Response:
+        for refresh in health.before_metrics:
+            refresh()
+        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return handler
 
 
 async def serve(health: Health, host: str, port: int) -> tuple[web.AppRunner, int]:
     """Serve `/metrics`, `/livez` and `/readyz`; gives the runner (to be cleaned up) and the port that was bound."""
     app = web.Application()
-    app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/metrics", _metrics(health))
     app.router.add_get("/livez", _answer(lambda: health.troubles(health.live)))
     app.router.add_get("/readyz", _answer(lambda: health.troubles(health.ready)))
     runner = web.AppRunner(app, access_log=None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from prometheus_client import Counter
@@ -11,10 +13,15 @@ from prometheus_client import Counter
 from schemas.access import AccessDenied, AccessGranted
 from schemas.ids import derive
 from streams import telemetry
+from streams.engine.lagging import Lag
 from streams.engine.observer import Observer
+from streams.engine.ports import TopicPartition
+from streams.engine.recording_lanes import SinkLane
 
 SITE_GROUPS = 16
 """Sites are counted in this many groups, so that a thousand sites don't make a thousand series."""
+
+COMMANDS = "device.commands"
 
 log = structlog.get_logger("doorstream")
 
@@ -39,6 +46,47 @@ def count_outcome(outcome: Any) -> None:
         telemetry.DECISION_SECONDS.observe(outcome.age_ms / 1000)
 
 
+class Measured(Protocol):
+    """A worker that tells how it fares: a decide or a record one."""
+
+    @property
+    def lags(self) -> Mapping[str, Mapping[TopicPartition, Lag]]:
+        """Lag of each topic partition, by role."""
+
+    @property
+    def owned(self) -> Mapping[str, int]:
+        """Partitions in hand, by role."""
+
+
+def tell_lag(workers: Sequence[Measured]) -> None:
+    """Set the gauges of lag and ownership to how these workers stand now."""
+    for gauge in (telemetry.LAG_MESSAGES, telemetry.LAG_SECONDS, telemetry.PARTITIONS_OWNED):
+        gauge.clear()
+    for worker in workers:
+        for role, count in worker.owned.items():
+            telemetry.PARTITIONS_OWNED.labels(role).set(count)
+        for role, lags in worker.lags.items():
+            for (topic, partition), lag in lags.items():
+                telemetry.LAG_MESSAGES.labels(role, topic, partition).set(lag.messages)
+                telemetry.LAG_SECONDS.labels(role, topic, partition).set(lag.seconds)
+
+
+class StoredCounts:
+    """What the sinks of a recorder have stored and tried again, as counters."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[int, int]] = {}
+
+    def tell(self, lanes: Sequence[SinkLane]) -> None:
+        """Count what has come since the last time."""
+        for lane in lanes:
+            name = lane.sink.name
+            stored, retries = self._told.get(name, (0, 0))
+            telemetry.RECORDS_STORED.labels(name).inc(lane.stored - stored)
+            telemetry.SINK_RETRIES.labels(name).inc(lane.retries - retries)
+            self._told[name] = lane.stored, lane.retries
+
+
 class MetricsObserver(Observer):
     """What the engine tells, as metrics and log lines."""
 
@@ -54,6 +102,11 @@ class MetricsObserver(Observer):
     def journalled(self, partition: int, records: int) -> None:  # noqa: ARG002
         """Count journal records."""
         self._entries.inc(records)
+
+    def acknowledged(self, topic: str, since_ms: int) -> None:
+        """Observe how long commands took from their request on."""
+        if topic == COMMANDS:
+            telemetry.COMMAND_SECONDS.observe(max(0.0, time.time() - since_ms / 1000))
 
     def dead_letter(self, topic: str, partition: int, offset: int, stage: str, error: str) -> None:
         """Count and log a dead letter."""

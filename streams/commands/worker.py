@@ -12,11 +12,13 @@ import uvloop
 
 from streams import telemetry
 from streams.agents import record, site
+from streams.agents.metering import StoredCounts, tell_lag
 from streams.commands.running import CommandError, run, settings_or_fail
 from streams.connection import kafka_options
 from streams.engine.faust_process import until_signalled
 from streams.engine.kafka_cluster import ClusterError, read_incarnation
 from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.recording import Recorder
 from streams.settings import Settings
 
 app = typer.Typer(help="Run workers; as many as you like, partitions are shared out.", no_args_is_help=True)
@@ -75,6 +77,7 @@ async def _work(settings: Settings, roles: list[str]) -> int:
         for role, worker in zip(roles, workers, strict=True):
             health.ready[role] = _asking(worker, "ready", "not ready")
             health.live[role] = _asking(worker, "live", "no progress")
+        health.before_metrics.append(_measuring(workers))
         pages, port = await telemetry.serve(health, settings.metrics_host, settings.metrics_port)
         structlog.get_logger("doorstream").info(
             "started", roles=roles, metrics=f"http://{settings.metrics_host}:{port}/metrics"
@@ -89,6 +92,18 @@ async def _work(settings: Settings, roles: list[str]) -> int:
 
 def _asking(worker: Any, name: str, trouble: str) -> Callable[[], str | None]:
     return lambda: None if getattr(worker, name) else trouble
+
+
+def _measuring(workers: list[Any]) -> Callable[[], None]:
+    stored = StoredCounts()
+
+    def refresh() -> None:
+        tell_lag(workers)
+        for worker in workers:
+            if isinstance(worker, Recorder):
+                stored.tell(worker.lanes)
+
+    return refresh
 
 
 _WIRES: dict[str, Callable[[Settings, int], Any]] = {

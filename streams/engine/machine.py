@@ -15,7 +15,7 @@ from streams.engine.observer import Observer
 from streams.engine.options import MachineOptions
 from streams.engine.ownership import DRAINING, HALTED, RECOVERING, RUNNING, Recoverer, Slot
 from streams.engine.partition import Partition
-from streams.engine.ports import Broker, Chunk, Clock, LookupSource, Verifier
+from streams.engine.ports import Broker, Chunk, Clock, LookupSource, TopicPartition, Verifier
 from streams.engine.probe import EndProbe
 from streams.engine.pulse import Pulse
 from streams.engine.references import ReferenceViews
@@ -217,6 +217,15 @@ class Machine:
             backlog = slot.partition.backlog() if slot.partition is not None else 0
             found[index] = PartitionHealth(slot.phase, backlog, slot.progress_s, slot.reason)
         return found
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """The next offset to be decided, of every input topic partition that is owned and running."""
+        return {
+            (topic, index): offset
+            for index, slot in self._slots.items()
+            if slot.partition is not None
+            for topic, offset in slot.partition.position.inputs.items()
+        }
 
     # -- giving up ----------------------------------------------------------------------------------------------
 

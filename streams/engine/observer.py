@@ -15,6 +15,9 @@ class Observer:
     def journalled(self, partition: int, records: int) -> None:
         """Journal records were acknowledged."""
 
+    def acknowledged(self, topic: str, since_ms: int) -> None:
+        """An entry's outputs to a topic were acknowledged; its oldest message was appended at `since_ms`."""
+
     def dead_letter(self, topic: str, partition: int, offset: int, stage: str, error: str) -> None:
         """A record became a dead letter of `topic`; `error` is free of the record's content."""
 

@@ -48,16 +48,22 @@ class OutputLanes:
         self._settled = settled
         self._lanes: dict[TopicPartition, _Lane] = {}
         self._pending: dict[int, int] = {}
+        self._since: dict[int, int] = {}
         self._closed = False
 
-    def put(self, number: int, outputs: Sequence[Output]) -> None:
-        """Queue the outputs of a journalled entry; what can leave does."""
+    def put(self, number: int, outputs: Sequence[Output], since_ms: int | None = None) -> None:
+        """Queue the outputs of a journalled entry; what can leave does.
+
+        `since_ms` is when the entry's oldest message was appended, where how long it took is worth telling.
+        """
         if self._closed or not outputs:
             return
         groups: dict[TopicPartition, list[Output]] = {}
         for output in outputs:
             groups.setdefault((output.topic, output.partition or 0), []).append(output)
         self._pending[number] = len(groups)
+        if since_ms is not None:
+            self._since[number] = since_ms
         for place, group in groups.items():
             lane = self._lanes.get(place)
             if lane is None:
@@ -75,6 +81,7 @@ class OutputLanes:
         self._closed = True
         self._lanes.clear()
         self._pending.clear()
+        self._since.clear()
 
     def _send(self, place: TopicPartition, lane: _Lane) -> None:
         if self._pulse.beat():
@@ -139,6 +146,9 @@ class OutputLanes:
             # A group that was split counts once, when its last part is through.
             if lane.queue and lane.queue[0][0] == number:
                 continue
+            since_ms = self._since.get(number)
+            if since_ms is not None:
+                self._observer.acknowledged(place[0], since_ms)
             self._count_down(number)
         if lane.queue:
             self._send(place, lane)
@@ -150,6 +160,7 @@ class OutputLanes:
             self._pending[number] = left
         else:
             self._pending.pop(number, None)
+            self._since.pop(number, None)
 
     def _refused(self, place: TopicPartition, lane: _Lane, outputs: list[Output], error: ValueError) -> None:
         """The broker takes this batch never: find the record that is to blame and let a cut form stand for it."""

@@ -150,6 +150,7 @@ class Partition:
         resolved: Answers = {}
         causes: list[EngineCause] = []
         ticks: list[Due] = []
+        oldest: list[int] = []
         for at, (topic, queue) in enumerate(self.queues.items()):
             if queue.size:
                 for start, stop, fetched_ms, items in queue.take(share, now_s):
@@ -161,6 +162,7 @@ class Partition:
                         start = chunks.pop().start  # noqa: PLW2901 - the same run goes on
                     chunks.append(Taken(topic, start, stop, fetched_ms))
                     causes.extend(items)
+                    oldest.append(items[0].record.timestamp_ms)
                     if queue.waiting:
                         self._collect(queue, items, resolved)
             if at == 0:
@@ -177,6 +179,7 @@ class Partition:
         work.records.append(entry)
         work.causes = causes
         work.messages = len(causes) - len(ticks)
+        work.since_ms = min(oldest, default=None)
         contexts = resolve_contexts(resolved) if resolved else {}
         work.frame = EntryFrame(number, now_ms, self._around.references.live(), contexts, position.digest)
         for taken in chunks:
@@ -213,7 +216,7 @@ class Partition:
         decision = work.decision
         if decision is None or work.frame is None:
             return None
-        self.lanes.put(work.frame.number, decision.outputs)
+        self.lanes.put(work.frame.number, decision.outputs, work.since_ms)
         self._around.observer.decided(self.index, decision.messages, decision.ticks)
         return self._limit.count(decision.messages, decision.dead, decision.trailing_dead)
 

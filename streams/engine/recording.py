@@ -14,6 +14,7 @@ from streams.engine.faust_transport import ChunkApp, GroupOptions, assert_safe, 
 from streams.engine.kafka_cluster import probe, read_incarnation
 from streams.engine.kafka_reading import Readers
 from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.lagging import Lag
 from streams.engine.ports import Chunk, TopicPartition
 from streams.engine.recording_lanes import BatchSink, LaneOptions, SinkLane, StalePositionError
 from streams.engine.watchdog import Progress, Watchdog
@@ -81,6 +82,16 @@ class Recorder:
         """Lag and standstill of each topic partition."""
         return {} if self._watchdog is None else self._watchdog.progress
 
+    @property
+    def lags(self) -> Mapping[str, Mapping[TopicPartition, Lag]]:
+        """What the slowest sink has not yet stored."""
+        return {} if self._watchdog is None else {self._options.name: self._watchdog.lags.now}
+
+    @property
+    def owned(self) -> Mapping[str, int]:
+        """How many partitions of each topic are in hand."""
+        return {self._options.name: len({partition for _, partition in self._assigned})}
+
     def stored_positions(self) -> dict[TopicPartition, int]:
         """What every sink has stored: the slowest one's next offset by topic partition."""
         return {
@@ -135,7 +146,7 @@ class Recorder:
         starting = asyncio.ensure_future(app.start())
         self._tasks["app"] = asyncio.ensure_future(app.wait_until_stopped())
         self._tasks["commits"] = asyncio.ensure_future(self._commit_now_and_then())
-        self._watchdog = Watchdog(self._moving, self._readers.ends)
+        self._watchdog = Watchdog(self._moving, self._readers.ends, done=self.stored_positions)
         await starting
         assert_safe(app)
         if options.watchdog:

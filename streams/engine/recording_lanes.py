@@ -73,6 +73,7 @@ class SinkLane:
         """Next offset to be stored, of owned topic partitions whose place in the sink is known."""
         self.behind = False
         self.stored = 0
+        self.retries = 0
         self._incarnation = incarnation
         self._options = options
         self._rewind = rewind
@@ -195,6 +196,7 @@ class SinkLane:
                     with attempt:
                         if generation != self.generation:
                             return
+                        self.retries += attempt.num > 1
                         await self.sink.write(self._incarnation, records)
         except StalePositionError:
             if generation == self.generation:

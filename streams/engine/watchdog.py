@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import msgspec
 
+from streams.engine.lagging import Lags
 from streams.engine.ports import TopicPartition, TransientError
 
 STALL_S = 60.0
@@ -62,7 +63,8 @@ class Watchdog:
     """Looks every few seconds; `live` and `progress` are for `/livez`.
 
     `positions` gives what is being processed right now (next offset by topic partition; partitions that wait for a
-    person are left out), `ends` asks the broker.
+    person are left out), `ends` asks the broker. `done` gives what is done for good; its distance from the ends is the
+    lag that metrics tell.
     """
 
     def __init__(
@@ -72,8 +74,11 @@ class Watchdog:
         *,
         limit_s: float = STALL_S,
         give_up: Callable[[str], None] | None = None,
+        done: Callable[[], Mapping[TopicPartition, int]] | None = None,
     ) -> None:
         self._positions = positions
+        self._done = done or positions
+        self.lags = Lags()
         self._ends = ends
         self._stalls = Stalls(limit_s)
         self._give_up = give_up or end_process
@@ -97,11 +102,13 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     async def _look(self, now_s: float) -> None:
-        positions = dict(self._positions())
+        positions, done = dict(self._positions()), dict(self._done())
+        asked = list(positions.keys() | done.keys())
         try:
-            ends = await self._ends(list(positions)) if positions else {}
+            ends = await self._ends(asked) if asked else {}
         except TransientError:
             return  # a broker that can't be asked is no standstill of ours
+        self.lags.look(now_s, done, ends)
         stalled = self._stalls.look(now_s, positions, ends)
         if stalled:
             self.live = False

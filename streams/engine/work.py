@@ -32,6 +32,8 @@ class Work(msgspec.Struct):
     decision: Decision | None = None
     checkpoint: Checkpointed | None = None
     messages: int = 0
+    since_ms: int | None = None
+    """When the oldest of its messages was appended."""
 
 
 def resolve_contexts(resolved: Answers) -> Mapping[str, Mapping[int, Mapping[str, Any]]]:

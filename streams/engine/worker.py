@@ -20,6 +20,7 @@ from streams.engine.kafka_cluster import ClusterError, common_partitions, probe,
 from streams.engine.kafka_log import KafkaBroker
 from streams.engine.kafka_references import ReferenceFeed
 from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.lagging import Lag
 from streams.engine.machine import Machine, PartitionHealth
 from streams.engine.observer import Observer
 from streams.engine.options import MachineOptions
@@ -109,7 +110,7 @@ class ProcessorRunner:
         self._started = True
         start = asyncio.ensure_future(app.start())
         self._tasks["app"] = asyncio.ensure_future(app.wait_until_stopped())
-        self.watchdog = Watchdog(self._moving, self._broker.ends)
+        self.watchdog = Watchdog(self._moving, self._broker.ends, done=self.machine.positions)
         await start
         assert_safe(app)
         if self._options.watchdog:
@@ -159,6 +160,11 @@ class ProcessorRunner:
     def progress(self) -> Mapping[TopicPartition, Progress]:
         """Lag and standstill of each topic partition."""
         return self.watchdog.progress if self._started else {}
+
+    @property
+    def lags(self) -> Mapping[TopicPartition, Lag]:
+        """What is not yet decided of each input topic partition."""
+        return self.watchdog.lags.now if self._started else {}
 
     def _moving(self) -> Mapping[TopicPartition, int]:
         waiting = {number for number, health in self.machine.health().items() if health.phase == HALTED}
@@ -214,6 +220,16 @@ class DecideWorker:
     def live(self) -> bool:
         """For `/livez`."""
         return all(not runner.progress or runner.watchdog.live for runner in self.runners)
+
+    @property
+    def lags(self) -> Mapping[str, Mapping[TopicPartition, Lag]]:
+        """What is not yet decided, by processor."""
+        return {runner.processor.name: runner.lags for runner in self.runners}
+
+    @property
+    def owned(self) -> Mapping[str, int]:
+        """How many partitions are in hand, by processor."""
+        return {runner.processor.name: len(runner.health()) for runner in self.runners}
 
     def request_stop(self) -> None:
         """Begin a graceful stop; `run` returns when it is done."""
