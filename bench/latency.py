@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
 from bench.world import Signed
+from streams.connection import partitions_of
 
 DRAIN_S = 10.0
 
@@ -59,8 +60,7 @@ async def measure(
     await consumer.start()
     await producer.start()
     try:
-        await consumer.topics()
-        places = [TopicPartition(out, p) for p in consumer.partitions_for_topic(out) or ()]
+        places = (await partitions_of(consumer, [out]))[out]
         consumer.assign(places)
         await consumer.seek_to_end(*places)
         for place in places:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.settings import Settings, SettingsError
@@ -58,3 +59,13 @@ async def started(client: Client) -> AsyncIterator[Client]:
         yield client
     finally:
         await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> dict[str, list[TopicPartition]]:
+    """The partitions of each of these topics that exists, in their order.
+
+    `partitions_for_topic` does not do: where the broker speaks Metadata v1 or later, it knows subscribed topics only.
+    """
+    cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - there is no public way to ask
+    found = {topic: cluster.partitions_for_topic(topic) for topic in topics}
+    return {topic: [TopicPartition(topic, p) for p in sorted(numbers)] for topic, numbers in found.items() if numbers}

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import registry
 from streams.commands.running import print_json, run, say, settings_or_fail
-from streams.connection import kafka_options, started
+from streams.connection import kafka_options, partitions_of, started
 
 GROUPS = {"site": "doorstream-site", "alerts": "doorstream-alerts", "record": "doorstream-record"}
 """The consumer group of each reader named in topics.yaml."""
@@ -45,12 +45,12 @@ async def measure(options: Mapping[str, Any]) -> list[Lag]:
         started(AIOKafkaAdminClient(**options)) as admin,
         started(AIOKafkaConsumer(**options, enable_auto_commit=False)) as consumer,
     ):
-        have = await consumer.topics()
+        have = await partitions_of(consumer, list(registry()))
         found: list[Lag] = []
         for reader in GROUPS:
             topics = [topic.name for topic in registry().values() if reader in topic.readers and topic.by_site]
             found += [
-                await _lag_of(admin, consumer, reader, topic)
+                await _lag_of(admin, consumer, reader, topic, have[topic])
                 for topic in topics
                 if topic in have and not _internal(topic)
             ]
@@ -61,8 +61,9 @@ def _internal(topic: str) -> bool:
     return topic.startswith("doorstream.") or topic.endswith(".dead")
 
 
-async def _lag_of(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, reader: str, topic: str) -> Lag:
-    places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+async def _lag_of(
+    admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, reader: str, topic: str, places: list[TopicPartition]
+) -> Lag:
     # The partitions are named one by one: the embedded broker can't answer for all at once.
     committed = await admin.list_consumer_group_offsets(GROUPS[reader], partitions=places)
     starts = await consumer.beginning_offsets(places)

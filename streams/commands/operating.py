@@ -19,7 +19,7 @@ from schemas.partitioning import partition_of
 from schemas.registry import topic_of
 from schemas.signing import NONCE_HEADER, NOT_AFTER_HEADER, sign
 from streams.commands.running import CommandError
-from streams.connection import kafka_options, started
+from streams.connection import kafka_options, partitions_of, started
 from streams.settings import Settings
 
 VALID_FOR_S = 30
@@ -41,8 +41,7 @@ async def send_and_await(settings: Settings, request: OperatorRequest) -> dict[s
     options = kafka_options(settings)
     topic = "access.decisions"
     async with started(AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=50)) as consumer:
-        await consumer.topics()
-        count = len(consumer.partitions_for_topic(topic) or ())
+        count = len((await partitions_of(consumer, [topic])).get(topic, ()))
         if not count:
             raise CommandError(f"no topic {topic}: run `doorstream topics apply`")
         place = TopicPartition(topic, partition_of(request.site_id.encode(), count))

@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from streams.commands.running import WRONG_USE, CommandError
-from streams.connection import started
+from streams.connection import partitions_of, started
 
 _SPAN = re.compile(r"^(\d+)([smhd])$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -53,9 +53,12 @@ async def read_topics(
     """
     async with started(AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=100)) as consumer:
         partitions = await _partitions(consumer, topics)
-        consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        await _seek(consumer, partitions, start_ms, follow=follow)
+        starts = await _starts(consumer, partitions, start_ms, ends, follow=follow)
+        # Without an await in between: the client's own reset of positions must not come after the seek.
+        consumer.assign(partitions)
+        for partition, offset in starts.items():
+            consumer.seek(partition, offset)
         waiting = set(partitions)
         while waiting or follow:
             if not follow:
@@ -68,36 +71,33 @@ async def read_topics(
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
-    known = await consumer.topics()
+    known = await partitions_of(consumer, topics)
     missing = [topic for topic in topics if topic not in known]
     if missing:
         raise CommandError(f"no topic {', '.join(missing)} on this cluster: run `doorstream topics apply`")
-    return [TopicPartition(topic, p) for topic in topics for p in sorted(consumer.partitions_for_topic(topic) or ())]
+    return [place for topic in topics for place in known[topic]]
 
 
-async def _seek(
-    consumer: AIOKafkaConsumer, partitions: list[TopicPartition], start_ms: int | None, *, follow: bool
-) -> None:
+async def _starts(
+    consumer: AIOKafkaConsumer,
+    partitions: list[TopicPartition],
+    start_ms: int | None,
+    ends: Mapping[TopicPartition, int],
+    *,
+    follow: bool,
+) -> Mapping[TopicPartition, int]:
     if start_ms is None:
-        await (consumer.seek_to_end(*partitions) if follow else consumer.seek_to_beginning(*partitions))
-        return
+        beginnings: Mapping[TopicPartition, int] = await consumer.beginning_offsets(partitions)
+        return ends if follow else beginnings
     found = await consumer.offsets_for_times(dict.fromkeys(partitions, start_ms))
-    for partition in partitions:
-        place = found.get(partition)
-        if place is None:
-            await consumer.seek_to_end(partition)
-        else:
-            consumer.seek(partition, place.offset)
+    return {p: ends[p] if found.get(p) is None else found[p].offset for p in partitions}
 
 
 async def count_records(options: Mapping[str, Any], topics: Sequence[str]) -> dict[str, int]:
     """How many records each topic holds (offsets, so compacted ones count), 0 where there is no such topic."""
     async with started(AIOKafkaConsumer(**options, enable_auto_commit=False)) as consumer:
-        known = await consumer.topics()
         counts = dict.fromkeys(topics, 0)
-        for topic in topics:
-            if topic in known:
-                places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
-                starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
-                counts[topic] = sum(ends[place] - starts[place] for place in places)
+        for topic, places in (await partitions_of(consumer, topics)).items():
+            starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+            counts[topic] = sum(ends[place] - starts[place] for place in places)
         return counts
