@@ -87,7 +87,15 @@ def configure_logging(log_format: LogFormat = "auto", level: str = "info") -> No
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("aiokafka", "faust", "mode", "kafka", "asyncio"):
+    for noisy in (
+        "aiokafka",
+        "faust",
+        "mode",
+        "kafka",
+        "asyncio",
+        "streams.engine.faust_transport",
+        "streams.engine.faust_consumer",
+    ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -12,14 +13,19 @@ from aiokafka import TopicPartition as AioPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, UnsupportedVersionError, for_code
+from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from streams.engine.kafka_settings import KafkaSettings
 
 CLUSTER_TOPIC = "doorstream.cluster"
 INCARNATION_KEY = b"incarnation"
-INIT_PRODUCER_ID = 22
-"""The request that gives an idempotent producer its id; a broker that doesn't list it has none."""
+NONE = (-1, 35)
+"""Answers of a broker that gives no producer ids, though it may list the request: unknown, unsupported."""
+NOT_YET = (14, 15, 16, 51)
+"""Answers of a broker whose coordinator is loading or moving: asked again."""
+NOT_YET_ATTEMPTS = 50
+NOT_YET_S = 0.2
 
 
 class ClusterError(Exception):
@@ -42,16 +48,31 @@ async def probe(settings: KafkaSettings, topics: Sequence[str]) -> Abilities:
     client = AIOKafkaClient(**settings.client_options)
     try:
         await client.bootstrap()
-        node = client.get_random_node()
-        connection = await client._get_conn(node)  # noqa: SLF001 - aiokafka tells no api versions in public
-        versions: Mapping[int, tuple[int, int]] = connection._versions  # noqa: SLF001
-        idempotent = INIT_PRODUCER_ID in versions
-    except (KafkaError, AttributeError) as error:
+        idempotent = await _gives_producer_ids(client, settings)
+    except KafkaError as error:
         raise ClusterError(f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it") from error
     finally:
         await client.close()
     # The embedded broker takes the setting and ignores it; one without producer ids is not believed.
     return Abilities(idempotent, idempotent and await _stamped(settings, topics))
+
+
+async def _gives_producer_ids(client: AIOKafkaClient, settings: KafkaSettings) -> bool:
+    """Ask for a producer id: the embedded broker lists the request and fails it."""
+    request = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=60_000)
+    for _ in range(NOT_YET_ATTEMPTS):
+        try:
+            answer = await client.send(client.get_random_node(), request)
+        except (IncompatibleBrokerVersion, UnsupportedVersionError):
+            return False
+        code = answer.error_code
+        if code == 0 or code in NONE:
+            return bool(code == 0)
+        if code not in NOT_YET:
+            why = for_code(code).__name__
+            raise ClusterError(f"Kafka at {settings.bootstrap} refuses a producer id ({why}): allow IdempotentWrite")
+        await asyncio.sleep(NOT_YET_S)
+    raise ClusterError(f"Kafka at {settings.bootstrap} gives no producer id: its coordinator is not ready, try again")
 
 
 async def _stamped(settings: KafkaSettings, topics: Sequence[str]) -> bool:
