@@ -49,7 +49,11 @@ holiday_calendars: [cn]
     - {days: mon-fri, start: 08:00, end: 18:00}
 """,
     "devices.csv": "id,name\nhq-c01,Lobby\n",
-    "doors.csv": "id,name,device,from,to,policy\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,\nhq-d02,Vault,hq-c01,hq-lobby,hq-vault,biometric\n",
+    "doors.csv": """\
+id,name,device,from,to,policy
+hq-d01,Main,hq-c01,hq-outside,hq-lobby,
+hq-d02,Vault,hq-c01,hq-lobby,hq-vault,biometric
+""",
     "cardholders.csv": "id,name,department,clearance\np0017,Wang Fang,Finance,2\np0018,Li Na,Finance,5\n",
     "credentials.csv": """\
 id,kind,card_number,cardholder,facility_code
