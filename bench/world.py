@@ -20,6 +20,8 @@ from schemas.signing import sign
 from schemas.vocabulary import Direction, FactorKind
 
 MASTER = bytes(range(32))
+PATIENCE_S = 86_400
+"""A topic that was filled beforehand must still be decided as if its people stood at the doors now."""
 _BY_MODEL = {entity.model: entity for entity in ENTITIES}
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -46,8 +48,8 @@ def references(shape: Shape) -> Iterator[tuple[str, str, Message]]:
     """Every reference record: its topic, its id and the record."""
     always = Window(days=_WEEK, start="00:00", end="24:00")
     shared: list[Message] = [
-        Policy(policy_id="bench", methods=(SingleMethod(factor=FactorKind.CARD),), device_rate_per_s=10**6,
-               device_burst=10**6),
+        Policy(policy_id="bench", methods=(SingleMethod(factor=FactorKind.CARD),), online_s=PATIENCE_S,
+               device_rate_per_s=10**6, device_burst=10**6),
         Schedule(schedule_id="always", name="Always", windows=(always,)),
     ]  # fmt: skip
     for message in shared + [record for n in range(shape.sites) for record in _site(n, shape)]:
