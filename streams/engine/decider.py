@@ -78,7 +78,7 @@ class Decider:
         self._partition = partition
         self._incarnation = incarnation
         self._observer = observer
-        self._marks = Marks(store.get, store.put)
+        self._marks = Marks(store.get, store.put_mark)
         self._prefix = f"{processor.name}/{incarnation}/{partition}/"
 
     def decide(self, frame: EntryFrame, causes: Sequence[EngineCause]) -> Decision:

@@ -6,13 +6,15 @@ which life of the broker, in which partition, in which journal entry, as which o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 POSITION_HEADER = "doorstream-position"
 SOURCE_POSITION_HEADER = "doorstream-source-position"
 MARK_PREFIX = "~mark/"
-_PARTS = 5
+_FORM = re.compile(rb"([a-z][a-z0-9_-]{0,31})/(\d{1,18})/(\d{1,9})/(\d{1,18})/(\d{1,9})")
+"""Whoever may write to a topic may write any header: what no machine writes must not get into the state."""
 
 Position = tuple[int, int, int]
 """Incarnation, number, index; a higher one is newer."""
@@ -20,14 +22,12 @@ Position = tuple[int, int, int]
 
 def mark_key(topic: str, partition: int, header: bytes) -> tuple[str, Position] | None:
     """The key of the mark that a position header belongs to, and the position; None for a malformed header."""
-    parts = header.split(b"/")
-    if len(parts) != _PARTS:
+    found = _FORM.fullmatch(header)
+    if found is None:
         return None
-    try:
-        key = f"{MARK_PREFIX}{topic}/{partition}/{parts[0].decode()}/{int(parts[2])}"
-        return key, (int(parts[1]), int(parts[3]), int(parts[4]))
-    except ValueError:
-        return None
+    name, incarnation, decider, number, index = found.groups()
+    key = f"{MARK_PREFIX}{topic}/{partition}/{name.decode()}/{int(decider)}"
+    return key, (int(incarnation), int(number), int(index))
 
 
 class Marks:

@@ -11,6 +11,9 @@ from streams.core.processor import Processor
 from streams.engine.marks import MARK_PREFIX
 from streams.engine.ticks import Deadlines
 
+MOST_MARKS = 16
+"""Marks of one topic: those of our own machines, and a bound for what others may invent."""
+
 _mark_encode = msgspec.msgpack.Encoder().encode
 _mark_decode = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
 
@@ -25,6 +28,7 @@ class StateStore:
         self._live: dict[str, Any] = {}
         self._raw: dict[str, bytes] = {}
         self._undo: list[tuple[str, Any]] = []
+        self._marks: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._live) + len(self._raw)
@@ -35,6 +39,8 @@ class StateStore:
 
     def load(self, key: str, deadline_ms: int | None, data: bytes | None) -> None:
         """Take an entity from the state log; later ones replace earlier ones, None removes."""
+        if key.startswith(MARK_PREFIX) and key not in self._raw:
+            self._count_mark(key, 1)
         if data is None:
             self._raw.pop(key, None)
         else:
@@ -59,6 +65,18 @@ class StateStore:
             self._live.pop(key, None)
         else:
             self._live[key] = value
+
+    def put_mark(self, key: str, value: Any) -> None:
+        """Change a mark, or add it where the topic has few: the state must not grow with names that others invent."""
+        if self.get(key) is None:
+            if self._marks.get(_topic_of(key), 0) >= MOST_MARKS:
+                return
+            self._count_mark(key, 1)
+        self.put(key, value)
+
+    def _count_mark(self, key: str, by: int) -> None:
+        topic = _topic_of(key)
+        self._marks[topic] = self._marks.get(topic, 0) + by
 
     def commit(self) -> None:
         """Confirm the changes since the last commit; deadlines follow.
@@ -85,6 +103,8 @@ class StateStore:
         for key, old in reversed(self._undo):
             if old is None:
                 self._live.pop(key, None)
+                if key.startswith(MARK_PREFIX):
+                    self._count_mark(key, -1)
             else:
                 self._live[key] = old
         self._undo.clear()
@@ -107,3 +127,7 @@ class StateStore:
             else:
                 rows.append((key, armed.get(key), encode(value)))
         return rows
+
+
+def _topic_of(mark: str) -> str:
+    return mark[len(MARK_PREFIX) :].partition("/")[0]
