@@ -13,9 +13,14 @@ from streams.engine.options import MachineOptions
 LARGEST_VALUE = 512 * 1024
 """Bytes of a dead letter's value that are kept whole; producers refuse some 1 MB. The original lies in the source."""
 KEPT_OF_LARGE = 64 * 1024
+"""Bytes that are kept of what is larger; of the key, and of all original headers together, never more than this."""
 CUT_HEADER = "doorstream-cut"
+CUT_KEY_HEADER = "doorstream-cut-key"
+CUT_HEADERS_HEADER = "doorstream-cut-headers"
+_OURS = ("doorstream-", "__connect.errors.")
 SEALED_HEADER = "doorstream-sealed"
 _SHORT_TEXT = 300
+_HEADER_BYTES = 16
 
 
 def dead_topic(topic: str) -> str:
@@ -41,7 +46,7 @@ def dead_letter(processor: Processor, record: Record, stage: str, error_class: s
         value, sealed = processor.scrub(record)
     except Exception:  # noqa: BLE001 - a scrubber that fails must not let the secret pass
         value, sealed = None, "removed"
-    headers = [(SOURCE_POSITION_HEADER if name == POSITION_HEADER else name, data) for name, data in record.headers]
+    key, headers = _original(record)
     headers += [
         ("__connect.errors.topic", record.topic.encode()),
         ("__connect.errors.partition", str(record.partition).encode()),
@@ -58,12 +63,32 @@ def dead_letter(processor: Processor, record: Record, stage: str, error_class: s
         value = value[:KEPT_OF_LARGE]
     return Output(
         topic=dead_topic(record.topic),
-        key=record.key,
+        key=key,
         value=value,
         headers=tuple(headers),
         partition=record.partition,
         timestamp_ms=record.timestamp_ms,
     )
+
+
+def _original(record: Record) -> tuple[bytes | None, list[tuple[str, bytes]]]:
+    """The record's key and headers, cut to what any broker takes; no header passes for one of ours."""
+    key = record.key
+    kept: list[tuple[str, bytes]] = []
+    told: list[tuple[str, bytes]] = []
+    room = KEPT_OF_LARGE
+    for name, given in record.headers:
+        data = given or b""  # Kafka has headers without a value, aiokafka can't write them
+        room -= len(name) + len(data) + _HEADER_BYTES
+        if room < 0:
+            told.append((CUT_HEADERS_HEADER, str(len(record.headers) - len(kept)).encode()))
+            break
+        renamed = f"source-{name}" if name.startswith(_OURS) else name
+        kept.append((SOURCE_POSITION_HEADER if name == POSITION_HEADER else renamed, data))
+    if key is not None and len(key) > KEPT_OF_LARGE:
+        told.append((CUT_KEY_HEADER, str(len(key)).encode()))
+        key = key[:KEPT_OF_LARGE]
+    return key, kept + told
 
 
 class DeadLetterLimit:

@@ -10,7 +10,7 @@ from schemas.record import Headers, Output, Record
 from streams.engine.ports import Bounds, Clock, TopicPartition, UnknownOutcome
 
 READ_RECORDS = 500
-LARGEST_VALUE = 1_000_000
+LARGEST_RECORD = 1_000_000
 
 Matches = Callable[[str, int], bool]
 
@@ -165,7 +165,7 @@ class MemoryWriter:
         if self._closed or self._client.dead:
             future.set_exception(UnknownOutcome("the writer is closed"))
             return future
-        if any(len(output.value or b"") > LARGEST_VALUE for output in outputs):
+        if any(_size(output) > LARGEST_RECORD for output in outputs):
             future.set_exception(ValueError("a record is larger than the broker takes"))
             return future
         self._pending.add(future)
@@ -262,6 +262,11 @@ class MemoryClient:
         return [
             Record(one.topic, one.partition, one.offset, one.key, one.value, one.headers, now_ms) for one in records
         ]
+
+
+def _size(output: Output) -> int:
+    headers = sum(len(name) + len(data) for name, data in output.headers)
+    return len(output.key or b"") + len(output.value or b"") + headers
 
 
 def _resolve(future: asyncio.Future[int], offset: int) -> None:

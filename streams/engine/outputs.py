@@ -15,6 +15,7 @@ from streams.engine.pulse import Pulse
 BATCH_OUTPUTS = 2_000
 FIRST_BACKOFF_S = 0.05
 LAST_BACKOFF_S = 2.0
+_KEPT_OF_HEADER = 1024
 
 Batch = list[tuple[int, list[Output]]]
 """Outputs by journal entry number, in order."""
@@ -202,7 +203,7 @@ def cut_output(output: Output, error: ValueError) -> Output | None:
     kept = tuple(
         (name, data)
         for name, data in output.headers
-        if name.startswith(("__connect.", "doorstream-")) and len(data) < size
+        if name.startswith(("__connect.", "doorstream-")) and len(data) <= _KEPT_OF_HEADER
     )
     topic = output.topic if output.topic.endswith(dead_topic("")) else dead_topic(output.topic)
     why = (
@@ -210,4 +211,5 @@ def cut_output(output: Output, error: ValueError) -> Output | None:
         ("__connect.errors.stage", b"publish"),
         ("__connect.errors.exception.class.name", type(error).__name__.encode()),
     )
-    return Output(topic, output.key, None, (*kept, *why), output.partition, output.timestamp_ms)
+    key = None if output.key is None else output.key[:_KEPT_OF_HEADER]
+    return Output(topic, key, None, (*kept, *why), output.partition, output.timestamp_ms)

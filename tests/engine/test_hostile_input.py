@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streams.engine.marks import POSITION_HEADER, Marks
@@ -47,3 +49,51 @@ def test_marks_of_invented_machines_fill_no_state(make: MakeHarness) -> None:
     partition = harness.worker.machine._slots[0].partition
     assert partition is not None
     assert len(partition.store) == MOST_MARKS + 2
+
+
+@pytest.mark.parametrize("bad", ["key", "header", "our header"])
+def test_a_message_whose_key_or_headers_are_huge_is_a_dead_letter_all_the_same(make: MakeHarness, bad: str) -> None:
+    harness = make()
+    huge = b"k" * 2_000_000
+    name = {"header": "x", "our header": "doorstream-x"}.get(bad)
+    harness.publish("requests", huge if bad == "key" else "k", b"{bad", ((name, huge),) if name else (), partition=0)
+    harness.publish("requests", "k", message("deposit"), partition=0)
+    harness.run_until_idle()
+    assert len(harness.outputs("requests.dead")) == 1
+    assert balances(harness) == [1]
+    assert watching(harness).drops == []
+
+
+def test_a_header_without_a_value_is_no_obstacle(make: MakeHarness) -> None:
+    harness = make()
+    headers: Any = (("x", None), ("doorstream-position", None))
+    harness.publish("requests", "k", b"{bad", headers)
+    harness.publish("requests", "k", message("nonsense"), headers)
+    harness.publish("requests", "k", message("deposit"), headers)
+    harness.run_until_idle()
+    assert len(harness.outputs("requests.dead")) == 2
+    assert watching(harness).drops == []
+
+
+def test_no_header_passes_for_what_a_dead_letter_says_itself(make: MakeHarness) -> None:
+    harness = make()
+    forged = (("__connect.errors.offset", b"77"), ("doorstream-cut", b"9 all"))
+    harness.publish("requests", "k", b"{bad", forged)
+    harness.run_until_idle()
+    (letter,) = harness.outputs("requests.dead")
+    assert letter.header("__connect.errors.offset") == b"0"
+    assert letter.header("doorstream-cut") is None
+    assert letter.header("source-__connect.errors.offset") == b"77"
+
+
+def test_a_letter_that_the_broker_finds_too_large_still_comes_in_its_cut_form(make: MakeHarness) -> None:
+    harness = make()
+    harness.run_until_idle()
+    harness.broker.fault("requests.dead", ValueError("too large"), written=False, times=1)
+    headers = (("doorstream-cut", b"9 all"), ("doorstream-x", b"x" * 60_000))
+    harness.publish("requests", b"k" * 60_000, b"{bad", headers, partition=0)
+    harness.run_until_idle()
+    (letter,) = harness.outputs("requests.dead")
+    assert letter.value is None
+    assert len(letter.key or b"") + sum(len(data) for _, data in letter.headers) < 10_000
+    assert watching(harness).drops == []
