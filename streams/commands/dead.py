@@ -18,6 +18,7 @@ app = typer.Typer(help="Dead letters: messages that could not be decided.", no_a
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _PREFIX = "__connect.errors."
 SEALED_HEADER = "doorstream-sealed"
+CUT_HEADER = "doorstream-cut"
 
 
 def dead_topics() -> list[str]:
@@ -71,6 +72,8 @@ def replay(
     row = describe(record)
     if _headers(record).get(SEALED_HEADER):
         fail("this original is sealed because it may hold a secret: the controller has to send it again", FOUND_WRONG)
+    if any(name.startswith(CUT_HEADER) for name in _headers(record)):
+        fail(f"this letter was cut because of its size: the original lies in its topic at {row['source']}", FOUND_WRONG)
     if not yes and not typer.confirm(f"publish {position} to {row['source'].split(':')[0]} again?"):
         fail("nothing was published", FOUND_WRONG)
     settings = settings_or_fail()
