@@ -92,30 +92,33 @@ def _original(record: Record) -> tuple[bytes | None, list[tuple[str, bytes]]]:
 
 
 class DeadLetterLimit:
-    """Stops a bad deploy from draining a topic into the dead letters."""
+    """Stops a bad deploy from draining a topic into the dead letters.
+
+    Only failures of the processor count. Undecodable messages say nothing of the code, anybody may send them by the
+    thousand, and a partition that stops closes all of its sites.
+    """
 
     def __init__(self, options: MachineOptions) -> None:
         self._consecutive_limit = options.dead_letter_consecutive
         self._ratio = options.dead_letter_ratio
         self._window = options.dead_letter_window
         self._runs: deque[tuple[int, int]] = deque()
-        self._messages = self._dead = self._consecutive = 0
+        self._judged = self._failed = self._consecutive = 0
 
-    def count(self, messages: int, dead: int, trailing_dead: int) -> str | None:
-        """Take one entry's numbers; gives the reason to stop, or None.
-
-        `trailing_dead` is how many of the entry's last messages in a row died.
-        """
-        self._consecutive = self._consecutive + trailing_dead if trailing_dead == messages else trailing_dead
-        self._runs.append((messages, dead))
-        self._messages += messages
-        self._dead += dead
-        while self._runs and self._messages - self._runs[0][0] >= self._window:
-            old_messages, old_dead = self._runs.popleft()
-            self._messages -= old_messages
-            self._dead -= old_dead
+    def count(self, judged: int, failed: int, trailing_failed: int) -> str | None:
+        """Take one entry's numbers (see `Decision`); gives the reason to stop, or None."""
+        if not judged:
+            return None
+        self._consecutive = self._consecutive + trailing_failed if trailing_failed == judged else trailing_failed
+        self._runs.append((judged, failed))
+        self._judged += judged
+        self._failed += failed
+        while self._runs and self._judged - self._runs[0][0] >= self._window:
+            old_judged, old_failed = self._runs.popleft()
+            self._judged -= old_judged
+            self._failed -= old_failed
         if self._consecutive >= self._consecutive_limit:
-            return f"{self._consecutive} messages in a row became dead letters"
-        if self._messages >= self._window and self._dead > self._ratio * self._messages:
-            return f"{self._dead} of the last {self._messages} messages became dead letters"
+            return f"the code failed at {self._consecutive} messages in a row"
+        if self._judged >= self._window and self._failed > self._ratio * self._judged:
+            return f"the code failed at {self._failed} of the last {self._judged} messages"
         return None

@@ -45,8 +45,11 @@ class Decision(msgspec.Struct, gc=False):
     digest: bytes
     messages: int = 0
     ticks: int = 0
-    dead: int = 0
-    trailing_dead: int = 0
+    judged: int = 0
+    """Messages that the processor was asked about."""
+    failed: int = 0
+    trailing_failed: int = 0
+    """The last messages in a row, of those judged, at which it failed."""
 
 
 class EntryFrame(msgspec.Struct, frozen=True, gc=False):
@@ -129,6 +132,7 @@ class Decider:
 
     def _decide_one(self, cause: Cause, context: Context, run: _Run) -> None:
         processor, store = self._processor, self._store
+        run.decision.judged += isinstance(cause, Arrival)
         kept_outputs, kept_parts = len(run.decision.outputs), len(run.parts)
         try:
             outcomes = processor.decide(store, cause, context)
@@ -144,7 +148,8 @@ class Decider:
             del run.parts[kept_parts:]
             self._refuse(cause, context, error, run)
         else:
-            run.decision.trailing_dead = 0
+            if isinstance(cause, Arrival):
+                run.decision.trailing_failed = 0
         if isinstance(cause, Tick) and store.deadlines.armed.get(cause.key) == cause.deadline_ms:
             store.disarm(cause.key)
 
@@ -165,6 +170,8 @@ class Decider:
         if cause.record.headers:
             self._is_new(cause.record)
             self._store.commit()
+        run.decision.failed += 1
+        run.decision.trailing_failed += 1
         self._die(cause.record, "decide", type(error).__name__, text, run)
 
     def _bury(self, cause: Undecodable | Passed, run: _Run) -> None:
@@ -184,8 +191,6 @@ class Decider:
             self._die(record, "recover", "Skipped", "two recoveries died at this message", run)
 
     def _die(self, record: Record, stage: str, error_class: str, text: str, run: _Run) -> None:
-        run.decision.dead += 1
-        run.decision.trailing_dead += 1
         letter = dead_letter(self._processor, record, stage, error_class, text)
         run.add_output(letter)
         run.parts.append(b"dead")

@@ -218,7 +218,7 @@ class Partition:
             return None
         self.lanes.put(work.frame.number, decision.outputs, work.since_ms)
         self._around.observer.decided(self.index, decision.messages, decision.ticks)
-        return self._limit.count(decision.messages, decision.dead, decision.trailing_dead)
+        return self._limit.count(decision.judged, decision.failed, decision.trailing_failed)
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

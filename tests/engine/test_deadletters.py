@@ -146,13 +146,13 @@ def test_a_refusal_is_the_same_on_replay(make: MakeHarness) -> None:
     assert len(harness.outputs("requests.dead")) == 2
 
 
-def test_too_many_dead_letters_in_a_row_stop_the_partition(make: MakeHarness) -> None:
+def test_too_many_failures_of_the_code_in_a_row_stop_the_partition(make: MakeHarness) -> None:
     harness = make(options=MachineOptions(dead_letter_consecutive=50, cycle_records=32))
     for _ in range(500):
-        harness.publish("requests", "k", b"{bad")
+        harness.publish("requests", "k", message("nonsense"))
     harness.run_until_idle()
     assert harness.health()[0].phase == "halted"
-    assert "in a row became dead letters" in harness.health()[0].reason
+    assert "the code failed at" in harness.health()[0].reason
     assert 50 <= len(harness.outputs("requests.dead")) < 100
     assert len(watching(harness).halts) == 1
 
@@ -179,3 +179,11 @@ def test_old_dead_letters_leave_the_window() -> None:
     for _ in range(5):
         limit.count(100, 90, 0)
     assert [limit.count(100, 0, 0) for _ in range(30)] == [None] * 30
+
+
+def test_entries_that_judge_nothing_are_not_remembered() -> None:
+    limit = DeadLetterLimit(MachineOptions(dead_letter_consecutive=2))
+    assert limit.count(1, 1, 1) is None
+    assert [limit.count(0, 0, 0) for _ in range(100)] == [None] * 100
+    assert len(limit._runs) == 1
+    assert limit.count(1, 1, 1) is not None

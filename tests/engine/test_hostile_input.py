@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streams.engine.marks import POSITION_HEADER, Marks
+from streams.engine.options import MachineOptions
 from streams.engine.state import MOST_MARKS
 from tests.engine.conftest import MakeHarness
 from tests.engine.toy import message
@@ -97,3 +98,15 @@ def test_a_letter_that_the_broker_finds_too_large_still_comes_in_its_cut_form(ma
     assert letter.value is None
     assert len(letter.key or b"") + sum(len(data) for _, data in letter.headers) < 10_000
     assert watching(harness).drops == []
+
+
+def test_a_flood_of_garbage_stops_nothing(make: MakeHarness) -> None:
+    harness = make(options=MachineOptions(dead_letter_consecutive=100, dead_letter_window=200))
+    for _ in range(1_000):
+        harness.publish("requests", "k", b"{bad")
+    harness.publish("requests", "k", message("nonsense"))
+    harness.publish("requests", "k", message("deposit"))
+    harness.run_until_idle()
+    assert len(harness.outputs("requests.dead")) == 1_001
+    assert balances(harness) == [0, 1]
+    assert harness.worker.machine.ready
