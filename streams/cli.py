@@ -10,6 +10,7 @@ from streams.commands import db, dead, stack, topics, worker
 from streams.commands.doctor import doctor
 from streams.commands.explain import explain
 from streams.commands.lag import lag
+from streams.commands.replay import replay
 from streams.commands.tail import tail
 from streams.commands.unlock import unlock
 
@@ -29,6 +30,7 @@ app.command("explain")(explain)
 app.command("tail")(tail)
 app.command("unlock")(unlock)
 app.command("lag")(lag)
+app.command("replay")(replay)
 app.command("doctor")(doctor)
 
 

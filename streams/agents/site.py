@@ -11,7 +11,7 @@ from streams.agents.metering import MetricsObserver, count_outcome
 from streams.agents.verification import SecretVerifier
 from streams.connection import kafka_options
 from streams.core.alerts import AlertsProcessor
-from streams.core.processor import Cause, Context, Found, Lookup, Outcome
+from streams.core.processor import Cause, Context, Found, Lookup, Outcome, Processor
 from streams.core.site import SiteProcessor
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.worker import DecideOptions, DecideWorker
@@ -36,6 +36,11 @@ class _Lookups:
     async def fetch(self, lookups: Sequence[Lookup]) -> Mapping[Lookup, Sequence[Found]]:
         answers = await self._asked.fetch(lookups)
         return {lookup: [Found(row.id, row.position, row.value) for row in rows] for lookup, rows in answers.items()}
+
+
+def plain_processors(settings: Settings) -> list[Processor]:
+    """The processors of the decide role, to decide again what was decided: nothing is counted."""
+    return [SiteProcessor(settings.master_secret()), AlertsProcessor()]
 
 
 def wire(settings: Settings, incarnation: int) -> DecideWorker:

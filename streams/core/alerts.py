@@ -101,7 +101,7 @@ class AlertsProcessor:
 
     name = "alerts"
     version = VERSION
-    inputs = ("duress.events", "access.decisions")
+    inputs: tuple[str, ...] = ("duress.events", "access.decisions")
     references: tuple[ReferenceTable, ...] = ()
 
     def decode(self, record: Record) -> Any:

@@ -48,7 +48,7 @@ class SiteProcessor:
 
     name = "site"
     version = VERSION
-    inputs = INPUTS
+    inputs: tuple[str, ...] = INPUTS
 
     def __init__(self, master: bytes | None) -> None:
         self.references = reference.tables()

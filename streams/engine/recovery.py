@@ -174,7 +174,7 @@ class Recovery:
     async def _redecide(self, fold: Fold, position: Position, store: StateStore) -> None:
         around, processor = self._around, self._around.processor
         self._check_code(fold.entries)
-        replay = Replay(around, self._index, fold.entries)
+        replay = Replay(processor, around.broker, self._index, fold.entries)
         await replay.read()
         await self._await_references(_last_references(fold, position))
         first = {**position.references, **fold.entries[0].references}

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.record import Record
-from streams.core.processor import Tick
+from streams.core.processor import Processor, Tick
 from streams.engine.errors import HaltedError
 from streams.engine.journal import Entry
-from streams.engine.surroundings import Surroundings
+from streams.engine.ports import Broker
 
 
 class Replay:
     """The inputs of journal entries, read again in one go per topic."""
 
-    def __init__(self, around: Surroundings, index: int, entries: Sequence[Entry]) -> None:
-        self._around = around
+    def __init__(self, processor: Processor, broker: Broker, index: int, entries: Sequence[Entry]) -> None:
+        self._processor = processor
+        self._broker = broker
         self._index = index
         self._first: dict[str, int] = {}
         self._last: dict[str, int] = {}
@@ -34,7 +35,7 @@ class Replay:
         Raises:
             HaltedError: the inputs no longer reach back far enough.
         """
-        broker = self._around.broker
+        broker = self._broker
         for topic, start in self._first.items():
             bounds = await broker.bounds(topic, self._index)
             if bounds.start > start or bounds.end < self._last[topic]:
@@ -49,7 +50,7 @@ class Replay:
         ticks = [Tick(tick.key, tick.deadline_ms) for tick in entry.ticks]
         before: list[Record] = []
         after: list[Record] = []
-        first = self._around.processor.inputs[0]
+        first = self._processor.inputs[0]
         for taken in entry.chunks:
             (before if taken.topic == first else after).extend(self._run(taken.topic, taken.stop, taken.fetched_ms))
         return [*before, *ticks, *after]
@@ -59,7 +60,7 @@ class Replay:
         found: list[Record] = []
         while at < len(records) and records[at].offset < stop:
             record = records[at]
-            if not self._around.broker.stamps:
+            if not self._broker.stamps:
                 record = msgspec.structs.replace(record, timestamp_ms=fetched_ms)
             found.append(record)
             at += 1
