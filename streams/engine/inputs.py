@@ -13,6 +13,7 @@ from streams.engine.resolve import Pending
 Item = Arrival | Undecodable
 NEVER_MS = -1
 MOST_ANSWERED = 100
+MOST_ANSWERED_BYTES = 64 * 1024
 """Messages with answers that one entry takes of a topic, so that its record stays far below the broker's limit."""
 
 
@@ -70,12 +71,14 @@ class InputQueue:
         return runs
 
     def _free(self, items: Sequence[Item], count: int, now_s: float) -> int:
-        answered = 0
+        answered = size = 0
         for at in range(count):
             pending = self.waiting.get(items[at].record.offset)
             if pending is not None:
                 answered += 1
-                if answered > MOST_ANSWERED or not pending.ready(now_s):
+                size += pending.size
+                full = answered > MOST_ANSWERED or (answered > 1 and size > MOST_ANSWERED_BYTES)
+                if full or not pending.ready(now_s):
                     return at
         return count
 

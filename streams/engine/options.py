@@ -33,6 +33,8 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     breaker_failures: int = 5
     breaker_open_s: float = 5.0
     verifier_threads: int = 2
+    lane_attempts: int = 16
+    """Verifications of one access point that wait for the one in flight; those beyond get no answer."""
     dead_letter_consecutive: int = 1_000
     dead_letter_ratio: float = 0.5
     dead_letter_window: int = 4_000

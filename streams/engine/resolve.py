@@ -18,22 +18,40 @@ from streams.engine.ports import Clock, LookupSource, Verifier
 from streams.engine.references import ReferenceViews
 
 _LARGEST_BATCH = 500
+MOST_ANSWER_BYTES = 64 * 1024
+"""Of one message's answers together, as journalled: more counts as no answer. The journal's records have a limit."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Pending:
     """The answers that a message waits for. `give_up_s` is on the clock's monotonic time."""
 
-    __slots__ = ("answers", "give_up_s", "lookups", "missing")
+    __slots__ = ("answers", "give_up_s", "lookups", "missing", "size")
 
     def __init__(self, give_up_s: float) -> None:
         self.answers: dict[str, Answer] = {}
         self.lookups: dict[str, Lookup] = {}
         self.missing = 0
+        self.size = 0
         self.give_up_s = give_up_s
 
     def ready(self, now_s: float) -> bool:
         """Whether the message need wait no longer."""
         return self.missing == 0 or now_s >= self.give_up_s
+
+    def take(self, name: str, answer: Answer) -> None:
+        """Keep an answer for the journal.
+
+        Raises:
+            ValueError: together with the others it is too large.
+            Exception: it can't be written as JSON.
+        """
+        size = len(name) + len(_encode(answer))
+        if self.size + size > MOST_ANSWER_BYTES:
+            raise ValueError(f"an answer of {size} bytes is more than one message may have")
+        self.size += size
+        self.answers[name] = answer
 
 
 class Breaker:
@@ -116,6 +134,12 @@ class Resolver:
         if isinstance(self._executor, ThreadPoolExecutor):
             self._executor.shutdown(wait=False, cancel_futures=True)
 
+    def _take(self, pending: Pending, name: str, answer: Answer) -> None:
+        try:
+            pending.take(name, answer)
+        except Exception as error:  # noqa: BLE001 - an answer that can't be journalled is none
+            self._observer.retried("resolve", type(error).__name__)
+
     # -- look-ups -----------------------------------------------------------------------------------------------
 
     def _look_up(self, pending: Pending, lookup: Lookup) -> None:
@@ -125,11 +149,11 @@ class Resolver:
         pending.lookups[lookup.name] = lookup
         until = self._absent.get(shared)
         if until is not None and now_s < until:
-            pending.answers[lookup.name] = Answer(found=[])
+            self._take(pending, lookup.name, Answer(found=[]))
             return
         kept = self._kept(shared)
         if kept is not None:
-            pending.answers[lookup.name] = _answer(kept)
+            self._take(pending, lookup.name, _answer(kept))
             return
         waiting = self._asking.get(shared)
         if waiting is None:
@@ -177,7 +201,7 @@ class Resolver:
             for pending, name in waiting:
                 pending.missing -= 1
                 if rows is not None:
-                    pending.answers[name] = _answer(rows)
+                    self._take(pending, name, _answer(rows))
         self._wake()
 
     def _remember(self, lookup: Lookup, rows: list[Found], now_s: float) -> None:
@@ -199,11 +223,14 @@ class Resolver:
     def _verify(self, pending: Pending, verification: Verification) -> None:
         if self._verifier is None:
             return
-        pending.missing += 1
         lane = self._lanes.get(verification.lane)
         if lane is not None:
-            lane.append((pending, verification))
+            # Of a flood at one access point the first are enough; the rest is not to hold up the other doors.
+            if len(lane) < self._options.lane_attempts:
+                pending.missing += 1
+                lane.append((pending, verification))
             return
+        pending.missing += 1
         self._lanes[verification.lane] = deque()
         self._start(pending, verification)
 
@@ -221,7 +248,7 @@ class Resolver:
         error = done.exception()
         pending.missing -= 1
         if error is None:
-            pending.answers[verification.name] = Answer(value=done.result())
+            self._take(pending, verification.name, Answer(value=done.result()))
         else:
             self._observer.retried("verify", type(error).__name__)
         lane = self._lanes[verification.lane]
