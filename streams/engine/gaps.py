@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from schemas.record import Record
 from streams.engine.inputs import InputQueue
+from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S
 from streams.engine.partition import Partition
-from streams.engine.ports import Chunk
+from streams.engine.ports import Chunk, TransientError
 from streams.engine.surroundings import Surroundings
 
 
@@ -27,9 +28,26 @@ async def arrive(around: Surroundings, partition: Partition, chunk: Chunk, wake:
             queue.gap_sought_at = queue.fed
             await around.broker.seek(chunk.topic, chunk.partition, queue.fed)
             return
-        async for records in around.broker.read(chunk.topic, chunk.partition, queue.fed, first):
-            await _add(around, partition, queue, records, chunk.fetched_ms, wake)
+        await _fill(around, partition, queue, chunk, wake)
     await _add(around, partition, queue, chunk.records, chunk.fetched_ms, wake)
+
+
+async def _fill(
+    around: Surroundings, partition: Partition, queue: InputQueue, chunk: Chunk, wake: asyncio.Event
+) -> None:
+    """Read what lies before the chunk, again and again while the broker can't be read."""
+    backoff_s = FIRST_BACKOFF_S
+    while not partition.closed:
+        try:
+            first = chunk.records[0].offset
+            async for records in around.broker.read(chunk.topic, chunk.partition, queue.fed, first):
+                await _add(around, partition, queue, records, chunk.fetched_ms, wake)
+        except TransientError as error:
+            around.observer.retried("gap", str(error))
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+        else:
+            return
 
 
 async def _add(

@@ -80,10 +80,14 @@ class Partition:
         """Decode fetched records at or above `queue.fed`, and begin to find out what they need."""
         processor, fed = self._processor, queue.fed
         items: list[Item] = []
+        undated = not self._around.broker.stamps
         context: Context | None = None
         for record in chunk.records:
             if record.offset < fed:
                 continue
+            if undated and record.timestamp_ms != chunk.fetched_ms:
+                # The time that the journal keeps, whoever fetched it: a replay has no other.
+                record = msgspec.structs.replace(record, timestamp_ms=chunk.fetched_ms)  # noqa: PLW2901
             item = decode_arrival(processor, record)
             items.append(item)
             if isinstance(item, Arrival):
@@ -101,6 +105,8 @@ class Partition:
     def _needs(self, queue: InputQueue, arrival: Arrival, context: Context) -> None:
         try:
             needs = self._processor.needs(self.store, arrival, context)
+        except MemoryError:
+            raise
         except Exception:  # noqa: BLE001 - `decide` will meet the same and say so in the journalled way
             return
         if needs:
