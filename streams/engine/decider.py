@@ -66,6 +66,8 @@ def decode_arrival(processor: Processor, record: Record) -> Arrival | Undecodabl
     """The message in a record, or why there is none."""
     try:
         return Arrival(record, processor.decode(record))
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever it raises, it would raise again
         return Undecodable(record, type(error).__name__, safe_text(error))
 
@@ -142,6 +144,9 @@ class Decider:
             for outcome in outcomes:
                 run.add(outcome, processor.publish(outcome, cause, context))
             store.commit()
+        except MemoryError:
+            # Not the message's: the next time there may be enough. If not, recoveries die of it, and are counted.
+            raise
         except Exception as error:  # noqa: BLE001 - permanent by definition: the same on every replay
             store.rollback()
             del run.decision.outputs[kept_outputs:]

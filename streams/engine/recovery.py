@@ -69,6 +69,8 @@ class Recovery:
         """
         try:
             return await self._run()
+        except MemoryError:
+            raise  # counts as a death: the message that is being decided again may be to blame
         except (Exception, asyncio.CancelledError):
             self._around.survived.add((self._index, self._epoch))
             raise

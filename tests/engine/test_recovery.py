@@ -214,7 +214,7 @@ def test_times_of_a_broker_that_does_not_stamp_are_the_journals(make: MakeHarnes
         def decode(self, record: Record) -> Any:
             return {**json.loads(record.value or b""), "amount": record.timestamp_ms % 1_000_000}
 
-    harness = make(Dated(), stamps=False)
+    harness = make(Dated(), stamps=False, options=MachineOptions(checkpoint_interval_s=10_000))
     for _ in range(2):
         deposit(harness)
         harness.run_until_idle()
@@ -380,3 +380,20 @@ def test_a_skewed_clock_is_not_ready(make: MakeHarness) -> None:
     harness.run_until_idle()
     assert watching(harness).skews == [6_000]
     assert not harness.worker.machine.ready
+
+
+def test_a_message_that_is_out_of_memory_once_is_not_refused_for_ever(make: MakeHarness) -> None:
+    bank = Bank()
+    bank.fatal = MemoryError()
+    harness = make(bank)
+    deposit(harness)
+    harness.publish("requests", "a", message("die", "a"), partition=0)
+    harness.run_until_idle()
+    with pytest.raises(MemoryError):
+        harness.crash()
+    bank.fatal = RuntimeError("as ever")
+    harness.start()
+    deposit(harness)
+    harness.run_until_idle()
+    assert watching(harness).drifts == []
+    assert kinds(harness) == ["deposited", "failed", "deposited"]
