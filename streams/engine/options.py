@@ -24,6 +24,9 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Records per input topic partition that a cycle takes at least, where there are that many."""
     queue_records: int = 4_096
     """Records per input topic partition that wait in memory; `Machine.feed` awaits above it."""
+    most_unsent: int = 20_000
+    """Outputs of a partition that wait to be acknowledged; above it the partition takes no input, so that neither
+    memory nor what a recovery would send again grows without bound."""
     gather_ms: float = 1.0
     """How long an idle machine waits for more chunks after the first one arrived."""
     resolve_timeout_ms: float = 50.0

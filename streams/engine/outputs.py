@@ -51,6 +51,8 @@ class OutputLanes:
         self._pending: dict[int, int] = {}
         self._since: dict[int, int] = {}
         self._closed = False
+        self.unsent = 0
+        """Outputs that are not yet acknowledged."""
 
     def put(self, number: int, outputs: Sequence[Output], since_ms: int | None = None) -> None:
         """Queue the outputs of a journalled entry; what can leave does.
@@ -65,6 +67,7 @@ class OutputLanes:
         self._pending[number] = len(groups)
         if since_ms is not None:
             self._since[number] = since_ms
+        self.unsent += len(outputs)
         for place, group in groups.items():
             lane = self._lanes.get(place)
             if lane is None:
@@ -72,6 +75,8 @@ class OutputLanes:
             lane.queue.append((number, group))
             if lane.in_flight is None:
                 self._send(place, lane)
+                if self._closed:
+                    return
 
     def acknowledged(self, number: int) -> bool:
         """Whether all outputs of entries up to `number` are acknowledged."""
@@ -86,7 +91,8 @@ class OutputLanes:
 
     def _send(self, place: TopicPartition, lane: _Lane) -> None:
         if self._pulse.beat():
-            # The machine gives the partition up; what waits here is sent again by whoever recovers it.
+            # Somebody else may own it by now; what waits here is sent again by whoever recovers it.
+            self._fail("the event loop stood still for longer than the session time-out")
             return
         batch: Batch = []
         outputs: list[Output] = []
@@ -134,8 +140,11 @@ class OutputLanes:
         elif isinstance(error, ValueError):
             self._refused(place, lane, outputs, error)
         else:
-            self._closed = True
-            self._failed(f"outputs to {place[0]}/{place[1]}: {type(error).__name__}: {error}")
+            self._fail(f"outputs to {place[0]}/{place[1]}: {type(error).__name__}: {error}")
+
+    def _fail(self, reason: str) -> None:
+        self._closed = True
+        self._failed(reason)
 
     def _again(self, place: TopicPartition, lane: _Lane, outputs: list[Output]) -> None:
         if not self._closed:
@@ -143,7 +152,8 @@ class OutputLanes:
 
     def _finish(self, place: TopicPartition, lane: _Lane) -> None:
         batch, lane.in_flight = lane.in_flight or [], None
-        for number, _ in batch:
+        for number, group in batch:
+            self.unsent -= len(group)
             # A group that was split counts once, when its last part is through.
             if lane.queue and lane.queue[0][0] == number:
                 continue
@@ -175,8 +185,7 @@ class OutputLanes:
         output = outputs[0]
         cut = cut_output(output, error)
         if cut is None:
-            self._closed = True
-            self._failed(f"{place[0]}/{place[1]} takes not even the cut form of a record: {error}")
+            self._fail(f"{place[0]}/{place[1]} takes not even the cut form of a record: {error}")
             return
         self._observer.dead_letter(output.topic, place[1], -1, "publish", type(error).__name__)
         if (cut.topic, cut.partition) == place:
@@ -185,6 +194,7 @@ class OutputLanes:
             return
         number = batch[0][0]
         self._pending[number] = self._pending.get(number, 0) + 1
+        self.unsent += 1
         other = self._lanes.setdefault((cut.topic, cut.partition or 0), _Lane())
         other.queue.append((number, [cut]))
         if other.in_flight is None:

@@ -141,7 +141,7 @@ class Partition:
                 self._opened_number = self.position.number
                 self.epoch = self.next_offset + 1
                 work.records.append(Opened(self._around.incarnation, self._processor.version))
-        if not self.draining:
+        if not self.draining and self.lanes.unsent < self._around.options.most_unsent:
             self._take_causes(work, share, max(now_ms, self.position.now_ms), now_s)
         if not work.records:
             return None

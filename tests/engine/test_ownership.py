@@ -202,3 +202,45 @@ def test_references_that_are_not_loaded_hold_decisions_up(make: MakeHarness) -> 
     worker.load()
     harness.run_until_idle()
     assert [event["note"] for event in events(harness)] == ["view 1"]
+
+
+def test_a_stall_in_the_middle_of_a_recovery_leaves_no_output_behind(make: MakeHarness) -> None:
+    harness = make()
+    harness.run_until_idle()
+    held = harness.broker.fault("ledger", written=False)
+    deposit(harness)
+    harness.worker.step(0.05)
+    harness.crash()
+    held.times = 0
+    appends: list[int] = []
+
+    def after_opened(topic: str, _: int) -> bool:
+        appends.append(topic == JOURNAL)
+        return topic == JOURNAL and sum(appends) > 1
+
+    stuck = harness.broker.fault(after_opened)
+    harness.start()
+    harness.worker.step(0.05)
+    # About to decide again, which it does before anybody has noticed the stall.
+    harness.clock.move(11)
+    stuck.held.pop()()
+    harness.worker.step(0.2)
+    assert harness.health()[0].phase == "recovering"
+    stuck.release()
+    assert harness.run_until_idle()
+    harness.advance(2)
+    assert balances(harness) == [1]
+    assert watching(harness).checkpoints[-1][0] == 1
+
+
+def test_outputs_that_nobody_takes_stop_the_taking_of_inputs(make: MakeHarness) -> None:
+    harness = make(options=MachineOptions(most_unsent=1_000, queue_records=500))
+    harness.run_until_idle()
+    held = harness.broker.fault("ledger")
+    for _ in range(10_000):
+        deposit(harness)
+    harness.worker.step(2)
+    assert sum(messages for _, messages in watching(harness).decisions) <= 2_100
+    held.release()
+    harness.run_until_idle()
+    assert len(events(harness)) == 10_000
