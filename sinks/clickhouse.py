@@ -7,18 +7,22 @@ the very same edges. Counting distinct ids holds whatever is repeated, at the pr
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
-from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
 
 from schemas.record import Record
-from sinks.clickhouse_rows import TABLES, rows_of
-from sinks.reading import HISTORY_TOPICS, Place, SinkUnavailable, next_offsets, read
+from sinks.clickhouse_rows import TABLES, Row, row_of
+from sinks.poison import OnSkipped, log_skipped, write_around
+from sinks.reading import HISTORY_TOPICS, Messages, Place, SinkUnavailable, Skipped, in_slices, next_offsets
 
 _UNANSWERED = (OSError, OperationalError)
+_POISON = (DataError, ValueError, OverflowError, TypeError, struct.error)
+_OFFSETS = {"incarnation": "UInt64", "topic": "LowCardinality(String)", "partition": "UInt32", "next_offset": "UInt64"}
 
 
 def connect(url: str) -> Any:
@@ -47,13 +51,18 @@ def connect(url: str) -> Any:
 
 
 class ClickHouseSink:
-    """Writes batches of records into ClickHouse. The position is written after the rows, so a crash repeats rows."""
+    """Writes batches of records into ClickHouse. The position is written after the rows, so a crash repeats rows.
+
+    `on_skipped` hears of what can't be stored.
+    """
 
     name = "clickhouse"
     topics = HISTORY_TOPICS
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, messages: Messages | None = None, on_skipped: OnSkipped = log_skipped) -> None:
         self._url = url
+        self._messages = messages or Messages()
+        self._on_skipped = on_skipped
         self._client: Any = None
 
     async def open(self) -> None:
@@ -87,30 +96,66 @@ class ClickHouseSink:
         return {place: known.get(place, 0) for place in partitions}
 
     async def write(self, incarnation: int, records: Sequence[Record]) -> None:
-        """Store a batch.
+        """Store a batch; what can't be stored is passed over and told.
 
         Raises:
             SinkUnavailable: the server does not answer; some rows may have been stored.
+            TooManyUnstorable: more can't be stored than can be put down to bad messages.
         """
         await self.open()
-        rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
-        for stored in read(records):
-            found = rows_of(stored)
-            if found is not None:
-                rows[found[0]].append(found[1])
+        undecodable: list[Skipped] = []
+        storable: list[tuple[Record, str, Row]] = []
+        await self._read(records, storable, undecodable)
+        by_record = {id(record): (table, row) for record, table, row in storable}
+
+        async def store(part: Sequence[Record]) -> None:
+            rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+            for record in part:
+                table, row = by_record[id(record)]
+                rows[table].append(row)
+            await self._run(lambda client: _insert_all(client, incarnation, rows))
+
+        refused = await write_around(store, [record for record, _, _ in storable], _POISON) if storable else []
         ends = next_offsets(records)
+        places = [(incarnation, topic, partition, offset) for (topic, partition), offset in ends.items()]
+        await self._run(lambda client: _insert(client, "sink_offsets", _OFFSETS, list(zip(*places, strict=True))))
+        for record, why in refused:
+            self._on_skipped(Skipped(self.name, record, "unstorable", str(why)[:200]))
+        for skipped in undecodable:
+            self._on_skipped(skipped)
 
-        def insert(client: Any) -> None:
-            for name, batch in rows.items():
-                if batch:
-                    client.insert(name, batch, column_names=TABLES[name])
-            places = [(incarnation, topic, partition, offset) for (topic, partition), offset in ends.items()]
-            client.insert("sink_offsets", places, column_names=["incarnation", "topic", "partition", "next_offset"])
-
-        await self._run(insert)
+    async def _read(
+        self, records: Sequence[Record], storable: list[tuple[Record, str, Row]], skipped: list[Skipped]
+    ) -> None:
+        async for part in in_slices(records):
+            for record, message in self._messages.read(part):
+                if isinstance(message, ValueError):
+                    skipped.append(Skipped(self.name, record, "undecodable", str(message)[:200]))
+                    continue
+                try:
+                    found = row_of(message, record)
+                except (ValueError, OverflowError) as error:
+                    skipped.append(Skipped(self.name, record, "unstorable", str(error)[:200]))
+                    continue
+                if found is not None:
+                    storable.append((record, *found))
 
     async def _run(self, work: Any) -> Any:
         try:
             return await asyncio.to_thread(work, self._client)
         except _UNANSWERED as error:
             raise SinkUnavailable(f"ClickHouse does not answer: {str(error)[:200]}") from error
+
+
+def _insert_all(client: Any, incarnation: int, rows: Mapping[str, Sequence[Row]]) -> None:
+    for table, batch in rows.items():
+        if batch:
+            columns = [[incarnation] * len(batch), *zip(*batch, strict=True)]
+            _insert(client, table, {"incarnation": "UInt64"} | TABLES[table], columns)
+
+
+def _insert(client: Any, table: str, columns: Mapping[str, str], data: Sequence[Sequence[Any]]) -> None:
+    # With the types named, the driver need not ask the server for them at every insert.
+    client.insert(
+        table, data, column_names=list(columns), column_type_names=list(columns.values()), column_oriented=True
+    )

@@ -8,26 +8,47 @@ from typing import Any
 import asyncpg
 
 from schemas.record import Record
-from sinks.postgres_rows import COMMANDS, DEVICES, TABLES, Row, Table, rows_of
-from sinks.reading import HISTORY_TOPICS, REFERENCE_TOPICS, Place, SinkUnavailable, next_offsets, read
+from sinks.poison import OnSkipped, log_skipped, write_around
+from sinks.postgres_rows import Rows
+from sinks.postgres_tables import TABLES, Row, Table
+from sinks.reading import (
+    HISTORY_TOPICS,
+    REFERENCE_TOPICS,
+    Messages,
+    Place,
+    SinkUnavailable,
+    Skipped,
+    in_slices,
+    next_offsets,
+)
 
-ROWS_A_STATEMENT = 5_000
 CONNECT_TIMEOUT_S = 10.0
+STATEMENT_TIMEOUT_S = 60.0
+"""A server that has stopped answering is given up after this, and asked again."""
 _DOWN = (OSError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, TimeoutError)
+_POISON = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    ValueError,
+    OverflowError,
+)
 
 
 class PostgresSink:
     """Writes batches of records into PostgreSQL, with the positions that they reach in the same transaction.
 
     A batch may begin before what is stored, in any edges: what was stored already is left out, under a lock on the
-    position, so that of two writers each record takes effect once.
+    position, so that of two writers each record takes effect once. `on_skipped` hears of what can't be stored.
     """
 
     name = "postgres"
     topics = (*HISTORY_TOPICS, *REFERENCE_TOPICS)
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, messages: Messages | None = None, on_skipped: OnSkipped = log_skipped) -> None:
         self._dsn = dsn
+        self._messages = messages or Messages()
+        self._on_skipped = on_skipped
         self._pool: asyncpg.Pool | None = None
 
     async def open(self) -> None:
@@ -38,9 +59,17 @@ class PostgresSink:
         """
         if self._pool is None:
             try:
-                self._pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=4, timeout=CONNECT_TIMEOUT_S)
+                self._pool = await asyncpg.create_pool(
+                    self._dsn,
+                    min_size=1,
+                    max_size=4,
+                    timeout=CONNECT_TIMEOUT_S,
+                    command_timeout=STATEMENT_TIMEOUT_S,
+                    init=_prepare,
+                    server_settings={"application_name": "doorstream-record"},
+                )
             except _DOWN as error:
-                raise SinkUnavailable(f"PostgreSQL does not answer: {error}") from error
+                raise _unavailable(error) from error
 
     async def close(self) -> None:
         """Disconnect."""
@@ -51,30 +80,56 @@ class PostgresSink:
     async def positions(self, incarnation: int, partitions: Iterable[Place]) -> Mapping[Place, int]:
         """The next offset of each of these topic partitions; 0 where nothing is stored."""
         await self.open()
-        wanted = set(partitions)
         try:
             rows = await self._connected().fetch(
                 "select topic, partition, next_offset from sink_offsets where incarnation = $1", incarnation
             )
         except _DOWN as error:
-            raise SinkUnavailable(f"PostgreSQL does not answer: {error}") from error
+            raise _unavailable(error) from error
         known = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-        return {place: known.get(place, 0) for place in wanted}
+        return {place: known.get(place, 0) for place in partitions}
 
     async def write(self, incarnation: int, records: Sequence[Record]) -> None:
-        """Store a batch.
+        """Store a batch; what can't be stored is passed over and told.
 
         Raises:
-            SinkUnavailable: the server does not answer; nothing was stored.
+            SinkUnavailable: the server does not answer; the batch may be stored in part, and may be written again.
+            TooManyUnstorable: more can't be stored than can be put down to bad messages.
         """
         await self.open()
-        try:
+        undecodable: dict[tuple[str, int, int], Skipped] = {}
+
+        async def store(part: Sequence[Record]) -> None:
+            rows = await self._rows(part, undecodable)
             async with self._connected().acquire() as connection, connection.transaction():
-                fresh = await _claim(connection, incarnation, records)
-                for table, rows in collect(fresh, incarnation):
-                    await _insert(connection, table, rows)
+                fresh = await _claim(connection, incarnation, part)
+                if len(fresh) < len(part):
+                    rows = await self._rows(fresh, undecodable)
+                for table, found in rows.by_table():
+                    await _insert(connection, table, incarnation, found)
+
+        try:
+            refused = await write_around(store, records, _POISON)
+            if refused:
+                async with self._connected().acquire() as connection, connection.transaction():
+                    await _claim(connection, incarnation, [record for record, _ in refused])
         except _DOWN as error:
-            raise SinkUnavailable(f"PostgreSQL does not answer: {error}") from error
+            raise _unavailable(error) from error
+        for record, why in refused:
+            self._on_skipped(Skipped(self.name, record, "unstorable", str(why)[:200]))
+        for skipped in undecodable.values():
+            self._on_skipped(skipped)
+
+    async def _rows(self, records: Sequence[Record], undecodable: dict[tuple[str, int, int], Skipped]) -> Rows:
+        rows = Rows()
+        async for part in in_slices(records):
+            for record, message in self._messages.read(part):
+                if isinstance(message, ValueError):
+                    place = (record.topic, record.partition, record.offset)
+                    undecodable[place] = Skipped(self.name, record, "undecodable", str(message)[:200])
+                else:
+                    rows.add(record, message)
+        return rows
 
     def _connected(self) -> asyncpg.Pool:
         if self._pool is None:
@@ -82,80 +137,43 @@ class PostgresSink:
         return self._pool
 
 
+def _unavailable(error: BaseException) -> SinkUnavailable:
+    return SinkUnavailable(f"PostgreSQL does not answer: {str(error) or type(error).__name__}")
+
+
 async def _claim(connection: Any, incarnation: int, records: Sequence[Record]) -> list[Record]:
     """Move the positions over a batch, and give the records that lie above where they stood."""
     ends = next_offsets(records)
     places = sorted(ends)
-    topics, partitions = [topic for topic, _ in places], [partition for _, partition in places]
+    given = (incarnation, [topic for topic, _ in places], [partition for _, partition in places])
     await connection.execute(
         "insert into sink_offsets select $1, t, p, 0 from unnest($2::text[], $3::int[]) as x(t, p) "
         "order by t, p on conflict do nothing",
-        incarnation,
-        topics,
-        partitions,
+        *given,
     )
     rows = await connection.fetch(
         "select topic, partition, next_offset from sink_offsets where incarnation = $1 "
         "and (topic, partition) in (select * from unnest($2::text[], $3::int[])) "
         "order by topic, partition for update",
-        incarnation,
-        topics,
-        partitions,
+        *given,
     )
     stood = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-    await connection.executemany(
-        "update sink_offsets set next_offset = greatest(next_offset, $4) "
-        "where incarnation = $1 and topic = $2 and partition = $3",
-        [(incarnation, topic, partition, ends[topic, partition]) for topic, partition in places],
+    await connection.execute(
+        "update sink_offsets set next_offset = greatest(next_offset, ends.n) "
+        "from unnest($2::text[], $3::int[], $4::bigint[]) as ends(t, p, n) "
+        "where incarnation = $1 and topic = ends.t and partition = ends.p",
+        *given,
+        [ends[place] for place in places],
     )
     return [record for record in records if record.offset >= stood[record.topic, record.partition]]
 
 
-def collect(records: Sequence[Record], incarnation: int) -> list[tuple[Table, list[Row]]]:
-    """The rows of a batch by table, in the order of `TABLES`, at most one a key where rows replace each other."""
-    rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
-    for stored in read(records):
-        for table, row in rows_of(stored, incarnation):
-            rows[table.name].append(row)
-    return [(table, _reduced(table, rows[table.name])) for table in TABLES if rows[table.name]]
+async def _insert(connection: Any, table: Table, incarnation: int, rows: list[Row]) -> None:
+    # COPY takes rows several times faster than arrays do, on both sides; only an INSERT minds what is there already.
+    await connection.copy_records_to_table(table.incoming, records=rows, columns=list(table.columns))
+    await connection.execute(table.take_incoming, incarnation)
 
 
-def _reduced(table: Table, rows: list[Row]) -> list[Row]:
-    """`ON CONFLICT DO UPDATE` can't touch a row twice in one statement, so a batch's rows are merged before."""
-    if table.conflict == "do nothing":
-        return rows
-    names = list(table.columns)
-    at = [names.index(column) for column in table.key]
-    merged: dict[Row, Row] = {}
-    for row in rows:
-        key = tuple(row[index] for index in at)
-        old = merged.get(key)
-        merged[key] = row if old is None else _merge(table, names, old, row)
-    return [merged[key] for key in sorted(merged)]
-
-
-def _merge(table: Table, names: list[str], old: Row, new: Row) -> Row:
-    if table is COMMANDS:
-        rank = names.index("state_rank")
-        ahead = new if new[rank] > old[rank] else old
-        moving = {names.index(column) for column in ("state", "state_rank", "settled_at", "failure")}
-        known = (old[i] if old[i] is not None else new[i] for i in range(len(names)))
-        return tuple(ahead[i] if i in moving else fact for i, fact in enumerate(known))
-    if table is DEVICES:
-        order = (names.index("last_seen"), names.index("last_event"))
-        return max(old, new, key=lambda row: tuple(row[index] for index in order))
-    where = (names.index("incarnation"), names.index("position"))
-    return max(old, new, key=lambda row: tuple(row[index] for index in where))
-
-
-async def _insert(connection: Any, table: Table, rows: list[Row]) -> None:
-    names = ", ".join(table.columns)
-    arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(table.columns.values(), 1))
-    key = ", ".join(table.key)
-    statement = (
-        f"insert into {table.name} ({names}) select * from unnest({arrays}) "  # noqa: S608 - all names are ours
-        f"on conflict ({key}) {table.conflict}"
-    )
-    for start in range(0, len(rows), ROWS_A_STATEMENT):
-        columns = zip(*rows[start : start + ROWS_A_STATEMENT], strict=True)
-        await connection.execute(statement, *(list(column) for column in columns))
+async def _prepare(connection: Any) -> None:
+    for table in TABLES:
+        await connection.execute(table.make_incoming)

@@ -30,7 +30,9 @@ async def decision(dsn: str, decision_id: str) -> dict[str, Any] | None:
         return None
     connection = await asyncpg.connect(dsn, timeout=10)
     try:
-        value = await connection.fetchval("select value::text from decisions where decision_id = $1", id_)
+        value = await connection.fetchval(
+            "select value::text from decisions where decision_id = $1 order by incarnation desc limit 1", id_
+        )
     finally:
         await connection.close()
     found: dict[str, Any] | None = json.loads(value) if value is not None else None

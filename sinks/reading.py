@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from schemas.record import Record
@@ -17,28 +20,69 @@ HISTORY_TOPICS = ("access.decisions", "device.commands", "command.results", "doo
 REFERENCE_TOPICS = tuple(entity.topic for entity in ENTITIES if entity.name != "secret")
 """What PostgreSQL keeps besides, for lookups; secrets are stored nowhere."""
 
+SLICE_RECORDS = 500
+"""Records that are read before the event loop gets its turn: some 5 ms."""
+
+_KEPT_RECORDS = 30_000
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+_MOST = 2**63 - 1
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+
 
 class SinkUnavailable(Exception):  # noqa: N818 - a state of the server
     """The database does not answer; the batch may be written again."""
 
 
-class Stored(NamedTuple):
-    """A message and where it lay. `message` None = a tombstone."""
+class Skipped(NamedTuple):
+    """A record that a sink passed over, and why: `undecodable` (a dead letter elsewhere) or `unstorable`."""
 
+    sink: str
     record: Record
-    message: Any
+    reason: str
+    error: str
 
 
-def read(records: Iterable[Record]) -> Iterator[Stored]:
-    """The messages in records; what can't be decoded is a dead letter elsewhere and is passed over here."""
-    for record in records:
-        if record.value is None:
-            yield Stored(record, None)
-            continue
-        try:
-            yield Stored(record, decode(record.topic, record.value))
-        except (ValueError, LookupError):
-            continue
+class Messages:
+    """Reads records for `readers` sinks that are given the very same ones, so that each is decoded once.
+
+    What one sink has read is kept for the others until they have, up to a limit.
+    """
+
+    def __init__(self, readers: int = 1) -> None:
+        self._readers = readers
+        self._kept: dict[int, tuple[Record, Any, int]] = {}
+
+    def read(self, records: Iterable[Record]) -> Iterable[tuple[Record, Any]]:
+        """Each record with its message: None for a tombstone, the `ValueError` for what can't be decoded."""
+        kept = self._kept
+        for record in records:
+            found = kept.pop(id(record), None)
+            if found is not None and found[0] is record:
+                _, message, left = found
+            else:
+                message, left = _message(record), self._readers
+            if left > 1:
+                kept[id(record)] = (record, message, left - 1)
+                if len(kept) > _KEPT_RECORDS:
+                    del kept[next(iter(kept))]
+            yield record, message
+
+
+def _message(record: Record) -> Any:
+    if record.value is None:
+        return None
+    try:
+        return decode(record.topic, record.value)
+    except (ValueError, LookupError) as error:
+        return ValueError(str(error))
+
+
+async def in_slices(records: Sequence[Record]) -> AsyncIterator[Sequence[Record]]:
+    """The records in slices, with a turn of the event loop between them."""
+    for start in range(0, len(records), SLICE_RECORDS):
+        yield records[start : start + SLICE_RECORDS]
+        await asyncio.sleep(0)
 
 
 def next_offsets(records: Sequence[Record]) -> dict[Place, int]:
@@ -46,5 +90,26 @@ def next_offsets(records: Sequence[Record]) -> dict[Place, int]:
     ends: dict[Place, int] = {}
     for record in records:
         place = (record.topic, record.partition)
-        ends[place] = max(ends.get(place, 0), record.offset + 1)
+        if record.offset >= ends.get(place, 0):
+            ends[place] = record.offset + 1
     return ends
+
+
+def within(moment: datetime) -> datetime:
+    """A device's clock may say anything; both stores hold 1970 to 2200."""
+    return _EARLIEST if moment < _EARLIEST else min(moment, _LATEST)
+
+
+def appended_at(record: Record) -> datetime:
+    """When the broker got the record."""
+    return within(datetime.fromtimestamp(record.timestamp_ms / 1000, UTC))
+
+
+def whole(number: int) -> int:
+    """A number that a signed column of 64 bits holds."""
+    return min(max(number, -_MOST), _MOST)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether it is a UUID. Controllers may send anything as a command's id."""
+    return _UUID.match(text) is not None

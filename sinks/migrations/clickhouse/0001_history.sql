@@ -1,6 +1,9 @@
--- The history. The `..._rows` tables take every row that is written and drop repeats by id when they merge; the views
--- without the suffix are what to query: they never show a row twice. Roll-ups count distinct ids, so that they are exact
+-- The history. The `..._rows` tables take every row that is written and drop repeats when they merge; the views without
+-- the suffix are what to query: they never show a row twice. Roll-ups count distinct ids, so that they are exact
 -- however often, and in whatever pieces, the topics are read again.
+--
+-- `incarnation` is the life of the broker (its start, Unix seconds) that a row was read in: ids and offsets mean
+-- something within one life only. Text that is not known is ''. Times are UTC.
 
 create table sink_offsets (
     incarnation UInt64,
@@ -10,6 +13,7 @@ create table sink_offsets (
 ) engine = ReplacingMergeTree(next_offset) order by (incarnation, topic, partition);
 
 create table decisions_rows (
+    incarnation UInt64,
     decision_id UUID,
     request_id UUID,
     site_id LowCardinality(String),
@@ -32,15 +36,17 @@ create table decisions_rows (
     classification LowCardinality(String),
     actuated Bool,
     difference Bool,
-    age_ms UInt64,
+    age_ms Int64,
     occurred_at DateTime64(3, 'UTC'),
     decided_at DateTime64(3, 'UTC'),
-    policy_version String
-) engine = ReplacingMergeTree partition by toYYYYMM(decided_at) order by (site_id, decided_at, decision_id);
+    policy_version LowCardinality(String)
+) engine = ReplacingMergeTree partition by toYYYYMM(decided_at)
+order by (site_id, decided_at, decision_id, incarnation);
 
 create view decisions as select * from decisions_rows final;
 
 create table passages_rows (
+    incarnation UInt64,
     decision_id UUID,
     site_id LowCardinality(String),
     door_id LowCardinality(String),
@@ -53,24 +59,54 @@ create table passages_rows (
     granted_at DateTime64(3, 'UTC'),
     occurred_at DateTime64(3, 'UTC'),
     decided_at DateTime64(3, 'UTC')
-) engine = ReplacingMergeTree partition by toYYYYMM(decided_at) order by (site_id, decided_at, decision_id, outcome);
+) engine = ReplacingMergeTree partition by toYYYYMM(decided_at)
+order by (site_id, decided_at, decision_id, outcome, incarnation);
 
 create view passages as select * from passages_rows final;
 
+create table refusals_rows (
+    incarnation UInt64,
+    refusal_id UUID,
+    site_id String,
+    device_id String,
+    message_type LowCardinality(String),
+    topic LowCardinality(String),
+    partition UInt32,
+    position UInt64,
+    reason LowCardinality(String),
+    decided_at DateTime64(3, 'UTC')
+) engine = ReplacingMergeTree partition by toYYYYMM(decided_at) order by (decided_at, refusal_id, incarnation);
+
+create view refusals as select * from refusals_rows final;
+
+-- A controller may say the same again: of equal messages the one that the broker got first counts. What the site
+-- refused (a wrong signature, a replayed message) is left out.
 create table command_events_rows (
+    incarnation UInt64,
     command_id UUID,
     type LowCardinality(String),
+    state LowCardinality(String),
     site_id LowCardinality(String),
     device_id LowCardinality(String),
     door_id LowCardinality(String),
     decision_id Nullable(UUID),
     failure LowCardinality(String),
-    at DateTime64(3, 'UTC')
-) engine = ReplacingMergeTree partition by toYYYYMM(at) order by (site_id, device_id, command_id, type);
+    at DateTime64(3, 'UTC'),
+    topic LowCardinality(String),
+    partition UInt32,
+    position UInt64,
+    earliness UInt64 materialized toUInt64(9223372036854775807 - position)
+) engine = ReplacingMergeTree(earliness) partition by toYYYYMM(at)
+order by (site_id, device_id, command_id, type, failure, incarnation);
 
-create view command_events as select * from command_events_rows final;
+create view command_events as
+select * from command_events_rows final
+where (incarnation, topic, partition, position) not in (
+    select incarnation, topic, partition, position from refusals_rows
+);
 
 create table device_messages_rows (
+    incarnation UInt64,
     device_id LowCardinality(String),
     boot UInt64,
     sequence UInt64,
@@ -78,87 +114,36 @@ create table device_messages_rows (
     type LowCardinality(String),
     door_id LowCardinality(String),
     occurred_at DateTime64(3, 'UTC'),
-    received_at DateTime64(3, 'UTC')
-) engine = ReplacingMergeTree partition by toYYYYMM(received_at) order by (site_id, device_id, boot, sequence, type);
+    received_at DateTime64(3, 'UTC'),
+    topic LowCardinality(String),
+    partition UInt32,
+    position UInt64,
+    earliness UInt64 materialized toUInt64(9223372036854775807 - position)
+) engine = ReplacingMergeTree(earliness) partition by toYYYYMM(received_at)
+order by (site_id, device_id, boot, sequence, type, door_id, occurred_at, incarnation);
 
-create view device_messages as select * from device_messages_rows final;
+create view device_messages as
+select * from device_messages_rows final
+where (incarnation, topic, partition, position) not in (
+    select incarnation, topic, partition, position from refusals_rows
+);
 
 create table alert_transitions_rows (
+    incarnation UInt64,
     alert_id String,
     type LowCardinality(String),
     site_id LowCardinality(String),
     kind LowCardinality(String),
     severity LowCardinality(String),
     state LowCardinality(String),
-    count UInt64,
+    count Int64,
+    door_id LowCardinality(String),
+    access_point_id LowCardinality(String),
+    device_id LowCardinality(String),
+    cardholder_id String,
     raised_at DateTime64(3, 'UTC'),
     updated_at DateTime64(3, 'UTC')
-) engine = ReplacingMergeTree partition by toYYYYMM(updated_at) order by (site_id, alert_id, type, updated_at, count);
+) engine = ReplacingMergeTree partition by toYYYYMM(updated_at)
+order by (site_id, updated_at, alert_id, type, count, incarnation);
 
 create view alert_transitions as select * from alert_transitions_rows final;
-
-create table refusals_rows (
-    refusal_id UUID,
-    site_id String,
-    device_id String,
-    message_type LowCardinality(String),
-    reason LowCardinality(String),
-    decided_at DateTime64(3, 'UTC')
-) engine = ReplacingMergeTree partition by toYYYYMM(decided_at) order by (decided_at, refusal_id);
-
-create view refusals as select * from refusals_rows final;
-
-create table decisions_hourly_rows (
-    hour DateTime('UTC'),
-    site_id LowCardinality(String),
-    device_id LowCardinality(String),
-    door_id LowCardinality(String),
-    zone_to LowCardinality(String),
-    cardholder_id String,
-    outcome LowCardinality(String),
-    reason LowCardinality(String),
-    ids AggregateFunction(uniqExact, UUID)
-) engine = AggregatingMergeTree partition by toYYYYMM(hour)
-order by (hour, site_id, door_id, device_id, zone_to, cardholder_id, outcome, reason);
-
-create materialized view decisions_hourly_feed to decisions_hourly_rows as
-select toStartOfHour(decided_at) as hour, site_id, device_id, door_id, zone_to, cardholder_id, outcome, reason,
-    uniqExactState(decision_id) as ids
-from decisions_rows
-group by hour, site_id, device_id, door_id, zone_to, cardholder_id, outcome, reason;
-
-create view decisions_by_hour as
-select hour, site_id, outcome, reason, uniqExactMerge(ids) as decisions
-from decisions_hourly_rows group by hour, site_id, outcome, reason;
-
-create view decisions_by_device as
-select hour, site_id, device_id, door_id, outcome, reason, uniqExactMerge(ids) as decisions
-from decisions_hourly_rows group by hour, site_id, device_id, door_id, outcome, reason;
-
-create view decisions_by_cardholder as
-select hour, site_id, cardholder_id, outcome, reason, uniqExactMerge(ids) as decisions
-from decisions_hourly_rows group by hour, site_id, cardholder_id, outcome, reason;
-
-create view decisions_by_zone as
-select hour, site_id, zone_to, outcome, reason, uniqExactMerge(ids) as decisions
-from decisions_hourly_rows group by hour, site_id, zone_to, outcome, reason;
-
-create table passages_hourly_rows (
-    hour DateTime('UTC'),
-    site_id LowCardinality(String),
-    door_id LowCardinality(String),
-    zone_to LowCardinality(String),
-    cardholder_id String,
-    outcome LowCardinality(String),
-    ids AggregateFunction(uniqExact, UUID)
-) engine = AggregatingMergeTree partition by toYYYYMM(hour)
-order by (hour, site_id, door_id, zone_to, cardholder_id, outcome);
-
-create materialized view passages_hourly_feed to passages_hourly_rows as
-select toStartOfHour(decided_at) as hour, site_id, door_id, zone_to, cardholder_id, outcome,
-    uniqExactState(decision_id) as ids
-from passages_rows group by hour, site_id, door_id, zone_to, cardholder_id, outcome;
-
-create view passages_by_hour as
-select hour, site_id, door_id, zone_to, outcome, uniqExactMerge(ids) as passages
-from passages_hourly_rows group by hour, site_id, door_id, zone_to, outcome;

@@ -1,0 +1,60 @@
+"""Writing around the records that a store can't take, so that one of them never stops the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from schemas.record import Record
+from sinks.reading import Skipped
+
+MOST_A_BATCH = 50
+"""Records of one batch that may be given up. More are no bad records but a bad release, which must stop."""
+
+logger = logging.getLogger(__name__)
+OnSkipped = Callable[[Skipped], None]
+
+
+class TooManyUnstorable(Exception):  # noqa: N818 - a state of the release
+    """So many records can't be stored that something else is wrong; nothing more is given up."""
+
+
+def log_skipped(skipped: Skipped) -> None:
+    """The least that is told of a record that was passed over; never what is in it."""
+    record = skipped.record
+    logger.warning(
+        "%s passes over %s/%s/%s: %s: %s",
+        skipped.sink, record.topic, record.partition, record.offset, skipped.reason, skipped.error,
+    )  # fmt: skip
+
+
+async def write_around(
+    write: Callable[[Sequence[Record]], Awaitable[None]],
+    records: Sequence[Record],
+    poison: tuple[type[Exception], ...],
+) -> list[tuple[Record, Exception]]:
+    """Write a batch; where it is refused with `poison`, its halves, down to the records that are refused alone.
+
+    Gives those. The order stays, so that positions only rise.
+
+    Raises:
+        TooManyUnstorable: more than `MOST_A_BATCH` are refused.
+    """
+    found: list[tuple[Record, Exception]] = []
+    waiting = [records]
+    while waiting:
+        part = waiting.pop()
+        try:
+            await write(part)
+        except poison as error:
+            if len(part) > 1:
+                middle = len(part) // 2
+                waiting += [part[middle:], part[:middle]]
+                continue
+            found.append((part[0], error))
+            if len(found) > MOST_A_BATCH:
+                raise TooManyUnstorable(
+                    f"more than {MOST_A_BATCH} records of a batch can't be stored, the last with: {error}: run "
+                    "`doorstream db status`, or go back to the release before"
+                ) from error
+    return found

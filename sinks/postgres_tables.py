@@ -1,0 +1,271 @@
+"""How each PostgreSQL table is written: its columns, its key, and what happens to a row that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Row = tuple[Any, ...]
+Merge = Callable[[Row, Row], Row]
+
+
+class Table(NamedTuple):
+    """A table's columns with their types (`incarnation` comes first in every table and is not listed), and its key.
+
+    `conflict` is what `ON CONFLICT` does. `merge` does the same to two rows of one batch: `DO UPDATE` can't touch a
+    row twice in one statement. It is None where a row that is there stays.
+    """
+
+    name: str
+    columns: dict[str, str]
+    key: tuple[str, ...]
+    conflict: str = "do nothing"
+    merge: Merge | None = None
+
+    @property
+    def incoming(self) -> str:
+        """The temporary table that a batch's rows are copied into."""
+        return f"incoming_{self.name}"
+
+    @property
+    def make_incoming(self) -> str:
+        """Make that table, once per connection; each transaction leaves it empty."""
+        columns = ", ".join(f"{name} {type_}" for name, type_ in self.columns.items())
+        return f"create temporary table if not exists {self.incoming} ({columns}) on commit delete rows"
+
+    @property
+    def take_incoming(self) -> str:
+        """Move a batch's rows into the table; `$1` is the incarnation."""
+        columns = ", ".join(self.columns)
+        return (
+            f"insert into {self.name} (incarnation, {columns}) select $1::bigint, {columns} "  # noqa: S608 - names of ours
+            f"from {self.incoming} on conflict ({', '.join(self.key)}) {self.conflict}"
+        )
+
+
+def _newest(name: str, columns: dict[str, str], key: tuple[str, ...], by: tuple[str, ...] = ("position",)) -> Table:
+    """A table of states, of which the newest counts: of the latest life of the broker, and highest in `by` there."""
+    names = list(columns)
+    at = [names.index(column) for column in by]
+    changes = ", ".join(f"{column} = excluded.{column}" for column in ("incarnation", *names) if column not in key)
+    order = ("incarnation", *by)
+    mine, theirs = (", ".join(f"{whose}.{column}" for column in order) for whose in ("excluded", name))
+
+    def merge(old: Row, new: Row) -> Row:
+        return new if [new[i] for i in at] > [old[i] for i in at] else old
+
+    return Table(name, columns, key, f"do update set {changes} where ({mine}) > ({theirs})", merge)
+
+
+DECISIONS = Table(
+    "decisions",
+    {
+        "decision_id": "uuid",
+        "request_id": "uuid",
+        "site_id": "text",
+        "device_id": "text",
+        "access_point_id": "text",
+        "door_id": "text",
+        "zone_from": "text",
+        "zone_to": "text",
+        "cardholder_id": "text",
+        "credential_id": "text",
+        "permission_id": "text",
+        "outcome": "text",
+        "reason": "text",
+        "direction": "text",
+        "timeliness": "text",
+        "classification": "text",
+        "age_ms": "bigint",
+        "actuated": "boolean",
+        "occurred_at": "timestamptz",
+        "decided_at": "timestamptz",
+        "value": "jsonb",
+    },
+    ("decision_id", "incarnation"),
+)
+PASSAGES = Table(
+    "passages",
+    {
+        "decision_id": "uuid",
+        "site_id": "text",
+        "door_id": "text",
+        "zone_from": "text",
+        "zone_to": "text",
+        "cardholder_id": "text",
+        "direction": "text",
+        "outcome": "text",
+        "evidence": "text",
+        "granted_at": "timestamptz",
+        "occurred_at": "timestamptz",
+        "decided_at": "timestamptz",
+    },
+    ("decision_id", "incarnation"),
+)
+
+_COMMAND_FACTS = {
+    "command_id": "uuid",
+    "device_id": "text",
+    "site_id": "text",
+    "type": "text",
+    "door_id": "text",
+    "decision_id": "uuid",
+    "operator_request_id": "text",
+    "sequence": "bigint",
+    "issued_at": "timestamptz",
+}
+_COMMAND_STATE = {"state": "text", "state_rank": "smallint", "state_at": "timestamptz", "failure": "text"}
+_FACTS = len(_COMMAND_FACTS)
+_TYPE, _RANK = 3, _FACTS + 1
+
+
+def _merge_commands(old: Row, new: Row) -> Row:
+    facts = new if old[_TYPE] is None and new[_TYPE] is not None else old
+    state = new if new[_RANK] > old[_RANK] else old
+    return facts if facts is state else facts[:_FACTS] + state[_FACTS:]
+
+
+COMMANDS = Table(
+    "commands",
+    _COMMAND_FACTS | _COMMAND_STATE,
+    ("command_id", "device_id", "incarnation"),
+    # A result may be read before its command: the command brings the facts, and the state only moves forward.
+    "do update set "
+    + ", ".join(
+        f"{fact} = coalesce(commands.{fact}, excluded.{fact})"
+        for fact in _COMMAND_FACTS
+        if fact not in {"command_id", "device_id", "site_id"}
+    )
+    + "".join(
+        f", {column} = case when excluded.state_rank > commands.state_rank then excluded.{column} "
+        f"else commands.{column} end"
+        for column in _COMMAND_STATE
+    )
+    + " where excluded.state_rank > commands.state_rank or (commands.type is null and excluded.type is not null)",
+    _merge_commands,
+)
+PRESENCE = _newest(
+    "presence",
+    {
+        "site_id": "text",
+        "cardholder_id": "text",
+        "zone_id": "text",
+        "since": "timestamptz",
+        "decision_id": "uuid",
+        "position": "bigint",
+    },
+    ("site_id", "cardholder_id"),
+)
+DOORS = _newest(
+    "doors",
+    {
+        "door_id": "text",
+        "site_id": "text",
+        "device_id": "text",
+        "last_event": "text",
+        "received_at": "timestamptz",
+        "position": "bigint",
+    },
+    ("door_id", "site_id"),
+)
+DEVICES = _newest(
+    "devices",
+    {
+        "device_id": "text",
+        "site_id": "text",
+        "last_seen": "timestamptz",
+        "boot": "bigint",
+        "sequence": "bigint",
+        "last_event": "text",
+    },
+    ("device_id", "site_id"),
+    by=("last_seen", "boot", "sequence"),
+)
+ALERTS = _newest(
+    "alerts",
+    {
+        "alert_id": "text",
+        "site_id": "text",
+        "kind": "text",
+        "severity": "text",
+        "state": "text",
+        "count": "bigint",
+        "door_id": "text",
+        "access_point_id": "text",
+        "device_id": "text",
+        "cardholder_id": "text",
+        "summary": "text",
+        "raised_at": "timestamptz",
+        "updated_at": "timestamptz",
+        "value": "jsonb",
+        "position": "bigint",
+    },
+    ("alert_id",),
+)
+ALERT_HISTORY = Table(
+    "alert_history",
+    {
+        "alert_id": "text",
+        "type": "text",
+        "updated_at": "timestamptz",
+        "count": "bigint",
+        "severity": "text",
+        "state": "text",
+    },
+    ("alert_id", "type", "updated_at", "count", "incarnation"),
+)
+REFUSALS = Table(
+    "refusals",
+    {
+        "refusal_id": "uuid",
+        "site_id": "text",
+        "device_id": "text",
+        "message_type": "text",
+        "topic": "text",
+        "partition": "integer",
+        "position": "bigint",
+        "reason": "text",
+        "detail": "text",
+        "decided_at": "timestamptz",
+    },
+    ("refusal_id", "incarnation"),
+)
+OPERATOR_REQUESTS = Table(
+    "operator_requests",
+    {
+        "site_id": "text",
+        "request_id": "text",
+        "operator_id": "text",
+        "request_type": "text",
+        "answer": "text",
+        "code": "text",
+        "detail": "text",
+        "decided_at": "timestamptz",
+    },
+    ("site_id", "request_id", "answer", "incarnation"),
+)
+REFERENCE = _newest(
+    "reference",
+    {
+        "entity": "text",
+        "id": "text",
+        "value": "jsonb",
+        "card_number": "text",
+        "cardholder_id": "text",
+        "position": "bigint",
+    },
+    ("entity", "id"),
+)
+TABLES = (
+    DECISIONS,
+    PASSAGES,
+    COMMANDS,
+    PRESENCE,
+    DOORS,
+    DEVICES,
+    ALERTS,
+    ALERT_HISTORY,
+    REFUSALS,
+    OPERATOR_REQUESTS,
+    REFERENCE,
+)
