@@ -50,6 +50,12 @@ DUPLICATES = Counter(
     "doorstream_duplicates", "Messages that arrived again and were not decided again.", ["processor"], registry=REGISTRY
 )
 RECORDS_STORED = Counter("doorstream_records_stored", "Records stored, by sink.", ["sink"], registry=REGISTRY)
+RECORDS_SKIPPED = Counter(
+    "doorstream_records_skipped",
+    "Records that a store passed over: undecodable, or nothing that it can hold.",
+    ["sink", "topic", "reason"],
+    registry=REGISTRY,
+)
 SINK_RETRIES = Counter("doorstream_sink_retries", "Batches tried again, by sink.", ["sink"], registry=REGISTRY)
 
 LogFormat = Literal["auto", "json", "console"]

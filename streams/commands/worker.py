@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from streams.agents import record, site
 from streams.agents.metering import StoredCounts, tell_lag
 from streams.commands.running import CommandError, run, settings_or_fail
 from streams.connection import kafka_options
-from streams.engine.faust_process import until_signalled
+from streams.engine.faust_process import GC_THRESHOLDS, until_signalled
 from streams.engine.kafka_cluster import ClusterError, read_incarnation
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.recording import Recorder
@@ -63,6 +64,7 @@ class _Together:
 def _run(roles: list[str]) -> None:
     settings = settings_or_fail()
     telemetry.configure_logging(settings.log_format, settings.log_level)
+    gc.set_threshold(*GC_THRESHOLDS)
     uvloop.install()
     code = run(_work(settings, roles))
     if code:
