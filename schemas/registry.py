@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Union
 
@@ -84,5 +85,14 @@ def describe(error: ValueError) -> str:
     problems = getattr(error, "errors", None)
     if problems is None:
         return str(error)
-    rows = problems(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, row['loc'])) or 'value'}: {row['msg']}" for row in rows[:5])
+    # What is there and wrong says more than what is missing because of it.
+    rows = sorted(problems(include_url=False, include_input=False), key=lambda row: row["type"] == "missing")
+    return "; ".join(f"{'.'.join(map(str, row['loc'])) or 'value'}: {_said(row)}" for row in rows[:5])
+
+
+def _said(problem: Mapping[str, Any]) -> str:
+    """What is wrong, without the tag that the library's own text quotes."""
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        return f"{context['discriminator']} is none of {context['expected_tags']}"
+    return str(problem["msg"])

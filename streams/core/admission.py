@@ -25,9 +25,8 @@ from streams.core.processor import Context, State
 WINDOW = 1024
 _WINDOW_BYTES = WINDOW // 8
 _MASK = (1 << WINDOW) - 1
-REMEMBERED = 128
-_DIGEST_BYTES = 4
-_NO_DIGESTS = bytes(REMEMBERED * _DIGEST_BYTES)
+_DIGEST_BYTES = 2
+_NO_DIGESTS = bytes(WINDOW * _DIGEST_BYTES)
 BACKLOG = "access.backlog"
 
 
@@ -165,9 +164,8 @@ def _number(
             return _seen(message.sequence, heard, digest)
         else:
             window |= 1 << -ahead
-    at = message.sequence % REMEMBERED * _DIGEST_BYTES
-    if highest - message.sequence < REMEMBERED:
-        digests = digests[:at] + digest + digests[at + _DIGEST_BYTES :]
+    at = message.sequence % WINDOW * _DIGEST_BYTES
+    digests = digests[:at] + digest + digests[at + _DIGEST_BYTES :]
     after = DeviceState(
         heard.key_version,
         message.boot,
@@ -185,8 +183,8 @@ def _number(
 
 
 def _seen(sequence: int, heard: DeviceState, digest: bytes) -> tuple[Verdict, DeviceState, str]:
-    at = sequence % REMEMBERED * _DIGEST_BYTES
-    if heard.highest - sequence < REMEMBERED and heard.digests[at : at + _DIGEST_BYTES] == digest:
+    at = sequence % WINDOW * _DIGEST_BYTES
+    if heard.digests[at : at + _DIGEST_BYTES] == digest:
         return Verdict.DUPLICATE, heard, ""
     return Verdict.REFUSED, heard, f"number {sequence} was used before"
 

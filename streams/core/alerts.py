@@ -15,14 +15,15 @@ from schemas.alerts import Alert, AlertClosed, AlertRaised
 from schemas.base import JournalPosition
 from schemas.envelope import event_headers
 from schemas.ids import derive
+from schemas.operators import OperatorRequestRefused
 from schemas.record import Output, Record
-from schemas.registry import decode
 from schemas.vocabulary import Reason, Severity
 from streams.core.access import AUTHENTICATION_FAILURES
+from streams.core.decoding import message_in
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, ReferenceTable, State, Tick
 from streams.core.times import from_ms
 
-VERSION = "alerts-1"
+VERSION = "alerts-2"
 WINDOW_S = 300
 """How long what has the same dedup key counts as one trouble, from its first sight on."""
 
@@ -93,6 +94,10 @@ def trouble_of(message: Any) -> _Trouble | None:
         return _Trouble(
             message.reason.value, Severity.LOW, message.device_id or message.site_id, message.refusal_id, summary
         )
+    if isinstance(message, OperatorRequestRefused) and message.code == Reason.INVALID_SIGNATURE.value:
+        summary = f"Request {message.request_type} in the name of {message.operator_id} refused: {message.code}"
+        cause_id = derive("refusal", message.request_id, message.journal.partition, message.journal.number)
+        return _Trouble(message.code, Severity.LOW, message.operator_id, cause_id, summary)
     return None
 
 
@@ -106,7 +111,7 @@ class AlertsProcessor:
 
     def decode(self, record: Record) -> Any:
         """The message in a record."""
-        return decode(record.topic, record.value)
+        return message_in(record)
 
     def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:  # noqa: ARG002
         """Nothing."""

@@ -13,7 +13,7 @@ from schemas.access import Check
 from schemas.people import Permission
 from schemas.places import AccessPoint, Device, Door, Site
 from schemas.rules import Policy
-from schemas.vocabulary import CheckOutcome, Enforcement, Posture, Reason
+from schemas.vocabulary import CheckOutcome, Direction, Enforcement, Posture, Reason
 from streams.core import reference, schedules, times
 from streams.core.authentication import Authentication
 from streams.core.entities import Lockout, PermissionUse, ZonePosture, lockout_key, permission_key, posture_key
@@ -264,6 +264,9 @@ def _device_permission(question: Question, permission: Permission) -> tuple[Reas
         return None, f"door={point.door_id}"
     if permission.zone_ids:
         path = question.zone_path or (point.zone_to,)
+        if point.direction == Direction.EGRESS:
+            # Who may be in a zone may leave it, wherever the door leads.
+            path = (*path, *(reference.zone_path(question.context.references, point.zone_from) or (point.zone_from,)))
         for zone_id in permission.zone_ids:
             if zone_id in path:
                 return None, f"zone={zone_id}"

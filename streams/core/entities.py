@@ -13,7 +13,7 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
     """What was heard of a controller: `device/<id>`.
 
     `window` is a bitmap (little endian) of the numbers up to `highest` that were seen in this boot, bit 0 the highest;
-    `digests` has four bytes of each of the last numbers' content at `number % 128`; `backlog_*` are the backlog's own
+    `digests` has two bytes of each of these numbers' content, at `number % 1024`; `backlog_*` are the backlog's own
     counter. `tokens` are what the device may still send now, as of `tokens_at_ms`.
     """
 
@@ -111,7 +111,10 @@ class Risk(msgspec.Struct, frozen=True, gc=False, tag="risk", array_like=True):
 
 
 class OperatorAsked(msgspec.Struct, frozen=True, gc=False, tag="operator", array_like=True):
-    """A request that was answered: `operator/<site>/<request>`; forgotten at `until_ms`, when it has expired anyway."""
+    """A request that was carried out: `operator/<site>/<request>`, and its number used once: `nonce/<site>/...`.
+
+    Forgotten at `until_ms`, when the request has expired anyway.
+    """
 
     until_ms: int
 
@@ -175,3 +178,8 @@ def risk_key(site_id: str, cardholder_id: str) -> str:
 def operator_key(site_id: str, request_id: str) -> str:
     """`operator/<site>/<request>`."""
     return f"operator/{site_id}/{request_id}"
+
+
+def nonce_key(site_id: str, operator_id: str, nonce: str) -> str:
+    """`nonce/<site>/<operator>/<digest of the number used once>`."""
+    return f"nonce/{site_id}/{operator_id}/{nonce}"

@@ -21,6 +21,7 @@ from streams.core.entities import (
     device_key,
     door_key,
     lockout_key,
+    nonce_key,
     operator_key,
     permission_key,
     posture_key,
@@ -94,6 +95,8 @@ def evolve_site(state: State, outcome: Outcome) -> Iterator[Change]:  # noqa: C9
             )
         case OperatorAnswered():
             yield operator_key(outcome.site_id, outcome.request_id), remembered(outcome)
+            if outcome.nonce is not None:
+                yield nonce_key(outcome.site_id, outcome.operator_id, outcome.nonce), remembered(outcome)
         case LockoutSet():
             yield lockout_key(outcome.subject, outcome.id), outcome.lock
         case PostureSet():

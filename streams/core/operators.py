@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from schemas.signing import MAC_HEADER, NONCE_HEADER, NOT_AFTER_HEADER, verify
 from streams.core import reference
 from streams.core.access import lose_presence
 from streams.core.admission import Keys
-from streams.core.entities import DoorState, OperatorAsked, door_key, operator_key
+from streams.core.entities import DoorState, OperatorAsked, door_key, nonce_key, operator_key
 from streams.core.passage import next_sequence
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.times import from_ms, to_ms
@@ -40,10 +41,12 @@ RIGHTS = {"door_unlock_requested": "unlock", "passback_forgiven": "forgive_passb
 
 
 class OperatorAnswered(msgspec.Struct, frozen=True, gc=False, tag="operator_answered"):
-    """A request was answered; its id is remembered until then."""
+    """A request was carried out; its id and its number used once (`nonce`, if it had one) are remembered until then."""
 
     site_id: str
     request_id: str
+    operator_id: str
+    nonce: str | None
     until_ms: int
 
 
@@ -61,12 +64,13 @@ def decide_operator(arrival: Arrival, state: State, context: Context, keys: Keys
         site = _site(request, arrival.record, context)
         _check_signature(request, arrival.record, site, context, keys)
         _check_right(request, site, context)
-        _check_new(request, state)
+        nonce = _check_new(request, arrival.record, state)
         outcomes = list(_carry_out(request, state, context))
     except _Refused as refused:
         yield refuse_operator(request, context, refused.code, refused.detail)
         return
-    yield OperatorAnswered(request.site_id, request.request_id, context.now_ms + REMEMBERED_S * 1000)
+    until_ms = context.now_ms + REMEMBERED_S * 1000
+    yield OperatorAnswered(request.site_id, request.request_id, request.operator_id, nonce, until_ms)
     yield from outcomes
 
 
@@ -97,9 +101,17 @@ def _check_signature(request: OperatorRequest, record: Record, site: Site, conte
         raise _Refused("invalid_signature", f"{MAC_HEADER} is not that of operator {request.operator_id}")
 
 
-def _check_new(request: OperatorRequest, state: State) -> None:
+def _check_new(request: OperatorRequest, record: Record, state: State) -> str | None:
+    """Neither the request's id nor its number used once was seen before; gives the number (as a digest)."""
     if state.get(operator_key(request.site_id, request.request_id)) is not None:
         raise _Refused("repeated", "this request was answered before: send a new request_id")
+    header = record.header(NONCE_HEADER)
+    if header is None:
+        return None
+    nonce = blake2b(header, digest_size=16).hexdigest()
+    if state.get(nonce_key(request.site_id, request.operator_id, nonce)) is not None:
+        raise _Refused("repeated", f"{NONCE_HEADER} was used before: draw a new one for each request")
+    return nonce
 
 
 def _check_right(request: OperatorRequest, site: Site, context: Context) -> None:

@@ -169,7 +169,7 @@ class Processor(Protocol):
         """When an entity wants a tick (Unix, milliseconds), or None."""
 
     def encode_entity(self, entity: Any) -> bytes:
-        """An entity as it is kept in the state log; at most about 1 KB."""
+        """An entity as it is kept in the state log; some KB at most, and far less for most."""
 
     def decode_entity(self, key: str, data: bytes) -> Any:
         """The reverse of `encode_entity`."""

@@ -12,12 +12,12 @@ from schemas.envelope import type_of
 from schemas.ids import derive
 from schemas.operators import OperatorRequest
 from schemas.record import Output, Record
-from schemas.registry import decode
 from schemas.sealing import Sealer
 from schemas.vocabulary import Reason
 from streams.core import entities, reference, verifying
 from streams.core.access import decide_access, refusal
 from streams.core.admission import DeviceHeard, Keys, Verdict, admit
+from streams.core.decoding import message_in
 from streams.core.entities import DoorState, OperatorAsked
 from streams.core.evolution import Forgotten, evolve_site
 from streams.core.operators import decide_operator, refuse_operator
@@ -26,7 +26,7 @@ from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcom
 from streams.core.publication import publish_site, scrub
 from streams.core.times import from_ms
 
-VERSION = "site-1"
+VERSION = "site-2"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (
@@ -57,7 +57,7 @@ class SiteProcessor:
 
     def decode(self, record: Record) -> Any:
         """The message in a record."""
-        return decode(record.topic, record.value)
+        return message_in(record)
 
     def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:
         """Missing records and secrets to be verified, of requests that would be listened to."""
