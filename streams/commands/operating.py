@@ -7,17 +7,17 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from schemas.envelope import event_headers, type_of
+from schemas.envelope import type_of
 from schemas.keys import OPERATOR, derive_key
 from schemas.operators import OperatorRequest
 from schemas.partitioning import partition_of
 from schemas.registry import topic_of
-from schemas.signing import NONCE_HEADER, NOT_AFTER_HEADER, sign
+from streams import signed
 from streams.commands.running import CommandError
 from streams.connection import kafka_options, partitions_of, started
 from streams.settings import Settings
@@ -65,15 +65,10 @@ def signed_headers(
     request: OperatorRequest, topic: str, key: bytes, value: bytes, master: bytes
 ) -> list[tuple[str, bytes]]:
     """CloudEvents headers, the end, the number used once, and the mac under the operator's key."""
-    end = datetime.now(UTC) + timedelta(seconds=VALID_FOR_S)
     source = f"/operators/{request.operator_id}"
-    headers = [
-        *event_headers(request.request_id, source, type_of(request), request.occurred_at.isoformat()),
-        (NOT_AFTER_HEADER, end.isoformat().encode()),
-        (NONCE_HEADER, secrets.token_hex(16).encode()),
-    ]
+    event = signed.Event(request.request_id, source, type_of(request), request.occurred_at.isoformat())
     secret = derive_key(master, OPERATOR, request.operator_id)
-    return [*headers, sign(secret, 1, topic, key, value, headers)]
+    return signed.signed_headers(secret, event, topic, key, value, VALID_FOR_S)
 
 
 async def _answer(consumer: AIOKafkaConsumer, request_id: str) -> dict[str, Any]:
