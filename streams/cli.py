@@ -10,6 +10,7 @@ from streams.commands import db, dead, stack, topics, worker
 from streams.commands.doctor import doctor
 from streams.commands.explain import explain
 from streams.commands.lag import lag
+from streams.commands.load import load
 from streams.commands.replay import replay
 from streams.commands.tail import tail
 from streams.commands.unlock import unlock
@@ -27,6 +28,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(worker.app, name="worker")
 app.add_typer(dead.app, name="dead")
 app.command("explain")(explain)
+app.command("load")(load)
 app.command("tail")(tail)
 app.command("unlock")(unlock)
 app.command("lag")(lag)
