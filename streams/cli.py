@@ -12,6 +12,7 @@ from streams.commands.explain import explain
 from streams.commands.lag import lag
 from streams.commands.load import load
 from streams.commands.replay import replay
+from streams.commands.simulate import simulate
 from streams.commands.tail import tail
 from streams.commands.unlock import unlock
 
@@ -29,6 +30,7 @@ app.add_typer(worker.app, name="worker")
 app.add_typer(dead.app, name="dead")
 app.command("explain")(explain)
 app.command("load")(load)
+app.command("simulate")(simulate)
 app.command("tail")(tail)
 app.command("unlock")(unlock)
 app.command("lag")(lag)

@@ -1,0 +1,130 @@
+"""Watches every lock that was released, and asks for what: the number of stale actuations is measured, not assumed.
+
+The auditor trusts no controller. It has its own book of what people presented and pressed, its own copy of each command
+as it lay in the topic, and its own clock; a release that these do not account for is stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from schemas.commands import AccessDoor
+from streams.simulator.controller import Number, Released
+from streams.simulator.lock import Moment
+
+PENDING_S = 10.0
+"""How long a request may be acted on (contract: the controller's own timer)."""
+
+ALONE_AFTER_S = 2.0
+"""How long a controller waits for an answer before it decides alone."""
+
+BUTTON_S = 1.0
+
+Presented = tuple[str, Number]
+"""Which request: the controller and its number."""
+
+
+@dataclass
+class _Request:
+    door_id: str
+    at_s: float
+    online: bool
+
+
+@dataclass
+class Auditor:
+    """Keeps the books of one run. `stale` has a sentence for each release that nothing accounts for."""
+
+    stale: list[str] = field(default_factory=list)
+    releases: int = 0
+    _requests: dict[Presented, _Request] = field(default_factory=dict)
+    _used: set[Presented] = field(default_factory=set)
+    _buttons: dict[str, float] = field(default_factory=dict)
+    _commands: dict[str, AccessDoor] = field(default_factory=dict)
+    _obeyed: set[str] = field(default_factory=set)
+    _last: dict[str, int] = field(default_factory=dict)
+    _granted: set[Presented] = field(default_factory=set)
+    _by_command: set[Presented] = field(default_factory=set)
+
+    def presented(self, device_id: str, number: Number, door_id: str, now: Moment, *, online: bool) -> None:
+        """Somebody presented something at a reader of that door."""
+        self._requests[device_id, number] = _Request(door_id, now.timer_s, online)
+
+    def pressed(self, door_id: str, now: Moment) -> None:
+        """Somebody pressed the exit button of that door."""
+        self._buttons[door_id] = now.timer_s
+
+    def commanded(self, command: AccessDoor) -> None:
+        """A command lay in the topic."""
+        self._commands.setdefault(command.command_id, command)
+
+    def granted(self, device_id: str, number: Number) -> None:
+        """That request was granted, says `access.decisions`."""
+        self._granted.add((device_id, number))
+
+    def released(self, release: Released, now: Moment) -> None:
+        """A lock was released."""
+        self.releases += 1
+        problem = self._problem(release, now)
+        if problem is not None:
+            self.stale.append(f"{release.door_id} released by {release.cause} {release.number or ''}: {problem}")
+
+    def undecided_releases(self) -> list[str]:
+        """At the end: doors that a command opened for a request that was never granted."""
+        return [f"{device} {number}: a command opened, no grant" for device, number in self._by_command - self._granted]
+
+    def _problem(self, release: Released, now: Moment) -> str | None:
+        if release.cause == "exit":
+            if release.number is not None:
+                return self._consume((release.device_id, release.number), release.door_id, now)
+            pressed_s = self._buttons.pop(release.door_id, None)
+            return None if pressed_s is not None and now.timer_s - pressed_s <= BUTTON_S else "no button was pressed"
+        if release.cause == "degraded":
+            return self._alone(release, now)
+        return self._commanded(release, now)
+
+    def _alone(self, release: Released, now: Moment) -> str | None:
+        if release.number is None:
+            return "no request"
+        request = self._requests.get((release.device_id, release.number))
+        if request is not None and request.online and now.timer_s - request.at_s < ALONE_AFTER_S:
+            return "decided alone before the answer was due"
+        return self._consume((release.device_id, release.number), release.door_id, now, extra_s=1.0)
+
+    def _commanded(self, release: Released, now: Moment) -> str | None:
+        command = self._commands.get(release.command_id or "")
+        if command is None:
+            return "no such command was ever published"
+        if command.command_id in self._obeyed:
+            return "the command was obeyed before"
+        self._obeyed.add(command.command_id)
+        if (command.device_id, command.door_id) != (release.device_id, release.door_id):
+            return "the command is for another door"
+        last = self._last.get(command.door_id, -1)
+        self._last[command.door_id] = max(last, command.sequence)
+        if command.sequence <= last:
+            return f"its sequence {command.sequence} is not above {last}"
+        if command.request is None:
+            return _unsolicited(command, now.clock)
+        number = (command.request.boot, command.request.sequence)
+        self._by_command.add((release.device_id, number))
+        return self._consume((release.device_id, number), release.door_id, now)
+
+    def _consume(self, key: Presented, door_id: str, now: Moment, extra_s: float = 0.0) -> str | None:
+        request = self._requests.get(key)
+        if request is None:
+            return "nobody presented anything"
+        if request.door_id != door_id:
+            return "the request was made at another door"
+        if key in self._used:
+            return "the request was used before"
+        self._used.add(key)
+        age_s = now.timer_s - request.at_s
+        return f"the request was {age_s:.1f} s old" if age_s > PENDING_S + extra_s else None
+
+
+def _unsolicited(command: AccessDoor, clock: datetime) -> str | None:
+    if command.not_after is None:
+        return "it names no request and has no end"
+    return None if clock <= command.not_after else "its end has passed"

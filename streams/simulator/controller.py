@@ -1,0 +1,340 @@
+"""A virtual controller: what a good one does, as a state machine without I/O and without a clock of its own.
+
+Every method takes the moment and gives effects: records to publish, locks that were released, and answers at readers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.access import AccessRequested
+from schemas.commands import AccessDoor, Command, ShowDisplay
+from schemas.devices import (
+    Announced,
+    CommandConfirmed,
+    CommandDelivered,
+    CommandFailed,
+    ControllerOffline,
+    ControllerOnline,
+    DoorState,
+    Heartbeat,
+)
+from schemas.doors import RequestToExit
+from schemas.factors import Factor
+from schemas.places import AccessPoint, Device, Door
+from schemas.registry import decode
+from schemas.sealing import Sealer
+from schemas.vocabulary import Direction, DoorMode, Reason
+from streams.simulator.factors import CardShown, Shown, travelling
+from streams.simulator.lock import SHUT, DoorMemory, Lock, Moment
+from streams.simulator.wire import Incoming, Memory, Outgoing, Signature, Voice
+
+ANSWER_WITHIN_S = 2.0
+"""Without an answer for that long, the door's degraded mode decides."""
+
+PENDING_S = 10.0
+"""How long a request stays pending, by the controller's own timer."""
+
+HEARTBEAT_S = 15.0
+COMMANDS_REMEMBERED = 512
+SNAPSHOT_VERSION = "campus"
+
+Number = tuple[int, int]
+"""A request of a controller: its boot and sequence."""
+
+Snapshot = Callable[[AccessPoint, Sequence[Shown], Moment], Reason | None]
+"""The synced permissions: why a person may not pass, or None where they may."""
+
+FailureReason = Literal[
+    "not_pending", "stale_sequence", "stale_epoch", "invalid_signature", "locked_down", "expired", "fault"
+]
+
+
+@dataclass(frozen=True)
+class Released:
+    """A lock was released: for a command (solicited or not), by the degraded mode, or by the exit button."""
+
+    device_id: str
+    door_id: str
+    cause: Literal["command", "unsolicited", "degraded", "exit"]
+    command_id: str | None = None
+    number: Number | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What the person at the reader learns: the door opens, it does not, or nobody answered.
+
+    `alone`: the controller decided in its degraded mode.
+    """
+
+    device_id: str
+    number: Number
+    outcome: Literal["granted", "denied", "none"]
+    alone: bool = False
+
+
+Effect = Outgoing | Released | Answered
+
+
+@dataclass
+class _Waiting:
+    point: AccessPoint
+    shown: tuple[Shown, ...]
+    factors: tuple[Factor, ...]
+    since: Moment
+    degraded: bool = False
+
+
+class Controller:
+    """One controller with its doors and readers."""
+
+    def __init__(
+        self,
+        device: Device,
+        doors: Iterable[Door],
+        points: Iterable[AccessPoint],
+        signature: Signature,
+        sealer: Sealer,
+        snapshot: Snapshot,
+        memory: Memory,
+    ) -> None:
+        self.device_id = device.device_id
+        self.points: Mapping[str, AccessPoint] = {point.access_point_id: point for point in points}
+        self._device = device
+        self._doors = tuple(doors)
+        self._signature = signature
+        self._sealer = sealer
+        self._snapshot = snapshot
+        self._memory = memory
+        self._voice = Voice(device.site_id, device.device_id, signature, memory)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._waiting: dict[Number, _Waiting] = {}
+        self._answered: OrderedDict[str, FailureReason | None] = OrderedDict()
+        self._heartbeat_at_s = 0.0
+        doors = self._memory.doors
+        self.locks = {door.door_id: Lock(door, doors.setdefault(door.door_id, DoorMemory())) for door in self._doors}
+
+    @property
+    def online(self) -> bool:
+        """Whether the server can be reached."""
+        return self._voice.online
+
+    def start(self, now: Moment) -> list[Effect]:
+        """Say that it is there, and the state of its doors."""
+        announced = self._voice.say(Announced, now.clock, model=self._device.model or "virtual", firmware="1")
+        return [*announced, *self._heartbeat(now)]
+
+    def restart(self, now: Moment) -> list[Effect]:
+        """Start anew: pending requests and remembered commands are lost, the doors' last numbers are not."""
+        self._memory.boot += 1
+        self._voice.begin()
+        self._begin()
+        return self.start(now)
+
+    def present(self, point_id: str, shown: Sequence[Shown], now: Moment) -> tuple[Number, list[Effect]]:
+        """Somebody presents something at a reader: the request's number and what follows."""
+        number = self._voice.number()
+        point, factors = self.points[point_id], travelling(shown, self._sealer)
+        waiting = _Waiting(point, tuple(shown), factors, now)
+        self._waiting[number] = waiting
+        if not self.online:
+            return number, self._degrade(number, waiting, now, for_good=True)
+        effects: list[Effect] = []
+        effects += self._voice.say(AccessRequested, now.clock, number, access_point_id=point_id, factors=factors)
+        lock = self.locks[point.door_id]
+        if lock.memory.mode in SHUT and self._free_egress(point):
+            # A locked-down door still lets everybody out, and the server's command for it would not be obeyed.
+            lock.release(now, lock.door.access_time_s, None, by_command=False)
+            effects.append(Released(self.device_id, point.door_id, "exit", None, number))
+        return number, effects
+
+    def command(self, record: Incoming, now: Moment) -> list[Effect]:
+        """A record of `device.commands` arrives."""
+        if not self._signature.signed(record):
+            return self._failed(_command_id(record), "invalid_signature", now)
+        try:
+            command = decode(record.topic, record.value)
+        except ValueError as error:
+            return self._failed(_command_id(record), "fault", now, str(error)[:200])
+        delivered = self._voice.say(CommandDelivered, now.clock, command_id=command.command_id)
+        if command.command_id in self._answered:
+            failure = self._answered[command.command_id]
+            if failure is None:
+                return [*delivered, *self._confirmed(command, now, repeated=True)]
+            return [*delivered, *self._failed(command.command_id, failure, now)]
+        effects = self._open(command, now) if isinstance(command, AccessDoor) else self._show(command, now)
+        if len(self._answered) > COMMANDS_REMEMBERED:
+            self._answered.popitem(last=False)
+        return [*delivered, *effects]
+
+    def exit(self, door_id: str, now: Moment) -> list[Effect]:
+        """The exit button: the lock is released in every mode, without asking anybody."""
+        lock = self.locks[door_id]
+        lock.release(now, lock.door.access_time_s, None, by_command=False)
+        pressed = self._voice.say(RequestToExit, now.clock, door_id=door_id)
+        return [*pressed, Released(self.device_id, door_id, "exit")]
+
+    def opened(self, door_id: str, now: Moment) -> list[Effect]:
+        """The door swings open, freely or by force."""
+        lock = self.locks[door_id]
+        event, fields = lock.opened(now)
+        return [*self._voice.say(event, now.clock, door_id=door_id, **fields)] if lock.door.has_dps else []
+
+    def closed(self, door_id: str, now: Moment) -> list[Effect]:
+        """The door falls shut."""
+        lock, effects = self.locks[door_id], list[Effect]()
+        for event in lock.closed():
+            if lock.door.has_dps:
+                effects += self._voice.say(event, now.clock, door_id=door_id)
+        return effects
+
+    def tick(self, now: Moment) -> list[Effect]:
+        """What the controller's own timers say."""
+        effects: list[Effect] = []
+        for number, waiting in list(self._waiting.items()):
+            age_s = now.timer_s - waiting.since.timer_s
+            if age_s >= PENDING_S:
+                effects += self._degrade(number, waiting, now, for_good=True)
+            elif age_s >= ANSWER_WITHIN_S and not waiting.degraded:
+                effects += self._degrade(number, waiting, now, for_good=False)
+        for door_id, lock in self.locks.items():
+            for event, fields in lock.tick(now):
+                effects += self._voice.say(event, now.clock, door_id=door_id, **fields)
+        if now.timer_s - self._heartbeat_at_s >= HEARTBEAT_S and self.online:
+            effects += self._heartbeat(now)
+        return effects
+
+    def disconnect(self, now: Moment) -> None:
+        """The server can't be reached any more: from here on the controller decides alone."""
+        if self.online:
+            self._voice.online = False
+            self._voice.say(ControllerOffline, now.clock)
+
+    def reconnect(self, now: Moment) -> list[Effect]:
+        """The server is back: everything that waited goes out, in the order in which it happened."""
+        return [*self._voice.catch_up(), *self._voice.say(ControllerOnline, now.clock), *self._heartbeat(now)]
+
+    def _open(self, command: AccessDoor, now: Moment) -> list[Effect]:
+        lock = self.locks.get(command.door_id)
+        if lock is None:
+            return self._failed(command.command_id, "fault", now, f"no door {command.door_id} here")
+        if command.sequence <= lock.memory.last_sequence:
+            return self._confirmed(command, now, repeated=True)
+        lock.memory.last_sequence = command.sequence
+        number = (command.request.boot, command.request.sequence) if command.request is not None else None
+        refusal = self._refusal(command, number, lock, now)
+        if refusal is not None:
+            return self._failed(command.command_id, refusal, now)
+        lock.release(now, command.access_time_s, command.command_id, by_command=True)
+        effects: list[Effect] = []
+        if number is None:
+            effects.append(Released(self.device_id, command.door_id, "unsolicited", command.command_id))
+        else:
+            del self._waiting[number]
+            effects.append(Released(self.device_id, command.door_id, "command", command.command_id, number))
+            effects.append(Answered(self.device_id, number, "granted"))
+        return [*effects, *self._confirmed(command, now)]
+
+    def _refusal(self, command: AccessDoor, number: Number | None, lock: Lock, now: Moment) -> FailureReason | None:
+        memory = lock.memory
+        if command.mode_epoch < memory.mode_epoch:
+            return "stale_epoch"
+        if memory.mode in SHUT and not (command.override and command.mode_epoch == memory.mode_epoch):
+            return "locked_down"
+        if number is None:
+            in_time = command.not_after is not None and now.clock <= command.not_after
+            return None if in_time else "expired"
+        waiting = self._waiting.get(number)
+        if waiting is None or waiting.point.door_id != command.door_id:
+            return "not_pending"
+        return "not_pending" if now.timer_s - waiting.since.timer_s >= PENDING_S else None
+
+    def _show(self, command: ShowDisplay, now: Moment) -> list[Effect]:
+        number = (command.request.boot, command.request.sequence)
+        if self._waiting.pop(number, None) is None:
+            return self._failed(command.command_id, "not_pending", now)
+        return [Answered(self.device_id, number, "denied"), *self._confirmed(command, now)]
+
+    def _confirmed(self, command: Command, now: Moment, *, repeated: bool = False) -> list[Effect]:
+        self._answered[command.command_id] = None
+        return [*self._voice.say(CommandConfirmed, now.clock, command_id=command.command_id, repeated=repeated)]
+
+    def _failed(self, command_id: str | None, reason: FailureReason, now: Moment, detail: str = "") -> list[Effect]:
+        if command_id is None:
+            return []
+        if reason != "invalid_signature":  # whoever forges a command must not make the real one look answered
+            self._answered[command_id] = reason
+        return [*self._voice.say(CommandFailed, now.clock, command_id=command_id, reason=reason, detail=detail)]
+
+    def _degrade(self, number: Number, waiting: _Waiting, now: Moment, *, for_good: bool) -> list[Effect]:
+        """The door's degraded mode decides. A denial leaves the request pending, for an answer that comes in time."""
+        lock = self.locks[waiting.point.door_id]
+        reason = self._alone(waiting, lock, now)
+        waiting.degraded = True
+        if reason is not None and not for_good:
+            return []
+        del self._waiting[number]
+        mode = lock.door.degraded_mode
+        recorded = self._voice.record(
+            waiting.since.clock,
+            access_point_id=waiting.point.access_point_id,
+            factors=waiting.factors,
+            outcome="denied" if reason is not None else "granted",
+            reason=reason,
+            mode=mode,
+            snapshot_version=SNAPSHOT_VERSION if mode == "snapshot" else None,
+        )
+        if reason is not None:
+            return [*recorded, Answered(self.device_id, number, "none", alone=True)]
+        lock.release(now, lock.door.access_time_s, None, by_command=False)
+        released = Released(self.device_id, lock.door.door_id, "degraded", None, number)
+        return [*recorded, released, Answered(self.device_id, number, "granted", alone=True)]
+
+    def _alone(self, waiting: _Waiting, lock: Lock, now: Moment) -> Reason | None:
+        if self._free_egress(waiting.point):
+            return None
+        if lock.memory.mode in SHUT:
+            return Reason.LOCKDOWN
+        if lock.door.degraded_mode == "deny":
+            return Reason.AUTHENTICATION_UNAVAILABLE
+        if lock.door.degraded_mode == "snapshot":
+            return self._snapshot(waiting.point, waiting.shown, now)
+        codes = {one.facility_code for one in waiting.shown if isinstance(one, CardShown)}
+        return None if codes & set(lock.door.facility_codes) else Reason.AUTHENTICATION_UNAVAILABLE
+
+    def _free_egress(self, point: AccessPoint) -> bool:
+        return point.direction is Direction.EGRESS and self.locks[point.door_id].door.egress == "free"
+
+    def _heartbeat(self, now: Moment) -> list[Effect]:
+        self._heartbeat_at_s = now.timer_s
+        doors = tuple(
+            DoorState(
+                door_id=door_id,
+                mode=_shown_mode(lock, now),
+                mode_epoch=lock.memory.mode_epoch,
+                open=lock.is_open if lock.door.has_dps else None,
+            )
+            for door_id, lock in self.locks.items()
+        )
+        return [*self._voice.say(Heartbeat, now.clock, doors=doors)]
+
+
+def _shown_mode(lock: Lock, now: Moment) -> DoorMode:
+    if lock.memory.mode is DoorMode.LOCKED and lock.may_open(now):
+        return DoorMode.ACCESSED
+    return lock.memory.mode
+
+
+def _command_id(record: Incoming) -> str | None:
+    try:
+        found = json.loads(record.value or b"").get("command_id")
+    except (ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) and 0 < len(found) <= 128 else None  # noqa: PLR2004 - an id's length

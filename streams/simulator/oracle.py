@@ -1,0 +1,211 @@
+"""The oracle: what should come of every request, known from the campus and from what happened, not from the core.
+
+It is asked in the order of `access.decisions`, which is the order in which the site decided, and each decision's own
+`decided_at` is the time that schedules are judged at. So its answer is exact, whatever raced with what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from schemas.people import Cardholder, Permission
+from schemas.places import AccessPoint, Zone
+from schemas.vocabulary import Direction, Enforcement, Reason
+from streams.simulator.factors import Shown
+from streams.simulator.happenings import Happenings
+from streams.simulator.people import People, Proof
+from streams.simulator.places import Places
+
+Outcomes = frozenset[Reason | None]
+"""The reasons that are right; None is a grant. More than one only where nobody can know."""
+
+TWO = 2
+
+
+class Expected(NamedTuple):
+    """What should come of a request, and who asked."""
+
+    outcomes: Outcomes
+    holder: Cardholder | None
+    permission: Permission | None
+    duress: bool
+    only_company: bool = False
+
+
+class Oracle:
+    """Expects; `happenings` is its picture of who is where."""
+
+    def __init__(self, people: People, places: Places, happenings: Happenings) -> None:
+        self.happenings = happenings
+        self._people = people
+        self._places = places
+
+    def expect(self, point: AccessPoint, shown: Sequence[Shown], decided_at: datetime, at: datetime) -> Expected:
+        """The right outcome of a request that is decided then and judged by the clocks `at` then."""
+        proof = self._people.prove(point, shown, at)
+        checks: list[Outcomes | Reason | None] = [self._in_service(point), proof.failure]
+        permission: Permission | None = None
+        if proof.holder is not None:
+            permission, failures = self._permission(point, proof.holder, at)
+            checks += failures
+            checks += self._rules(point, proof.holder, decided_at)
+        failed = [one if isinstance(one, frozenset) else frozenset({one}) for one in checks if one is not None]
+        door = self._places.doors[point.door_id]
+        if point.direction is Direction.EGRESS and door.egress == "free":
+            return Expected(frozenset({None}), proof.holder, permission, proof.duress)
+        only_company = failed == [frozenset({Reason.NO_ACCOMPANIMENT})]
+        return Expected(_first(failed), proof.holder, permission, proof.duress and not failed, only_company)
+
+    def snapshot(self, point: AccessPoint, shown: Sequence[Shown], at: datetime) -> Reason | None:
+        """What a controller may decide alone, from synced permissions: the card and its rights, no PIN, no state."""
+        card = next((one for one in shown if one.kind == "card"), None)
+        if card is None:
+            return Reason.AUTHENTICATION_UNAVAILABLE
+        proof = self._people.prove(point, [card], at)
+        if proof.holder is None:
+            return proof.failure or Reason.UNKNOWN_CREDENTIAL
+        if proof.failure not in {None, Reason.AUTHENTICATION_FACTOR_TIMEOUT}:
+            return proof.failure
+        permission, failures = self._permission(point, proof.holder, at)
+        if permission is not None and permission.kind == "single_use":
+            return Reason.AUTHENTICATION_UNAVAILABLE  # whether it was used elsewhere can't be known alone
+        return failures[0] if failures else None
+
+    def permitted(self, point: AccessPoint, holder: Cardholder, shown: Sequence[Shown], at: datetime) -> bool:
+        """Whether somebody may pass as far as records tell, whatever is going on."""
+        proof = self._people.prove(point, shown, at)
+        if self._in_service(point) or proof.failure or proof.holder is not holder:
+            return False
+        return not self._permission(point, holder, at)[1]
+
+    def _in_service(self, point: AccessPoint) -> Reason | None:
+        return None if point.enabled and self._places.works(point) else Reason.OUT_OF_SERVICE
+
+    def _permission(
+        self, point: AccessPoint, holder: Cardholder, at: datetime
+    ) -> tuple[Permission | None, list[Reason]]:
+        """The permission that counts, and every check that fails with it."""
+        found = [p for p in self._people.permissions[holder.cardholder_id] if p.site_id == point.site_id]
+        if not found:
+            return None, [Reason.NO_ACCESS_RIGHTS]
+        judged = [(permission, self._checks(permission, point, holder, at)) for permission in found]
+        # All is well with one; else the one that is meant for this door, and of those the one that comes farthest.
+        permission, checks = max(judged, key=lambda one: (not any(one[1]), one[1][3] is None, _reach(one[1])))
+        return permission, [reason for reason in checks if reason is not None]
+
+    def _checks(
+        self, permission: Permission, point: AccessPoint, holder: Cardholder, at: datetime
+    ) -> tuple[Reason | None, Reason | None, Reason | None, Reason | None]:
+        site, zone = self._places.sites[point.site_id], self._places.zones[point.zone_to]
+        validity: Reason | None = None
+        if permission.status != "active":
+            validity = Reason.NO_ACCESS_RIGHTS
+        elif permission.valid_from is not None and at < permission.valid_from:
+            validity = Reason.CREDENTIAL_NOT_YET_ACTIVE
+        elif permission.valid_until is not None and at >= permission.valid_until:
+            validity = Reason.CREDENTIAL_EXPIRED
+        kind: Reason | None = None
+        if (zone.special and permission.kind != "special") or holder.clearance < zone.clearance:
+            kind = Reason.ZONE_NO_ACCESS_RIGHTS
+        elif permission.kind == "single_use":
+            taken = self.happenings.uses(permission.permission_id)
+            kind = Reason.MAX_USES if taken >= permission.max_uses else None
+        on_time = self._people.open_at(permission.schedule_id, site, at)
+        here = (
+            point.access_point_id in permission.access_point_ids
+            or point.door_id in permission.door_ids
+            or bool(set(permission.zone_ids) & set(self._places.paths[point.zone_to]))
+        )
+        return (
+            validity,
+            kind,
+            None if on_time else Reason.OUT_OF_TIME_RANGE,
+            None if here else Reason.POINT_NO_ACCESS_RIGHTS,
+        )
+
+    def _rules(self, point: AccessPoint, holder: Cardholder, at: datetime) -> list[Outcomes | Reason | None]:
+        if holder.exempt:
+            return []  # first responders break every rule softly
+        zone = self._places.zones[point.zone_to]
+        return [
+            self._passback(point, holder, zone, at),
+            self._occupancy(point, holder),
+            self._two_person(holder, zone, at),
+            self._escort(holder, zone, at),
+            self._interlock(point, at),
+            self._first_person(point, holder, zone, at),
+        ]
+
+    def _passback(self, point: AccessPoint, holder: Cardholder, zone: Zone, at: datetime) -> Reason | None:
+        if zone.passback.enforcement is not Enforcement.HARD:
+            return None
+        where = self.happenings.where(point.site_id, holder.cardholder_id, at, zone.passback.presence_timeout_s)
+        if where is None or where == point.zone_from:
+            return None
+        around = self._places.paths.get(where, ())
+        return None if point.zone_from in around and point.zone_to not in around else Reason.PASSBACK
+
+    def _occupancy(self, point: AccessPoint, holder: Cardholder) -> Reason | None:
+        where = self.happenings.where(point.site_id, holder.cardholder_id)
+        inside = self._places.paths.get(where, ()) if where is not None else ()
+        for zone_id in self._places.paths[point.zone_to]:
+            rule = self._places.zones[zone_id].occupancy
+            if zone_id in inside or rule.enforcement is Enforcement.OFF:
+                continue
+            if self.happenings.count(zone_id) >= rule.limit:
+                # The innermost full zone speaks for all: a soft one in front of a hard one hides it.
+                return Reason.OCCUPANCY_LIMIT if rule.enforcement is Enforcement.HARD else None
+        return None
+
+    def _two_person(self, holder: Cardholder, zone: Zone, at: datetime) -> Reason | None:
+        rule = zone.two_person
+        if rule.enforcement is not Enforcement.HARD or self.happenings.count(zone.zone_id) >= TWO:
+            return None
+        other = self.happenings.candidate(zone.zone_id, at, timedelta(seconds=rule.window_s))
+        return None if other is not None and other != holder.cardholder_id else Reason.NO_ACCOMPANIMENT
+
+    def _escort(self, holder: Cardholder, zone: Zone, at: datetime) -> Reason | None:
+        rule = zone.escort
+        if rule.enforcement is not Enforcement.HARD or not holder.needs_escort:
+            return None
+        window = timedelta(seconds=rule.window_s)
+        if self.happenings.escorted(zone.zone_id, at, window):
+            return None
+        other = self.happenings.candidate(zone.zone_id, at, window)
+        return Reason.NO_ACCOMPANIMENT if other is None else Reason.INCORRECT_ACCOMPANIMENT
+
+    def _interlock(self, point: AccessPoint, at: datetime) -> Outcomes | None:
+        rule = self._places.doors[point.door_id].interlock
+        if rule is None or rule.enforcement is not Enforcement.HARD:
+            return None
+        answers: set[bool | None] = set()
+        for door in self._places.doors.values():
+            if door.door_id != point.door_id and door.interlock is not None and door.interlock.group == rule.group:
+                answers.add(self.happenings.busy(door.door_id, at))
+        if True in answers:
+            return frozenset({Reason.INTERLOCK})
+        return frozenset({Reason.INTERLOCK, None}) if None in answers else None
+
+    def _first_person(self, point: AccessPoint, holder: Cardholder, zone: Zone, at: datetime) -> Reason | None:
+        if zone.first_person_in.enforcement is not Enforcement.HARD or holder.first_person:
+            return None
+        return None if self.happenings.opened_today(point.site_id, zone.zone_id, at) else Reason.FIRST_PERSON_ABSENT
+
+
+def _reach(checks: Sequence[Reason | None]) -> int:
+    return next((index for index, reason in enumerate(checks) if reason is not None), len(checks))
+
+
+def _first(failed: Sequence[Outcomes]) -> Outcomes:
+    """The reason is the first check that fails; one that may or may not fail leaves the next one possible, too."""
+    right: set[Reason | None] = set()
+    for one in failed:
+        right |= one - {None}
+        if None not in one:
+            return frozenset(right)
+    return frozenset(right | {None})
+
+
+__all__ = ["Expected", "Oracle", "Outcomes", "Proof"]

@@ -1,0 +1,264 @@
+"""The premises: controllers, doors, and people before them; where effects become records and opened doors."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from schemas.access import AccessRecorded, AccessRequested
+from schemas.base import DeviceMessage
+from schemas.commands import AccessDoor
+from schemas.devices import CommandConfirmed, CommandFailed
+from schemas.keys import DEVICE, derive_key
+from schemas.registry import decode
+from schemas.sealing import Sealer
+from streams.simulator.audit import Auditor
+from streams.simulator.book import Asked, Book, RequestKey
+from streams.simulator.broker import Arrived
+from streams.simulator.controller import Answered, Controller, Effect, Number, Released
+from streams.simulator.factors import Shown
+from streams.simulator.lock import Moment
+from streams.simulator.oracle import Oracle
+from streams.simulator.places import Places
+from streams.simulator.wire import Incoming, Memory, Outgoing, Signature
+
+TICK_S = 0.1
+RECORDS_KEPT = 1000
+"""Requests of which the record is kept, for those who listen on the wire."""
+
+PASSAGE_KNOWN_S = 15.0
+"""How long somebody waits at most until the site knows where they are."""
+
+
+class Reply(NamedTuple):
+    """What somebody at a reader learned."""
+
+    key: RequestKey
+    outcome: str
+    alone: bool = False
+
+    @property
+    def granted(self) -> bool:
+        """Whether the lock was released."""
+        return self.outcome == "granted"
+
+
+class Premises:
+    """All controllers of a campus, with everything that happens at their doors."""
+
+    def __init__(
+        self,
+        places: Places,
+        oracle: Oracle,
+        book: Book,
+        auditor: Auditor,
+        master: bytes,
+        say: Callable[[Outgoing], None],
+    ) -> None:
+        self.places = places
+        self.turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.records: OrderedDict[RequestKey, Outgoing] = OrderedDict()
+        self._oracle, self._book, self._auditor, self._say = oracle, book, auditor, say
+        self._answers: dict[tuple[str, Number], asyncio.Future[Answered]] = {}
+        self._passages: dict[RequestKey, asyncio.Future[str]] = {}
+        self._held: dict[str, list[Arrived]] = defaultdict(list)
+        self._door_states: dict[str, tuple[str, float]] = {}
+        self._shown: dict[tuple[str, datetime], Sequence[Shown]] = {}
+        sealer = Sealer.of_master(master)
+        self._signatures = {
+            id_: Signature(id_, derive_key(master, DEVICE, id_, device.key_version), device.key_version)
+            for id_, device in places.devices.items()
+        }
+        boot = int(time.time())  # rises from run to run, so that nothing has to be kept
+        self._controllers = {
+            device_id: Controller(
+                device,
+                [door for door in places.doors.values() if door.device_id == device_id],
+                [p for p in places.points.values() if places.doors[p.door_id].device_id == device_id],
+                self._signatures[device_id],
+                sealer,
+                lambda point, shown, now: oracle.snapshot(point, shown, now.clock),
+                Memory(boot),
+            )
+            for device_id, device in places.devices.items()
+            if device.status == "active"
+        }
+
+    def start(self) -> None:
+        """Every controller announces itself."""
+        for controller in self._controllers.values():
+            self._perform(controller.start(_now()))
+
+    def controller_of(self, door_id: str) -> Controller | None:
+        """The controller of a door; None where it is out of service."""
+        return self._controllers.get(self.places.doors[door_id].device_id)
+
+    @property
+    def device_ids(self) -> list[str]:
+        """The controllers that are in service."""
+        return list(self._controllers)
+
+    async def ask(self, point_id: str, shown: Sequence[Shown]) -> Reply:
+        """Present something at a reader, and wait for what becomes of it."""
+        point = self.places.points[point_id]
+        controller, now = self._controllers[self.places.doors[point.door_id].device_id], _now()
+        number, effects = controller.present(point_id, shown, now)
+        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self._answers[controller.device_id, number] = future
+        self._auditor.presented(controller.device_id, number, point.door_id, now, online=controller.online)
+        key = RequestKey(controller.device_id, *number)
+        if controller.online:
+            self._passages[key] = asyncio.get_running_loop().create_future()
+            self._book.asks(key, Asked(point, shown, now.clock))
+        self._shown[point_id, now.clock] = shown
+        self._perform(effects)
+        answer = await future
+        asked = self._book.asked.get(key)
+        if answer.alone and asked is not None:
+            asked.passed = None  # the controller opened by itself: the site's own decision need not see a passage
+        shown_as = "granted" if answer.outcome == "granted" else "denied"
+        self._door_states[point.door_id] = (shown_as, time.monotonic())
+        return Reply(key, answer.outcome, answer.alone)
+
+    async def walk_through(self, door_id: str, key: RequestKey | None, open_s: float) -> None:
+        """Open a released door, pass, and let it fall shut."""
+        self.open(door_id, key)
+        await asyncio.sleep(open_s)
+        self.close(door_id)
+
+    def open(self, door_id: str, key: RequestKey | None = None) -> None:
+        """Push a door open; by force where it is not released."""
+        controller, now = self._controllers[self.places.doors[door_id].device_id], _now()
+        asked = self._book.asked.get(key) if key is not None else None
+        if asked is not None:
+            asked.passed = True
+        if self.places.doors[door_id].has_dps:
+            self._oracle.happenings.door_moved(door_id, now.clock, is_open=True)
+        self._door_states[door_id] = ("open", time.monotonic())
+        self._perform(controller.opened(door_id, now))
+
+    def close(self, door_id: str) -> None:
+        """Let a door fall shut."""
+        controller, now = self._controllers[self.places.doors[door_id].device_id], _now()
+        if self.places.doors[door_id].has_dps:
+            self._oracle.happenings.door_moved(door_id, now.clock, is_open=False)
+        self._door_states[door_id] = ("granted", time.monotonic())
+        self._perform(controller.closed(door_id, now))
+
+    def press_exit(self, door_id: str) -> None:
+        """Press the exit button."""
+        now = _now()
+        self._auditor.pressed(door_id, now)
+        self._perform(self._controllers[self.places.doors[door_id].device_id].exit(door_id, now))
+
+    async def known(self, key: RequestKey) -> None:
+        """Wait until the site knows that somebody has passed or not."""
+        future = self._passages.get(key)
+        asked = self._book.asked.get(key)
+        if future is not None and asked is not None and self.places.doors[asked.point.door_id].has_dps:
+            await asyncio.wait([future], timeout=PASSAGE_KNOWN_S)
+
+    def passage(self, key: RequestKey, outcome: str) -> None:
+        """The site says whether somebody passed."""
+        future = self._passages.pop(key, None)
+        if future is not None and not future.done():
+            future.set_result(outcome)
+
+    def intrude(self, record: Outgoing) -> None:
+        """Somebody else publishes a record."""
+        self._book.counts["hostile"] += 1
+        self._say(record)
+
+    def signed(self, message: DeviceMessage) -> Outgoing:
+        """A message signed with its device's key, whoever made it."""
+        return self._signatures[message.device_id].record(message)
+
+    def disconnect(self, device_id: str) -> None:
+        """A controller loses the server."""
+        self._controllers[device_id].disconnect(_now())
+
+    def reconnect(self, device_id: str) -> None:
+        """It is back, sends what it kept, and reads what it missed."""
+        self._perform(self._controllers[device_id].reconnect(_now()))
+        for arrived in self._held.pop(device_id, []):
+            self.commanded(arrived)
+
+    def commanded(self, arrived: Arrived) -> None:
+        """A record of `device.commands` arrived for its controller."""
+        controller = self._controllers.get((arrived.key or b"").decode(errors="replace"))
+        if controller is None:
+            return
+        if not controller.online:
+            self._held[controller.device_id].append(arrived)
+            return
+        self._perform(controller.command(Incoming(arrived.topic, arrived.key, arrived.value, arrived.headers), _now()))
+
+    def seen_command(self, arrived: Arrived) -> None:
+        """The book and the auditor read every command for themselves, before its controller does."""
+        try:
+            command = decode(arrived.topic, arrived.value)
+        except ValueError:
+            return
+        if isinstance(command, AccessDoor):
+            number = command.request
+            key = RequestKey(command.device_id, number.boot, number.sequence) if number is not None else None
+            self._book.commanded(key, command.command_id, arrived.at_s)
+            self._auditor.commanded(command)
+
+    def tick(self) -> None:
+        """Let every controller's timers run."""
+        now = _now()
+        for controller in self._controllers.values():
+            self._perform(controller.tick(now))
+
+    def door_states(self) -> dict[str, str]:
+        """Each door as a viewer shows it: `open`, `granted`, `denied` (a second long), `offline` or `shut`."""
+        now = time.monotonic()
+        states: dict[str, str] = {}
+        for door_id, door in self.places.doors.items():
+            state, since = self._door_states.get(door_id, ("shut", 0.0))
+            controller = self._controllers.get(door.device_id)
+            if controller is None or not controller.online:
+                states[door_id] = "offline"
+            else:
+                states[door_id] = state if state == "open" or now - since < 1.0 else "shut"
+        return states
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Outgoing):
+                self._publish(effect)
+            elif isinstance(effect, Released):
+                self._auditor.released(effect, _now())
+            else:
+                self._answered(effect)
+
+    def _answered(self, effect: Answered) -> None:
+        future = self._answers.pop((effect.device_id, effect.number), None)
+        if future is not None and not future.done():
+            future.set_result(effect)
+
+    def _publish(self, outgoing: Outgoing) -> None:
+        message = outgoing.message
+        if isinstance(message, AccessRecorded):
+            key = RequestKey(message.device_id, message.boot, message.sequence, backlog=True)
+            point = self.places.points[message.access_point_id]
+            shown = self._shown[point.access_point_id, message.occurred_at]
+            self._book.asks(key, Asked(point, shown, message.occurred_at, message.outcome))
+        elif isinstance(message, AccessRequested):
+            self.records[RequestKey(message.device_id, message.boot, message.sequence)] = outgoing
+            if len(self.records) > RECORDS_KEPT:
+                self.records.popitem(last=False)
+        elif isinstance(message, CommandConfirmed):
+            self._book.confirmed(message.command_id, repeated=message.repeated)
+        elif isinstance(message, CommandFailed):
+            self._book.failed_commands[message.reason] += 1
+        self._say(outgoing)
+
+
+def _now() -> Moment:
+    return Moment(time.monotonic(), datetime.now(UTC))

@@ -1,0 +1,316 @@
+"""A run: controllers and people against any broker, judged by the oracle, watched by the auditor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.access import AccessRequested
+from streams.loading.campus import Campus
+from streams.simulator.audit import Auditor
+from streams.simulator.book import MOST_SHOWN, Book, Report, RequestKey
+from streams.simulator.broker import COMMANDS, DECISIONS, Arrived, Line, Marks
+from streams.simulator.day import Planner, Scene
+from streams.simulator.factors import CardShown
+from streams.simulator.happenings import Happenings
+from streams.simulator.judge import Judge
+from streams.simulator.oracle import Oracle
+from streams.simulator.people import People
+from streams.simulator.places import Places
+from streams.simulator.plays import STRANGER, play
+from streams.simulator.premises import TICK_S, Premises
+from streams.simulator.progress import Progress
+from streams.simulator.stage import Stage, Tempo
+from streams.simulator.wire import Outgoing
+
+WORKERS_WITHIN_S = 60.0
+"""How long the first request at each site may take; workers may just be starting."""
+
+DRAIN_S = 20.0
+"""How long the last decisions and passages are waited for; a passage that does not come is known after 10 s."""
+
+FRAME_S = 0.25
+_RECENT = 500
+_LINES = 20
+
+OnProgress = Callable[[Progress], None]
+
+
+class NobodyDecidesError(Exception):
+    """The first requests were not decided, or the campus is not loaded."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is simulated: about `rate` requests/s for `seconds`."""
+
+    seconds: float = 60.0
+    rate: float = 17.0
+    seed: int = 1
+    scenario: str = "day"
+    drain_s: float = DRAIN_S
+
+
+class Simulation:
+    """One run. `options` of Kafka are what `streams.connection.kafka_options` gives."""
+
+    def __init__(self, kafka: Mapping[str, Any], master: bytes, campus: Campus, options: Options) -> None:
+        self._kafka = kafka
+        self._options = options
+        self._places = Places(campus)
+        self._people = People(campus, self._places)
+        self._happenings = Happenings(self._places)
+        self._oracle = Oracle(self._people, self._places, self._happenings)
+        self._book = Book()
+        self._auditor = Auditor()
+        self._judge = Judge(self._oracle, self._people, self._places, self._book)
+        self._marks = Marks()
+        self._line: Line | None = None
+        self._premises = Premises(self._places, self._oracle, self._book, self._auditor, master, self._say)
+        self._judge.on_passage = self._premises.passage
+        self._lines: deque[str] = deque(maxlen=_LINES)
+        self._sent_at: deque[float] = deque(maxlen=_RECENT)
+        self._stopping = asyncio.Event()
+        self._began_s = self._ended_s = 0.0
+
+    def stop(self) -> None:
+        """End the day early; `run` then gives the report of what happened."""
+        self._stopping.set()
+
+    async def run(self, on_progress: OnProgress = lambda _progress: None) -> Report:
+        """Play the scenario and give its report.
+
+        Raises:
+            TopicsMissingError: the broker lacks a topic.
+            NobodyDecidesError: no worker decides, or the campus is not loaded.
+            ValueError: nobody may enter anywhere.
+        """
+        async with Line.opened(self._kafka, self._sent) as line:
+            self._line = line
+            async for arrived in line.history():
+                self._hear(arrived, before=True)
+            tasks = [asyncio.create_task(one) for one in (self._listen(line), self._tick(), self._show(on_progress))]
+            try:
+                self._premises.start()
+                await self._while_listening(self._workers_answer(), tasks)
+                await self._while_listening(self._day(), tasks)
+                await self._while_listening(self._drain(line), tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            self._judge.conclude()
+            on_progress(self._progress())
+            return self._report(line)
+
+    async def _while_listening(self, work: Coroutine[Any, Any, None], tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Do something while everything else goes on; whatever fails there fails here."""
+        working: asyncio.Task[None] = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait([working, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            await working
+        finally:
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await working
+
+    async def _workers_answer(self) -> None:
+        """A stranger at one door of each site, until each has an answer."""
+        chance = random.Random(self._options.seed)  # noqa: S311
+        points = [self._places.entrances(site_id)[:1] for site_id in self._places.sites]
+        chosen = [point.access_point_id for found in points for point in found]
+        knocking: asyncio.Future[Any] = asyncio.ensure_future(
+            asyncio.gather(*(self._knock(id_, STRANGER + str(chance.randrange(10**9))) for id_ in chosen))
+        )
+        stop: asyncio.Future[Any] = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([knocking, stop], return_when=asyncio.FIRST_COMPLETED)
+            if knocking.done():
+                await knocking
+        finally:
+            knocking.cancel()
+            stop.cancel()
+
+    async def _knock(self, point_id: str, card_number: str) -> None:
+        deadline = time.monotonic() + WORKERS_WITHIN_S
+        reply = await self._premises.ask(point_id, [CardShown(card_number)])
+        while not self._book.asked[reply.key].decided:
+            if time.monotonic() > deadline:
+                raise NobodyDecidesError(
+                    "no decision came: is `doorstream worker decide` running, and the topics right?"
+                )
+            await asyncio.sleep(0.05)
+        if self._book.reasons["unknown_access_point"]:
+            raise NobodyDecidesError("the site does not know its doors: run `doorstream load` with the same folder")
+        self._book.times.forget()
+
+    async def _day(self) -> None:
+        options = self._options
+        planner = Planner(self._people, self._places, self._oracle, datetime.now(UTC), options.seed)
+        scenes = planner.plan(options.scenario, int(options.seconds * options.rate))
+        per_site = options.rate / max(1, len(self._places.sites))
+        tempo = Tempo(
+            pause_s=min(0.4, 8.0 / per_site), swing_s=min(0.25, 5.0 / per_site), outage_s=min(8.0, options.seconds / 6)
+        )
+        stage = Stage(self._premises, self._people, self._places, self._happenings, tempo)
+        self._began_s = time.monotonic()
+        playing: set[asyncio.Task[None]] = set()
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            for number, scene in enumerate(scenes):
+                wait_s = self._began_s + scene.at * options.seconds - time.monotonic()
+                if wait_s > 0:
+                    await asyncio.wait([stop], timeout=wait_s)
+                if stop.done():
+                    break
+                playing.add(asyncio.create_task(self._play(stage, number, scene)))
+                playing = {task for task in playing if not task.done() or task.result()}
+            if not stop.done():
+                await asyncio.gather(*playing)
+        finally:
+            stop.cancel()
+            for task in playing:
+                task.cancel()
+            await asyncio.gather(*playing, return_exceptions=True)
+            self._ended_s = time.monotonic()
+
+    async def _play(self, stage: Stage, number: int, scene: Scene) -> None:
+        chance = random.Random(f"{self._options.seed}/{number}")  # noqa: S311 - behaviour, not secrets
+        await play(stage, self._judge, scene, chance)
+
+    async def _drain(self, line: Line) -> None:
+        """Wait for what is still to come."""
+        deadline = time.monotonic() + self._options.drain_s
+        while time.monotonic() < deadline and not self._settled(line):  # noqa: ASYNC110 - the listener settles it
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
+
+    def _settled(self, line: Line) -> bool:
+        return line.quiet and not self._book.waiting and not self._book.uncommanded and not self._judge.open_ends
+
+    async def _listen(self, line: Line) -> None:
+        while True:
+            for arrived in await line.hear(0.2):
+                self._hear(arrived)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._premises.tick()
+
+    async def _show(self, on_progress: OnProgress) -> None:
+        while True:
+            await asyncio.sleep(FRAME_S)
+            on_progress(self._progress())
+
+    def _hear(self, arrived: Arrived, *, before: bool = False) -> None:
+        fresh = self._marks.fresh(arrived.topic, arrived.partition, arrived.headers)
+        if arrived.topic == COMMANDS:
+            if fresh:
+                self._premises.seen_command(arrived)
+            self._premises.commanded(arrived)  # controllers hear repeats, too: it is theirs to tell
+            return
+        if not fresh:
+            return
+        try:
+            fields = json.loads(arrived.value)
+        except ValueError:
+            return
+        if arrived.topic != DECISIONS:
+            self._judge.duress(fields)
+            return
+        key = self._judge.read(fields, before=before)
+        if key is not None:
+            self._decided(key, fields)
+
+    def _decided(self, key: RequestKey, fields: Mapping[str, Any]) -> None:
+        granted = fields["type"] == "access_granted"
+        if key.backlog:
+            return
+        self._book.counts["granted" if granted else "denied"] += 1
+        if granted:
+            self._auditor.granted(key.device_id, (key.boot, key.sequence))
+        holder = self._people.holders.get(fields.get("cardholder_id") or "")
+        who = holder.name if holder is not None else "unknown"
+        what = "granted" if granted else f"denied: {fields['reason']}"
+        self._lines.append(f"{fields['decided_at'][11:19]}  {fields['access_point_id']:<14} {who:<20} {what}")
+
+    def _say(self, outgoing: Outgoing) -> None:
+        if self._line is not None:
+            self._line.say(outgoing)
+
+    def _sent(self, outgoing: Outgoing, at_s: float) -> None:
+        message = outgoing.message
+        if isinstance(message, AccessRequested):
+            asked = self._book.asked.get(RequestKey(message.device_id, message.boot, message.sequence))
+            if asked is not None and asked.sent_s is None:
+                asked.sent_s = at_s
+                self._sent_at.append(time.monotonic())
+
+    def _progress(self) -> Progress:
+        now, counts, times = time.monotonic(), self._book.counts, self._book.times
+        elapsed_s = (self._ended_s or now) - self._began_s if self._began_s else 0.0
+        return Progress(
+            elapsed_s=elapsed_s,
+            seconds=self._options.seconds,
+            requests=counts["requests"],
+            granted=counts["granted"],
+            denied=counts["denied"],
+            commands=counts["commands"],
+            confirmed=counts["confirmed"],
+            waiting=self._book.waiting,
+            rate=sum(now - at <= 1.0 for at in self._sent_at),
+            p50_ms=times.quantile_ms(0.5, _RECENT) or 0.0,
+            p99_ms=times.quantile_ms(0.99, _RECENT) or 0.0,
+            doors=self._premises.door_states(),
+            last=tuple(self._lines),
+        )
+
+    def _report(self, line: Line) -> Report:
+        book, judge, counts = self._book, self._judge, self._book.counts
+        stale = [*self._auditor.stale, *self._auditor.undecided_releases()]
+        return Report(
+            scenario=self._options.scenario,
+            seed=self._options.seed,
+            sites=len(self._places.sites),
+            seconds=round(self._ended_s - self._began_s, 2),
+            requests=counts["requests"],
+            recorded=counts["recorded"],
+            hostile=counts["hostile"],
+            granted=counts["granted"],
+            denied=counts["denied"],
+            undecided=book.waiting,
+            doubled=len(book.doubled),
+            commands=counts["commands"],
+            confirmed=counts["confirmed"],
+            repeated=counts["repeated"],
+            failed_commands=dict(book.failed_commands),
+            uncommanded=len(book.uncommanded),
+            openings=self._auditor.releases,
+            stale_actuations=len(stale),
+            stale=stale[:MOST_SHOWN],
+            taken=counts["taken"],
+            not_taken=counts["not_taken"],
+            duress=judge.duress_events,
+            late=counts["late"],
+            unavailable=counts["unavailable"],
+            reasons=dict(book.reasons.most_common()),
+            oracle_checked=judge.checked,
+            oracle_unsure=judge.unsure,
+            oracle_differences=len(judge.differences),
+            differences=[*judge.differences, *book.doubled][:MOST_SHOWN],
+            unsent=len(line.failures),
+            p50_ms=book.times.quantile_ms(0.5),
+            p99_ms=book.times.quantile_ms(0.99),
+        )
