@@ -117,6 +117,20 @@ async def common_partitions(settings: KafkaSettings, topics: Sequence[str]) -> i
     return next(iter(counts.values()))
 
 
+def incarnation_in(value: bytes | None) -> int:
+    """The incarnation that a record of the cluster's topic tells.
+
+    Raises:
+        ClusterError: it tells none.
+    """
+    try:
+        return int(json.loads(value or b"")["incarnation"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ClusterError(
+            f"{CLUSTER_TOPIC} holds no incarnation ({error!r}): recreate it with `topics apply`"
+        ) from error
+
+
 async def find_incarnation(settings: KafkaSettings) -> int | None:
     """Which life of the broker this is (Unix, seconds): the first record of the cluster's topic counts."""
     consumer = AIOKafkaConsumer(**settings.client_options, enable_auto_commit=False, auto_offset_reset="earliest")
@@ -130,13 +144,9 @@ async def find_incarnation(settings: KafkaSettings) -> int | None:
             return None
         await consumer.seek_to_beginning(place)
         record = await consumer.getone(place)
-        return int(json.loads(record.value)["incarnation"])
+        return incarnation_in(record.value)
     except KafkaError as error:
         raise ClusterError(f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ClusterError(
-            f"{CLUSTER_TOPIC} holds no incarnation ({error!r}): recreate it with `topics apply`"
-        ) from error
     finally:
         await consumer.stop()
 

@@ -13,10 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from schemas.record import Output, Record
+from streams.engine.kafka_cluster import CLUSTER_TOPIC, incarnation_in
 from streams.engine.kafka_producers import DELIVERY_TIMEOUT_S, SharedProducer
 from streams.engine.kafka_reading import Readers
 from streams.engine.kafka_settings import KafkaSettings
-from streams.engine.ports import Bounds, Broker, TopicPartition, UnknownOutcome, Writer
+from streams.engine.ports import Bounds, Broker, TopicPartition, TransientError, UnknownOutcome, Writer
 
 JOURNAL_SUFFIX = ".journal"
 
@@ -112,6 +113,13 @@ class KafkaBroker(Broker):
     def attach(self, feed: Feed) -> None:
         """Tell where commits and seeks go."""
         self._feed = feed
+
+    async def incarnation(self) -> int:
+        """Which life of the broker this is. Raises TransientError where it can't be asked or has no record yet."""
+        bounds = await self._readers.bounds(CLUSTER_TOPIC, 0)
+        async for records in self._readers.read(CLUSTER_TOPIC, 0, bounds.start, bounds.end):
+            return incarnation_in(records[0].value)
+        raise TransientError(f"{CLUSTER_TOPIC} has no record: run `doorstream topics apply`")
 
     async def writer(self) -> Writer:
         """A fresh writer. Raises TransientError where Kafka can't be reached."""

@@ -69,7 +69,7 @@ class Machine:
         self._observer = observer or Observer()
         self._wake = asyncio.Event()
         self._slots: dict[int, Slot] = {}
-        self._stopping = False
+        self._fatal: Exception | None = None
         self._stopped = asyncio.Event()
         self._running = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,7 +87,9 @@ class Machine:
         self._around = Surroundings(
             processor, broker, clock, incarnation, references, self._resolver, self._observer, options, self._pulse
         )
-        self._recoverer = Recoverer(self._around, failed=self._drop, settled=self._wake.set, skew=self._note_skew)
+        self._recoverer = Recoverer(
+            self._around, failed=self._drop, settled=self._wake.set, skew=self._note_skew, fatal=self._end
+        )
         self._probe = EndProbe(broker, clock, self._wake.set)
         self._cycle = Cycle(self._around, self._wake, drop=self._drop, halt=self._halt)
 
@@ -172,12 +174,18 @@ class Machine:
         await arrive(self._around, partition, chunk, self._wake)
 
     async def run(self) -> None:
-        """Go round in cycles until `stop`."""
+        """Go round in cycles until `stop`.
+
+        Raises:
+            AnotherLifeError: the broker was begun anew; only a new process can go on.
+        """
         self._running = True
         self._pulse.beat()
         self._pulse.stalled = False
         try:
             while not self._stopped.is_set():
+                if self._fatal is not None:
+                    raise self._fatal
                 self._wake.clear()
                 if self._pulse.beat():
                     self._drop_all("the event loop stood still for longer than the session time-out")
@@ -254,6 +262,10 @@ class Machine:
         if slot.partition is not None:
             slot.partition.draining = True
         self._observer.halted(slot.index, reason)
+
+    def _end(self, error: Exception) -> None:
+        self._fatal = error
+        self._wake.set()
 
     def _note_skew(self, milliseconds: int) -> None:
         self.skew_ms = milliseconds

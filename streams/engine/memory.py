@@ -91,6 +91,7 @@ class MemoryBroker:
         self.logs: dict[TopicPartition, Log] = {}
         self.faults: list[Fault] = []
         self.committed: dict[TopicPartition, int] = {}
+        self.incarnation: int | None = None
 
     def log(self, topic: str, partition: int) -> Log:
         """A topic partition; it comes to be when first named."""
@@ -209,6 +210,10 @@ class MemoryClient:
     def stamps(self) -> bool:
         """Whether records carry the broker's append time."""
         return self.broker.stamps
+
+    async def incarnation(self) -> int | None:
+        """Which life of the broker this is."""
+        return self.broker.incarnation
 
     async def writer(self) -> MemoryWriter:
         """A fresh writer."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from streams.engine.errors import HaltedError
+from streams.engine.errors import AnotherLifeError, HaltedError
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
 from streams.engine.partition import Partition
 from streams.engine.ports import Writer
@@ -86,11 +86,13 @@ class Recoverer:
         failed: Callable[[Slot, Partition, str], None],
         settled: Callable[[], None],
         skew: Callable[[int], None],
+        fatal: Callable[[Exception], None],
     ) -> None:
         self._around = around
         self._failed = failed
         self._settled = settled
         self._skew = skew
+        self._fatal = fatal
         self._closing: set[asyncio.Task[None]] = set()
 
     async def bring_up(self, slots: list[Slot]) -> None:
@@ -111,12 +113,24 @@ class Recoverer:
         backoff_s = FIRST_BACKOFF_S
         while True:
             try:
+                await self._same_life()
                 writer = self._around.broker.writer
                 return Pens(await writer(), await writer(), self._closing)
+            except AnotherLifeError as error:
+                self._fatal(error)
+                await asyncio.Event().wait()
             except Exception as error:  # noqa: BLE001 - a broker that can't be reached is asked again
                 self._around.observer.retried("writer", type(error).__name__)
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+
+    async def _same_life(self) -> None:
+        # A broker that was begun anew under the same address has other logs: what is remembered of positions and
+        # references is void, and whatever is written with the old incarnation would be taken for a repeat.
+        ours, found = self._around.incarnation, await self._around.broker.incarnation()
+        if found is not None and found != ours:
+            msg = f"the broker began anew (incarnation {ours} is over, now it is {found}): the process must, too"
+            raise AnotherLifeError(msg)
 
     async def _recover(self, slot: Slot) -> None:
         observer = self._around.observer

@@ -68,6 +68,13 @@ class Broker(Protocol):
     def stamps(self) -> bool:
         """Whether records carry the broker's append time."""
 
+    async def incarnation(self) -> int | None:
+        """Which life of the broker this is, as the cluster's own record says now; None where nobody can know.
+
+        Raises:
+            TransientError: it can't be asked, or has no record yet.
+        """
+
     async def writer(self) -> Writer:
         """A fresh writer."""
 

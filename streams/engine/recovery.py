@@ -33,7 +33,8 @@ from streams.engine.journal import (
 )
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
 from streams.engine.partition import Core, Partition
-from streams.engine.ports import TransientError, Writer
+from streams.engine.ports import TopicPartition, TransientError, Writer
+from streams.engine.references import REFERENCE_PARTITION
 from streams.engine.replay import Replay
 from streams.engine.state import StateStore
 from streams.engine.statelog import StateLog, load_state, state_topic
@@ -43,6 +44,8 @@ from streams.engine.work import Position, resolve_contexts
 FIRST_WINDOW = 1_000
 WINDOW_GROWTH = 4
 REFERENCE_POLL_S = 0.01
+REFERENCE_LOOK = 100
+"""Polls after which the topics are asked whether they reach that far at all."""
 FATAL_DEATHS = 2
 
 
@@ -161,15 +164,33 @@ class Recovery:
         for topic in self._around.processor.inputs:
             if topic not in inputs:
                 inputs[topic] = (await self._around.broker.bounds(topic, self._index)).start
+        # A feed of a topic that was made anew would begin at 0, and its records would be taken for known ones.
+        await self._check_ends({(topic, self._index): offset for topic, offset in inputs.items()})
         if point is None:
             return Position(0, 0, NO_DIGEST, inputs, {})
         return Position(point.number, point.now_ms, point.digest, inputs, dict(point.references))
 
     async def _await_references(self, positions: Mapping[str, int]) -> None:
         """Positions never fall from one owner to the next."""
-        references = self._around.references
-        while not (references.loaded and references.reached(positions)):  # noqa: ASYNC110 - two conditions, seldom
+        references, waited = self._around.references, 0
+        while not (references.loaded and references.reached(positions)):
+            if waited % REFERENCE_LOOK == REFERENCE_LOOK - 1:
+                known = self._around.references.topics
+                await self._check_ends({(t, REFERENCE_PARTITION): at + 1 for t, at in positions.items() if t in known})
+            waited += 1
             await asyncio.sleep(REFERENCE_POLL_S)
+
+    async def _check_ends(self, needed: Mapping[TopicPartition, int]) -> None:
+        """Topics must reach as far as the journal has read them; asked again before a verdict, as leaders change."""
+        for patience_s in (1.0, 1.0, 0.0):
+            ends = await self._around.broker.ends(list(needed))
+            short = [place for place, end in ends.items() if end < needed[place]]
+            if not short:
+                return
+            await asyncio.sleep(patience_s)
+        topic, index = short[0]
+        msg = f"{topic}/{index} ends at {ends[short[0]]}, the journal has read it up to {needed[short[0]]}"
+        raise HaltedError(f"{msg}: it was made anew or cut; restore it, or begin anew with all topics")
 
     # -- deciding again -----------------------------------------------------------------------------------------
 

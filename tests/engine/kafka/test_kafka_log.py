@@ -232,11 +232,12 @@ async def test_topics_with_other_partition_counts_are_not_decided_together(clust
         await common_partitions(cluster.settings, [prefix + "two", prefix + "four"])
 
 
-async def test_the_incarnation_is_written_once(cluster: Cluster) -> None:
+async def test_the_incarnation_is_written_once(cluster: Cluster, broker: KafkaBroker) -> None:
     first = await ensure_incarnation(cluster.settings)
     assert await ensure_incarnation(cluster.settings) == first
     assert await read_incarnation(cluster.settings) == first
     assert abs(first - time.time()) < 10 * 365 * 86_400
+    assert await broker.incarnation() == first
 
 
 async def test_a_broker_that_is_not_there_is_a_transient_error(cluster: Cluster) -> None:
