@@ -11,6 +11,7 @@ import msgspec
 from streams.core.processor import Processor
 from streams.engine.cycle import Cycle
 from streams.engine.gaps import arrive
+from streams.engine.marks import check_name
 from streams.engine.observer import Observer
 from streams.engine.options import MachineOptions
 from streams.engine.ownership import DRAINING, HALTED, RECOVERING, RUNNING, Recoverer, Slot
@@ -62,6 +63,7 @@ class Machine:
         observer: Observer | None = None,
         executor: Executor | None = None,
     ) -> None:
+        check_name(processor.name)
         self.skew_ms = 0
         options = options or MachineOptions()
         self._clock = clock

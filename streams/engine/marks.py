@@ -13,11 +13,23 @@ from typing import Any
 POSITION_HEADER = "doorstream-position"
 SOURCE_POSITION_HEADER = "doorstream-source-position"
 MARK_PREFIX = "~mark/"
-_FORM = re.compile(rb"([a-z][a-z0-9_-]{0,31})/(\d{1,18})/(\d{1,9})/(\d{1,18})/(\d{1,9})")
+_FORM = re.compile(rb"([A-Za-z0-9._-]{1,100})/(\d{1,18})/(\d{1,9})/(\d{1,18})/(\d{1,9})")
 """Whoever may write to a topic may write any header: what no machine writes must not get into the state."""
 
 Position = tuple[int, int, int]
 """Incarnation, number, index; a higher one is newer."""
+
+
+def check_name(processor: str) -> None:
+    """Refuse a processor's name that positions can't carry: readers would take its repeats for new.
+
+    Raises:
+        ValueError: it has other characters than letters, digits, `.`, `_` and `-`, or more than 100.
+    """
+    if _FORM.fullmatch(f"{processor}/1/0/1/0".encode()) is None:
+        raise ValueError(
+            f"{processor!r} can't be a processor's name: use at most 100 letters, digits, '.', '_' and '-'"
+        )
 
 
 def mark_key(topic: str, partition: int, header: bytes) -> tuple[str, Position] | None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from streams.engine.machine import Machine
 from streams.engine.marks import POSITION_HEADER, Marks
+from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
+from streams.engine.references import ReferenceViews
 from tests.engine.conftest import MakeHarness
-from tests.engine.toy import message
+from tests.engine.toy import Bank, message
 from tests.engine.watching import balances, watching
 
 
@@ -68,3 +73,23 @@ def test_a_refused_message_leaves_its_mark(make: MakeHarness) -> None:
     assert len(letters) == 2
     assert letters[0].header("doorstream-source-position") == b"other/1/0/1/0"
     assert (letters[0].header(POSITION_HEADER) or b"").startswith(b"bank/")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "naïve", "x" * 101])
+def test_a_processor_whose_name_no_position_can_carry_is_refused(name: str) -> None:
+    bank, clock = Bank(), ManualClock()
+    bank.name = name
+    client = MemoryClient(MemoryBroker(clock))
+    with pytest.raises(ValueError, match="can't be a processor's name"):
+        Machine(bank, client, clock, incarnation=1, references=ReferenceViews((), clock))
+
+
+def test_a_processors_name_may_have_dots_and_capitals(make: MakeHarness) -> None:
+    bank = Bank()
+    bank.name = "T1-x.Bank_2"
+    harness = make(bank)
+    harness.publish("requests", "a", message("deposit"))
+    harness.run_until_idle()
+    harness.restart()
+    harness.run_until_idle()
+    assert balances(harness) == [1]
