@@ -7,6 +7,8 @@ import json
 import threading
 
 from streams.core.processor import Found, Verification
+from streams.engine.inputs import MOST_ANSWERED
+from streams.engine.journal import Entry
 from streams.engine.memory import ManualClock
 from streams.engine.options import MachineOptions
 from streams.engine.references import ReferenceViews
@@ -14,7 +16,7 @@ from streams.engine.resolve import Resolver
 from tests.engine.conftest import MakeHarness
 from tests.engine.test_resolve import Database, Pins, ask, notes
 from tests.engine.toy import message
-from tests.engine.watching import Watching, watching
+from tests.engine.watching import Watching, journal, watching
 
 
 def test_answers_that_are_too_large_for_the_journal_are_none(make: MakeHarness) -> None:
@@ -99,3 +101,13 @@ async def test_a_flood_of_attempts_at_one_access_point_is_cut_short() -> None:
     resolver.close()
     assert [bool(one.answers) for one in pending] == [True] * 5 + [False] * 995
     assert elsewhere.answers["pin"].value == "door-2"
+
+
+def test_an_entry_has_few_answers(make: MakeHarness) -> None:
+    harness = make(verifier=Pins(), options=MachineOptions(lane_attempts=1_000))
+    for _ in range(350):
+        harness.publish("requests", "a", message("pin", "a", pin="1234"), partition=0)
+    harness.run_until_idle()
+    answered = [len(item.resolved["requests"]) for item in journal(harness) if isinstance(item, Entry)]
+    assert sum(answered) == 350
+    assert max(answered) == MOST_ANSWERED

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from streams.core.processor import Verification
 from streams.engine.harness import Harness
-from streams.engine.journal import Entry, Opened, to_output
+from streams.engine.journal import Checkpointed, Entry, Opened, to_output
 from streams.engine.options import MachineOptions
 from streams.engine.ports import TransientError, UnknownOutcome
 from tests.engine.conftest import MakeHarness
+from tests.engine.test_resolve import Pins
 from tests.engine.toy import Bank, message
 from tests.engine.watching import balances, events, journal, kinds, watching
 
@@ -240,3 +242,48 @@ def test_a_processor_may_serve_many_partitions(make: MakeHarness) -> None:
         deposit(harness, partition + 1, partition=partition)
     harness.run_until_idle()
     assert balances(harness) == [1, 2, 3, 4]
+
+
+def test_a_transient_failure_of_an_output_is_retried_in_order_and_without_recovery(make: MakeHarness) -> None:
+    harness = make()
+    harness.run_until_idle()
+    harness.broker.fault("ledger", TransientError("not enough replicas"), written=False, times=3)
+    for _ in range(3):
+        deposit(harness)
+        harness.worker.step(0.01)
+    assert harness.run_until_idle()
+    assert balances(harness) == [1, 2, 3]
+    assert watching(harness).drops == []
+    assert len(watching(harness).retries) == 3
+
+
+def test_a_stranger_between_the_records_of_one_cycle_drops_the_partition(make: MakeHarness) -> None:
+    class Wordy(Pins):
+        def verify(self, verification: Verification) -> object:
+            return verification.lane * 60_000
+
+    harness = make(verifier=Wordy())
+    harness.run_until_idle()
+    state = harness.broker.fault("doorstream.bank.state")
+    deposit(harness)
+    harness.run_until_idle()
+    harness.clock.move(1.1)
+    harness.worker.step(0.1)
+    first = harness.broker.fault(JOURNAL, times=1)
+    deposit(harness)
+    harness.worker.step(0.02)
+    # What waits is more than one batch should have: the checkpoint, and an entry with long answers.
+    state.release()
+    for topic in ("requests", "events"):
+        harness.publish(topic, "a", message("pin", "a", pin="1"), partition=0)
+    harness.worker.step(0.1)
+    second = harness.broker.fault(JOURNAL, times=1)
+    first.release()
+    harness.worker.step(0.05)
+    assert isinstance(journal(harness)[-1], Checkpointed)
+    harness.broker.write(to_output(JOURNAL, 0, Entry(99, 12345, 0, "1", b"")))
+    second.release()
+    assert harness.run_until_idle()
+    assert len(watching(harness).drops) == 1
+    assert "somebody else has written" in watching(harness).drops[0][1]
+    assert [event["kind"] for event in events(harness)] == ["deposited", "deposited", "checked", "checked"]

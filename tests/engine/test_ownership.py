@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from streams.engine.harness import Harness
-from streams.engine.journal import Entry
+from streams.engine.journal import Entry, Opened, to_output
 from streams.engine.memory import MemoryWriter
 from streams.engine.options import MachineOptions
 from streams.engine.ports import Bounds, Chunk
@@ -244,3 +244,49 @@ def test_outputs_that_nobody_takes_stop_the_taking_of_inputs(make: MakeHarness) 
     held.release()
     harness.run_until_idle()
     assert len(events(harness)) == 10_000
+
+
+def test_somebody_who_opens_during_a_recovery_ends_it_before_anything_leaves(make: MakeHarness) -> None:
+    harness = make()
+    harness.run_until_idle()
+    lost = harness.broker.fault("ledger", written=False)
+    deposit(harness)
+    harness.worker.step(0.05)
+    harness.crash()
+    lost.times = 0
+    appends: list[int] = []
+
+    def second(topic: str, _: int) -> bool:
+        appends.append(topic == JOURNAL)
+        return topic == JOURNAL and sum(appends) == 2
+
+    held = harness.broker.fault(second, written=False)
+    harness.start()
+    harness.worker.step(0.05)
+    harness.broker.write(to_output(JOURNAL, 0, Opened(1, "1")))
+    held.release()
+    harness.worker.step(0.02)
+    assert harness.broker.records("ledger") == []
+    assert "LostOwnershipError" in watching(harness).drops[0][1]
+    assert harness.run_until_idle()
+    assert balances(harness) == [1]
+
+
+def test_a_machine_waits_for_references_as_new_as_the_last_owners(make: MakeHarness) -> None:
+    harness = make()
+    for percent in (1, 2):
+        harness.publish("reference.rate", "r", b'{"name": "r", "percent": %d}' % percent)
+    harness.publish("requests", "a", message("ask", rate="r"), partition=0)
+    harness.run_until_idle()
+    harness.advance(2)
+    harness.stop()
+    slow = harness.start(loaded=False)
+    slow._views.apply("reference.rate", harness.broker.records("reference.rate")[:1])
+    slow._views._loaded = True
+    read, slow._read_references = slow._read_references, lambda: None  # type: ignore[method-assign]
+    harness.publish("requests", "a", message("ask", rate="r"), partition=0)
+    slow.step(0.9)
+    assert harness.health()[0].phase == "recovering"
+    slow._read_references = read  # type: ignore[method-assign]
+    harness.run_until_idle()
+    assert [event["note"] for event in events(harness)] == ["view 2", "view 2"]
