@@ -30,6 +30,11 @@ def derive_key(master: bytes, role: str, id_: str, key_version: int = 1) -> byte
     return hmac.digest(extracted, info + b"\x01", sha256)
 
 
+def administration_key(master: bytes) -> bytes:
+    """The key that reference records are signed with."""
+    return derive_key(master, ADMINISTRATION, "reference")
+
+
 def read_master_secret(text: str) -> bytes:
     """The master secret from a file's text: hexadecimal.
 

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     replication: int = Field(default=1, ge=1, le=9, description="replicas of topics that `topics apply` makes")
     master_secret_file: Path | None = Field(default=None, description="file with the master secret, hexadecimal")
 
+    reference_authentication: Literal["required", "off"] = Field(
+        default="required", description="whether reference records count only with the administration's signature"
+    )
+
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how Kafka is spoken to"
     )

@@ -37,6 +37,12 @@ LAG_SECONDS = Gauge(
     "doorstream_lag_seconds", "Age of the oldest message waiting.", ["role", "topic", "partition"], registry=REGISTRY
 )
 DEAD_LETTERS = Counter("doorstream_dead_letters", "Messages given up, by step.", ["topic", "stage"], registry=REGISTRY)
+REFERENCES_REFUSED = Counter(
+    "doorstream_references_refused",
+    "Reference records that count as never written: not signed by the administration, or old ones again.",
+    ["topic"],
+    registry=REGISTRY,
+)
 JOURNAL_ENTRIES = Counter("doorstream_journal_entries", "Journal entries written.", ["processor"], registry=REGISTRY)
 CYCLE_SECONDS = Histogram(
     "doorstream_cycle_seconds", "One cycle of a processor.", ["processor"], buckets=_SECONDS, registry=REGISTRY

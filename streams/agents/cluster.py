@@ -40,8 +40,9 @@ def wanted(topic: Topic, partitions: int) -> Wanted:
         configs["min.compaction.lag.ms"] = str(topic.retention_ms)
     if topic.max_bytes is not None:
         configs["max.message.bytes"] = str(topic.max_bytes)
-    if not {"controllers", "operators"}.isdisjoint(topic.writers):
-        # The age of a request is measured from the broker's stamp, never from the sender's clock.
+    if not {"controllers", "operators", "administration"}.isdisjoint(topic.writers):
+        # The age of a request, and whether a signature had ended, are measured from the broker's stamp, never from the
+        # sender's clock.
         configs["message.timestamp.type"] = "LogAppendTime"
     count = partitions if topic.partitions == "site" else topic.partitions
     return Wanted(topic.name, count, configs)

@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from schemas.access import AccessDenied, AccessGranted
 from schemas.ids import derive
+from schemas.record import Record
 from streams import telemetry
 from streams.engine.lagging import Lag
 from streams.engine.observer import Observer
@@ -138,6 +139,11 @@ class MetricsObserver(Observer):
     def skipped(self, partition: int, number: int, index: int) -> None:
         """Log a cause that was passed over."""
         log.critical("skipped", processor=self._name, partition=partition, number=number, index=index)
+
+    def reference_refused(self, record: Record) -> None:
+        """Count and log a reference record that somebody else wrote."""
+        telemetry.REFERENCES_REFUSED.labels(record.topic).inc()
+        log.critical("reference_refused", topic=record.topic, offset=record.offset, key=str(record.key)[:130])
 
     def retried(self, step: str, error: str) -> None:
         """Log a step that is tried again."""

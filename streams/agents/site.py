@@ -40,7 +40,8 @@ class _Lookups:
 
 def plain_processors(settings: Settings) -> list[Processor]:
     """The processors of the decide role, to decide again what was decided: nothing is counted."""
-    return [SiteProcessor(settings.master_secret()), AlertsProcessor()]
+    signed = settings.reference_authentication == "required"
+    return [SiteProcessor(settings.master_secret(), signed_references=signed), AlertsProcessor()]
 
 
 def wire(settings: Settings, incarnation: int) -> DecideWorker:
@@ -50,7 +51,8 @@ def wire(settings: Settings, incarnation: int) -> DecideWorker:
         SettingsError: Kafka or the master secret is not set.
     """
     master = settings.master_secret()
-    processors: list[Any] = [MeteredSite(master), AlertsProcessor()]
+    signed = settings.reference_authentication == "required"
+    processors: list[Any] = [MeteredSite(master, signed_references=signed), AlertsProcessor()]
     options = DecideOptions(
         kafka=KafkaSettings.of(kafka_options(settings)),
         lookups=_Lookups(settings.postgres, incarnation) if settings.postgres else None,

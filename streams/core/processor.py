@@ -6,7 +6,7 @@ a clock or draws a random number: the same causes in the same order always give 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -90,12 +90,16 @@ class ReferenceTable(msgspec.Struct, frozen=True):
 
     `decode` turns a value into what `References.get` gives (it may be a compiled form); it runs when a record is first
     used. `indexes` maps an index name to a cheap function from the value's bytes to the indexed strings.
+    `authenticate` gives None for a record that nobody entitled wrote, else until when (Unix, milliseconds) it was meant
+    to be published. The first kind counts as never written; so does what was appended later than that, or ends before
+    the version in force does: an old version published again.
     """
 
     entity: str
     topic: str
     decode: Any
     indexes: Mapping[str, Any] = {}
+    authenticate: Callable[[Record], int | None] | None = None
 
 
 class State(Protocol):

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 import msgspec
 
+from schemas.keys import administration_key
 from schemas.people import Cardholder, Credential, Permission, Secret
 from schemas.places import AccessPoint, Device, Door, Site, Zone
+from schemas.record import Record
 from schemas.reference import BY_NAME
 from schemas.rules import HolidayCalendar, Policy, Schedule
+from schemas.signing import MAC_HEADER, NONCE_HEADER, NOT_AFTER_HEADER, verify
 from schemas.vocabulary import FactorKind
 from streams.core.processor import References, ReferenceTable
+from streams.core.times import to_ms
+
+LONGEST_VALIDITY_MS = 3_600_000
+"""How long after its append a reference record's signature may end: whose clock runs ahead is not believed."""
 
 DEEPEST_ZONE = 16
 """A zone tree deeper than this is cut off, so that a cycle in bad data ends."""
@@ -64,12 +72,31 @@ _INDEXES: dict[str, dict[str, _Index]] = {
 }
 
 
-def tables() -> tuple[ReferenceTable, ...]:
-    """Every reference topic that decisions read."""
+def tables(master: bytes | None = None) -> tuple[ReferenceTable, ...]:
+    """Every reference topic that decisions read; with a master secret, only what the administration signed counts."""
+    authenticate = _authentication(master) if master is not None else None
     return tuple(
-        ReferenceTable(name, entity.topic, entity.model.model_validate_json, _INDEXES.get(name, {}))
+        ReferenceTable(name, entity.topic, entity.model.model_validate_json, _INDEXES.get(name, {}), authenticate)
         for name, entity in BY_NAME.items()
     )
+
+
+def _authentication(master: bytes) -> Callable[[Record], int | None]:
+    key = administration_key(master)
+
+    def authenticate(record: Record) -> int | None:
+        header, end = record.header(MAC_HEADER), record.header(NOT_AFTER_HEADER)
+        if header is None or end is None or record.header(NONCE_HEADER) is None:
+            return None
+        if not verify(key, header, record.topic, record.key, record.value, record.headers):
+            return None
+        try:
+            until_ms = to_ms(datetime.fromisoformat(end.decode("ascii")))
+        except (ValueError, OverflowError):
+            return None
+        return until_ms if until_ms <= record.timestamp_ms + LONGEST_VALIDITY_MS else None
+
+    return authenticate
 
 
 def site(references: References, id_: str) -> Site | None:

@@ -43,15 +43,16 @@ class SiteProcessor:
     """Decides requests for access, passages and operators' requests of all sites of a partition.
 
     `master` is the master secret; without one no signature can be checked, so only sites with
-    `message_authentication: off` work.
+    `message_authentication: off` work. `signed_references`: reference records count only with the administration's
+    signature.
     """
 
     name = "site"
     version = VERSION
     inputs: tuple[str, ...] = INPUTS
 
-    def __init__(self, master: bytes | None) -> None:
-        self.references = reference.tables()
+    def __init__(self, master: bytes | None, *, signed_references: bool = False) -> None:
+        self.references = reference.tables(master if signed_references else None)
         self._keys = Keys(master)
         self._sealer = Sealer.of_master(master) if master is not None else None
 

@@ -51,6 +51,8 @@ class Harness:
         )
         self.observer = observer or Observer()
         self.workers: list[Worker] = []
+        self.refused: list[Record] = []
+        """Reference records that counted as never written."""
         self._options = options
         self._lookups = lookups
         self._verifier = verifier
@@ -84,7 +86,7 @@ class Harness:
                 client,
                 self.clock,
                 incarnation=self._incarnation,
-                references=ReferenceViews(code.references, self.clock),
+                references=ReferenceViews(code.references, self.clock, self.refused.append, stamps=self.broker.stamps),
                 options=self._options,
                 lookups=self._lookups,
                 verifier=self._verifier,

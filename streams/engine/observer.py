@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from schemas.record import Record
+
 
 class Observer:
     """Called on the event loop; must not block or raise. Subclass what you need."""
@@ -41,6 +43,9 @@ class Observer:
 
     def skipped(self, partition: int, number: int, index: int) -> None:
         """A cause at which recoveries died twice was passed over; critical."""
+
+    def reference_refused(self, record: Record) -> None:
+        """A reference record counts as never written: nobody entitled wrote it, or it is an old one; critical."""
 
     def retried(self, step: str, error: str) -> None:
         """A transient failure of a step; it is tried again."""

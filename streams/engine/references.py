@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,14 @@ import msgspec
 from schemas.record import Record
 from streams.core.processor import References, ReferenceTable
 from streams.engine.ports import Broker, Clock
+
+Refused = Callable[[Record], None]
+"""Told of each record that counts as never written."""
+
+
+def _silent(_record: Record) -> None:
+    pass
+
 
 KEPT_MS = 600_000
 """How long replaced versions are kept, so that a recovery finds what held then."""
@@ -21,11 +29,15 @@ _BAD: tuple[str, ...] = ()
 
 
 class Version(msgspec.Struct, gc=False):
-    """One version of a reference record; `value` None = removed; `decoded` once it has been used."""
+    """One version of a reference record; `value` None = removed; `decoded` once it has been used.
+
+    `until_ms` is what `ReferenceTable.authenticate` gave.
+    """
 
     offset: int
     value: bytes | None
     decoded: Any = _UNUSED
+    until_ms: int = 0
 
 
 class _Ids:
@@ -46,8 +58,11 @@ class _Ids:
 class Table:
     """One reference topic: the versions in force, their indexes, and what was replaced lately."""
 
-    def __init__(self, spec: ReferenceTable) -> None:
+    def __init__(self, spec: ReferenceTable, refused: Refused = _silent, *, stamps: bool = False) -> None:
         self.spec = spec
+        self._authenticate = spec.authenticate
+        self._refused = refused
+        self._stamps = stamps
         self.position = -1
         self.rows: dict[str, Version] = {}
         self.indexes: dict[str, dict[str, str | _Ids]] = {name: {} for name in spec.indexes}
@@ -57,10 +72,18 @@ class Table:
         self._changes: deque[tuple[int, int, str]] = deque()
 
     def apply(self, record: Record, now_ms: int) -> None:
-        """Take one newer record."""
+        """Take one newer record, or pass over one that nobody entitled wrote."""
         id_ = (record.key or b"").decode("utf-8", "replace")
         self.position = record.offset
         old = self.rows.get(id_)
+        until_ms = 0
+        if self._authenticate is not None:
+            genuine = self._authenticate(record)
+            late = genuine is not None and self._stamps and record.timestamp_ms > genuine
+            if genuine is None or late or (old is not None and genuine < old.until_ms):
+                self._refused(record)
+                return
+            until_ms = genuine
         if old is not None:
             if old.value is not None:
                 self._index(id_, old.value, remove=True)
@@ -74,7 +97,7 @@ class Table:
                     return
         elif record.value is None:
             return
-        self.rows[id_] = Version(record.offset, record.value)
+        self.rows[id_] = Version(record.offset, record.value, until_ms=until_ms)
         if record.value is not None:
             self._index(id_, record.value, remove=False)
 
@@ -204,11 +227,17 @@ class PastView:
 
 
 class ReferenceViews:
-    """One table per reference topic, fed with records in offset order on the machine's event loop."""
+    """One table per reference topic, fed with records in offset order on the machine's event loop.
 
-    def __init__(self, tables: Sequence[ReferenceTable], clock: Clock) -> None:
+    `stamps`: whether these topics carry the broker's append time.
+    """
+
+    def __init__(
+        self, tables: Sequence[ReferenceTable], clock: Clock, refused: Refused = _silent, *, stamps: bool = False
+    ) -> None:
         self._clock = clock
-        self._tables = {spec.entity: Table(spec) for spec in tables}
+        self._stamps = stamps
+        self._tables = {spec.entity: Table(spec, refused, stamps=stamps) for spec in tables}
         self._by_topic = {table.spec.topic: table for table in self._tables.values()}
         self._entity_topics = {spec.entity: spec.topic for spec in tables}
         self._live = LiveView(self._tables)
@@ -275,7 +304,7 @@ class ReferenceViews:
             at = positions.get(table.spec.topic, -1)
             if at >= table.forgotten:
                 continue
-            again = Table(table.spec)
+            again = Table(table.spec, stamps=self._stamps)
             start = (await broker.bounds(table.spec.topic, REFERENCE_PARTITION)).start
             async for records in broker.read(table.spec.topic, REFERENCE_PARTITION, start, table.position + 1):
                 for record in records:

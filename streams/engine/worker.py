@@ -77,7 +77,9 @@ class ProcessorRunner:
             options.kafka, idempotent=abilities.idempotent, stamps=abilities.stamps, lz4=options.lz4
         )
         clock = SystemClock()
-        views = ReferenceViews(processor.references, clock)
+        observer = options.observer(processor) if options.observer else Observer()
+        stamped = await probe(options.kafka, [table.topic for table in processor.references])
+        views = ReferenceViews(processor.references, clock, observer.reference_refused, stamps=stamped.stamps)
         references = ReferenceFeed(options.kafka, broker, views)
         # Loaded before joining: nobody's partitions wait for it.
         await references.load()
@@ -94,7 +96,7 @@ class ProcessorRunner:
             options=msgspec.structs.replace(options.machine, session_timeout_s=group.session_timeout_s),
             lookups=options.lookups,
             verifier=options.verifier,
-            observer=options.observer(processor) if options.observer else None,
+            observer=observer,
         )
         self._tasks["references"] = asyncio.ensure_future(references.follow())
         self._tasks["machine"] = asyncio.ensure_future(self.machine.run())
