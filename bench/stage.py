@@ -12,7 +12,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from bench.world import MASTER, Shape, Signed, references, requests
+from bench.world import MASTER, Shape, Signed, references, requests, signed_reference
 from schemas.partitioning import partition_of
 from schemas.topics import registry
 from streams.agents.cluster import Cluster
@@ -112,6 +112,6 @@ class Stage:
     async def _publish_references(self) -> None:
         rows: dict[str, list[Plain]] = {}
         for topic, id_, message in references(self.shape):
-            rows.setdefault(topic, []).append((id_.encode(), message.to_json(), []))
+            rows.setdefault(topic, []).append(signed_reference(topic, id_, message)[1:])
         for topic, records in rows.items():
             await self.publish(topic, 0, records)

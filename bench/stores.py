@@ -11,6 +11,7 @@ import asyncpg
 from bench.measurements import Size, decide
 from bench.programs import Memory, Rate, watch, worker
 from bench.stage import COMMANDS, DECISIONS, Plain, Stage
+from bench.world import signed_reference
 from deploy.stack.model import Endpoints
 from schemas.people import Credential
 from schemas.vocabulary import FactorKind
@@ -54,7 +55,7 @@ def _credentials(count: int) -> Iterator[Plain]:
             cardholder_id=f"mass-{number:07d}",
             card_number=f"{number:010d}",
         )
-        yield id_.encode(), credential.to_json(), []
+        yield signed_reference("reference.credential", id_, credential)[1:]
 
 
 class Recorded(NamedTuple):

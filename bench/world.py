@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from schemas.access import AccessRequested
 from schemas.base import Message
-from schemas.envelope import event_headers
+from schemas.envelope import event_headers, type_of
 from schemas.factors import Card
-from schemas.keys import DEVICE, derive_key
+from schemas.keys import DEVICE, administration_key, derive_key
 from schemas.people import Cardholder, Credential, Permission
 from schemas.places import AccessPoint, Device, Door, Site, Zone
 from schemas.reference import ENTITIES, id_of
 from schemas.rules import Policy, Schedule, SingleMethod, Window
-from schemas.signing import sign
+from schemas.signing import NONCE_HEADER, NOT_AFTER_HEADER, sign
 from schemas.vocabulary import Direction, FactorKind
 
 MASTER = bytes(range(32))
 PATIENCE_S = 86_400
 """A topic that was filled beforehand must still be decided as if its people stood at the doors now."""
+_ADMINISTRATION = administration_key(MASTER)
 _BY_MODEL = {entity.model: entity for entity in ENTITIES}
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -83,6 +84,19 @@ def _site(number: int, shape: Shape) -> list[Message]:
                        schedule_id="always"),
         ]  # fmt: skip
     return records
+
+
+def signed_reference(topic: str, id_: str, message: Message) -> Signed:
+    """A reference record as the administration publishes it."""
+    key, value, now = id_.encode(), message.to_json(), datetime.now(UTC)
+    end = (now + timedelta(minutes=10)).isoformat().encode()
+    headers = [
+        *event_headers(f"{topic}/{id_}", "/administration/bench", type_of(message), now.isoformat()),
+        (NOT_AFTER_HEADER, end),
+        (NONCE_HEADER, f"{topic}/{id_}".encode()),
+    ]
+    headers.append(sign(_ADMINISTRATION, 1, topic, key, value, headers))
+    return Signed(topic, key, value, headers)
 
 
 def requests(shape: Shape, count: int, *, boot: int, seed: int = 1) -> Iterator[Signed]:

@@ -85,8 +85,9 @@ def _authentication(master: bytes) -> Callable[[Record], int | None]:
     key = administration_key(master)
 
     def authenticate(record: Record) -> int | None:
-        header, end = record.header(MAC_HEADER), record.header(NOT_AFTER_HEADER)
-        if header is None or end is None or record.header(NONCE_HEADER) is None:
+        headers = dict(record.headers)
+        header, end = headers.get(MAC_HEADER), headers.get(NOT_AFTER_HEADER)
+        if header is None or end is None or NONCE_HEADER not in headers:
             return None
         if not verify(key, header, record.topic, record.key, record.value, record.headers):
             return None

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from bench.world import MASTER, Shape, references
+from bench.world import MASTER, Shape, references, signed_reference
 from deploy.stack.model import Endpoints
 from schemas.base import Message
 from schemas.partitioning import partition_of
@@ -79,7 +79,8 @@ class Cluster:
         """Publish reference records, and wait until they are acknowledged."""
         async with started(AIOKafkaProducer(**self.options, acks="all", linger_ms=5)) as producer:
             for topic, id_, message in records:
-                await producer.send(topic, message.to_json(), key=id_.encode())
+                signed = signed_reference(topic, id_, message)
+                await producer.send(topic, signed.value, key=signed.key, headers=signed.headers)
             await producer.flush()
 
     async def read(self, *topics: str, since_ms: int | None = None) -> AsyncIterator[ConsumerRecord]:
