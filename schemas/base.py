@@ -12,8 +12,8 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[
 Text = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]
 """Free text for people: at most 2,000 characters, no null character (PostgreSQL stores none)."""
 
-Counter = Annotated[int, Field(ge=0, lt=2**53)]
-"""A number that only rises and that every JSON reader keeps exactly."""
+Counter = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
+"""A number that only rises and that every JSON reader keeps exactly; a text or a truth value is none."""
 
 Timestamp = AwareDatetime
 """RFC 3339 with an offset."""
