@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _MASK = 0xFFFFFFFF
 _M = 0x5BD1E995
 _SEED = 0x9747B28C
@@ -24,6 +26,7 @@ def murmur2(data: bytes) -> int:
     return h ^ h >> 15
 
 
+@lru_cache(maxsize=10_000)
 def partition_of(key: bytes | str, count: int) -> int:
     """The partition, 0 to count - 1, of a record's key."""
     data = key.encode() if isinstance(key, str) else key

@@ -91,7 +91,7 @@ async def _replay(processor: Processor, kafka: KafkaSettings, incarnation: int) 
     found = Replayed(processor.name)
     try:
         await views.load(broker)
-        audit = Audit(processor, broker, views, incarnation)
+        audit = Audit(processor, broker, views, incarnation, count)
         for partition in range(count):
             found.add(await audit.run(partition))
     finally:

@@ -13,6 +13,7 @@ import msgspec
 
 from schemas.base import DeviceMessage
 from schemas.keys import DEVICE, derive_key
+from schemas.partitioning import partition_of
 from schemas.places import Device, Site
 from schemas.record import Record
 from schemas.rules import Policy
@@ -28,6 +29,7 @@ _MASK = (1 << WINDOW) - 1
 _DIGEST_BYTES = 2
 _NO_DIGESTS = bytes(WINDOW * _DIGEST_BYTES)
 BACKLOG = "access.backlog"
+MISPLACED = "the record lies in another partition than its site's: choose it by murmur2 of the key"
 
 
 class Verdict(Enum):
@@ -99,6 +101,8 @@ def admit(message: DeviceMessage, record: Record, state: State, context: Context
             reason=Reason.UNKNOWN_ACCESS_POINT,
             detail="device, site and record key don't belong together",
         )
+    if misplaced(message.site_id, context):
+        return Admission(Verdict.REFUSED, device=device, reason=Reason.UNKNOWN_ACCESS_POINT, detail=MISPLACED)
     heard: DeviceState = state.get(device_key(device.device_id)) or DeviceState(
         device.key_version, tokens=float(policy.device_burst), tokens_at_ms=context.now_ms
     )
@@ -118,6 +122,14 @@ def admit(message: DeviceMessage, record: Record, state: State, context: Context
     verdict, after, detail = _number(message, record, heard, device)
     reason = Reason.REPLAYED_REQUEST if verdict is Verdict.REFUSED else None
     return Admission(verdict, after, device, site, policy, reason, detail)
+
+
+def misplaced(site_id: str, context: Context) -> bool:
+    """Whether a record lies where its site's order is not kept.
+
+    There nobody would know what was decided before, so a copy would be decided anew: refused, whoever signed it.
+    """
+    return context.partitions > 0 and partition_of(site_id, context.partitions) != context.partition
 
 
 def _refill(heard: DeviceState, policy: Policy, now_ms: int) -> DeviceState:

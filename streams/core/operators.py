@@ -25,7 +25,7 @@ from schemas.record import Record
 from schemas.signing import MAC_HEADER, NONCE_HEADER, NOT_AFTER_HEADER, verify
 from streams.core import reference
 from streams.core.access import lose_presence
-from streams.core.admission import Keys
+from streams.core.admission import MISPLACED, Keys, misplaced
 from streams.core.entities import DoorState, OperatorAsked, door_key, nonce_key, operator_key
 from streams.core.passage import next_sequence
 from streams.core.processor import Arrival, Context, Outcome, State
@@ -78,6 +78,8 @@ def _site(request: OperatorRequest, record: Record, context: Context) -> Site:
     site = reference.site(context.references, request.site_id)
     if site is None or record.key != request.site_id.encode():
         raise _Refused("unknown_operator", f"site {request.site_id} is not on file, or is not the record's key")
+    if misplaced(site.site_id, context):
+        raise _Refused("failed", MISPLACED)
     return site
 
 

@@ -113,7 +113,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     """What a decision may know besides its state.
 
     `now_ms` never goes back within a partition. `incarnation` (Unix, seconds) ranks the broker's lives: what counts
-    upwards for the outside starts above it. `partition` and `number` are the journal entry's.
+    upwards for the outside starts above it. `partition` and `number` are the journal entry's; `partitions` is how many
+    there are (0: nobody says, so that where a record lies can't be checked).
     """
 
     now_ms: int
@@ -122,6 +123,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     partition: int
     number: int
     incarnation: int
+    partitions: int = 0
 
 
 Outcome = Any

@@ -49,11 +49,19 @@ class Journal(msgspec.Struct):
 class Audit:
     """Decides journals of one processor again; `references` must be loaded. Nothing is written."""
 
-    def __init__(self, processor: Processor, broker: Broker, references: ReferenceViews, incarnation: int) -> None:
+    def __init__(
+        self,
+        processor: Processor,
+        broker: Broker,
+        references: ReferenceViews,
+        incarnation: int,
+        partitions: int = 0,
+    ) -> None:
         self._processor = processor
         self._broker = broker
         self._references = references
         self._incarnation = incarnation
+        self._partitions = partitions
 
     async def run(self, partition: int) -> Audited:
         """Decide one partition's journal again, from its first entry on."""
@@ -95,7 +103,7 @@ class Audit:
 
     async def _decide(self, journal: Journal, partition: int, found: Audited) -> None:
         store = StateStore(self._processor)
-        decider = Decider(self._processor, store, partition, self._incarnation, Observer())
+        decider = Decider(self._processor, store, partition, self._incarnation, Observer(), self._partitions)
         positions: dict[str, int] = {}
         digest = NO_DIGEST
         first = journal.entries[0].references if journal.entries else {}

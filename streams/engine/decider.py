@@ -76,13 +76,20 @@ class Decider:
     """One partition's way from causes to outputs."""
 
     def __init__(
-        self, processor: Processor, store: StateStore, partition: int, incarnation: int, observer: Observer
+        self,
+        processor: Processor,
+        store: StateStore,
+        partition: int,
+        incarnation: int,
+        observer: Observer,
+        partitions: int = 0,
     ) -> None:
         self._processor = processor
         self._store = store
         self._partition = partition
         self._incarnation = incarnation
         self._observer = observer
+        self._partitions = partitions
         self._marks = Marks(store.get, store.put_mark)
         self._prefix = f"{processor.name}/{incarnation}/{partition}/"
 
@@ -125,7 +132,15 @@ class Decider:
         else:
             self._bury(cause, run)
             return
-        context = Context(frame.now_ms, frame.references, resolved, self._partition, frame.number, self._incarnation)
+        context = Context(
+            frame.now_ms,
+            frame.references,
+            resolved,
+            self._partition,
+            frame.number,
+            self._incarnation,
+            self._partitions,
+        )
         self._decide_one(cause, context, run)
 
     def _is_new(self, record: Record) -> bool:

@@ -45,8 +45,8 @@ class Machine:
     """Decides what arrives on the owned partitions of a processor's inputs.
 
     Everything runs on one event loop, `ReferenceViews.apply` included. `incarnation` (Unix, seconds) ranks the
-    broker's lives and comes from the cluster's own record. `observer` defaults to a silent one. `executor` runs
-    verifications; by default a small thread pool.
+    broker's lives and comes from the cluster's own record; `partitions` is how many the inputs have. `observer`
+    defaults to a silent one. `executor` runs verifications; by default a small thread pool.
     """
 
     def __init__(  # noqa: PLR0913 - the one place where the machine's parts are given to it
@@ -57,6 +57,7 @@ class Machine:
         *,
         incarnation: int,
         references: ReferenceViews,
+        partitions: int = 0,
         options: MachineOptions | None = None,
         lookups: LookupSource | None = None,
         verifier: Verifier | None = None,
@@ -87,7 +88,16 @@ class Machine:
         )
         self._pulse = Pulse(clock, options.session_timeout_s)
         self._around = Surroundings(
-            processor, broker, clock, incarnation, references, self._resolver, self._observer, options, self._pulse
+            processor,
+            broker,
+            clock,
+            incarnation,
+            references,
+            self._resolver,
+            self._observer,
+            options,
+            self._pulse,
+            partitions,
         )
         self._recoverer = Recoverer(
             self._around, failed=self._drop, settled=self._wake.set, skew=self._note_skew, fatal=self._end

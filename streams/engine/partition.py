@@ -66,7 +66,7 @@ class Partition:
         }
         self.checkpoint: Checkpointed | None = None
         self.checkpointed = core.checkpointed
-        self._decider = Decider(processor, core.store, index, around.incarnation, around.observer)
+        self._decider = Decider(processor, core.store, index, around.incarnation, around.observer, around.partitions)
         self._limit = DeadLetterLimit(around.options)
         self._checkpoint_s = around.clock.monotonic_s()
         self._entities = 0
@@ -100,7 +100,9 @@ class Partition:
     def _context_of_arrival(self, now_ms: int) -> Context:
         number = self.position.number + 1
         now_ms = max(now_ms, self.position.now_ms)
-        return Context(now_ms, self._around.references.live(), {}, self.index, number, self._around.incarnation)
+        around = self._around
+        live = around.references.live()
+        return Context(now_ms, live, {}, self.index, number, around.incarnation, around.partitions)
 
     def _needs(self, queue: InputQueue, arrival: Arrival, context: Context) -> None:
         try:

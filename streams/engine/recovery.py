@@ -202,7 +202,7 @@ class Recovery:
         await self._await_references(_last_references(fold, position))
         first = {**position.references, **fold.entries[0].references}
         prepared = await around.references.prepare(around.broker, first)
-        decider = Decider(processor, store, self._index, around.incarnation, around.observer)
+        decider = Decider(processor, store, self._index, around.incarnation, around.observer, around.partitions)
         if not fold.careful:
             await self._append(Recovering(fold.entries[0].number, self._epoch))
         for entry in fold.entries:

@@ -16,7 +16,8 @@ from streams.engine.resolve import Resolver
 class Surroundings(msgspec.Struct, frozen=True):
     """The machine's parts that its partitions lean on.
 
-    `survived` has the partition and epoch of recoveries that failed without taking this process with them.
+    `partitions` is how many there are, owned or not (0: not known). `survived` has the partition and epoch of
+    recoveries that failed without taking this process with them.
     """
 
     processor: Processor
@@ -28,4 +29,5 @@ class Surroundings(msgspec.Struct, frozen=True):
     observer: Observer
     options: MachineOptions
     pulse: Pulse
+    partitions: int = 0
     survived: set[tuple[int, int]] = msgspec.field(default_factory=set)

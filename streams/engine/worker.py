@@ -70,7 +70,7 @@ class ProcessorRunner:
             ClusterError: the cluster or its topics are not as they must be.
         """
         options, processor = self._options, self.processor
-        await common_partitions(options.kafka, processor.inputs)
+        partitions = await common_partitions(options.kafka, processor.inputs)
         abilities = await probe(options.kafka, processor.inputs)
         incarnation = await read_incarnation(options.kafka)
         self._broker = broker = KafkaBroker(
@@ -93,6 +93,7 @@ class ProcessorRunner:
             clock,
             incarnation=incarnation,
             references=views,
+            partitions=partitions,
             options=msgspec.structs.replace(options.machine, session_timeout_s=group.session_timeout_s),
             lookups=options.lookups,
             verifier=options.verifier,
