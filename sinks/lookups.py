@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import asyncpg
@@ -35,6 +36,8 @@ class FoundRow(msgspec.Struct, frozen=True):
     value: bytes
 
 
+WITHIN_S = 2.0
+"""How long connecting or a query may take; those who wait for the answer have given up long before."""
 _COLUMNS = ("id", "card_number", "cardholder_id")
 _QUERY = (
     "select a.n, r.id, r.position, r.value::text as value "
@@ -52,17 +55,47 @@ class PostgresLookups:
         self._dsn = dsn
         self._incarnation = incarnation
         self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+        self._asking: set[asyncio.Task[Any]] = set()
+
+    def begin(self) -> None:
+        """Begin to connect, so that the first who asks need not wait for it. Needs a running event loop."""
+        self._in_background(self._connected())
 
     async def fetch(self, lookups: Sequence[Any]) -> Mapping[Any, Sequence[FoundRow]]:
         """The records of each lookup; an empty list where there are none.
 
+        Who asks may give up sooner than a connection is made; making it goes on all the same, for those who ask next.
+
         Raises:
             SinkUnavailable: nobody can answer.
         """
-        try:
+        found: Mapping[Any, Sequence[FoundRow]] = await asyncio.shield(self._in_background(self._fetch(lookups)))
+        return found
+
+    def _in_background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.ensure_future(work)
+        self._asking.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._asking.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to whoever still waits; else to nobody
+
+    async def _connected(self) -> asyncpg.Pool:
+        async with self._opening:
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=2, timeout=2)
-            rows = await self._pool.fetch(
+                self._pool = await asyncpg.create_pool(
+                    self._dsn, min_size=1, max_size=2, timeout=WITHIN_S, command_timeout=WITHIN_S
+                )
+            return self._pool
+
+    async def _fetch(self, lookups: Sequence[Any]) -> Mapping[Any, Sequence[FoundRow]]:
+        try:
+            pool = await self._connected()
+            rows = await pool.fetch(
                 _QUERY,
                 list(range(len(lookups))),
                 [lookup.entity for lookup in lookups],
@@ -79,6 +112,9 @@ class PostgresLookups:
 
     async def close(self) -> None:
         """Disconnect."""
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
         if self._pool is not None:
             await self._pool.close()
             self._pool = None

@@ -32,6 +32,7 @@ class _Lookups:
 
     def __init__(self, dsn: str, incarnation: int) -> None:
         self._asked = PostgresLookups(dsn, incarnation)
+        self._asked.begin()
 
     async def fetch(self, lookups: Sequence[Lookup]) -> Mapping[Lookup, Sequence[Found]]:
         answers = await self._asked.fetch(lookups)
@@ -45,7 +46,7 @@ def plain_processors(settings: Settings) -> list[Processor]:
 
 
 def wire(settings: Settings, incarnation: int) -> DecideWorker:
-    """A decide worker.
+    """A decide worker. Needs a running event loop.
 
     Raises:
         SettingsError: Kafka or the master secret is not set.
