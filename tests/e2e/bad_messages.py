@@ -4,32 +4,60 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from bench.world import MASTER
+from schemas.keys import ADMINISTRATION, DEVICE, OPERATOR, derive_key
+from schemas.signing import NONCE_HEADER, NOT_AFTER_HEADER, sign
+
 DEAD = "dead"
-REFUSED = "refused"
-EITHER = "either"
+"""The fate of what can't be read: the dead-letter topic. Every other fate is the reason (or code) of a refusal."""
+
+DEVICE_ID = "s0-c0"
+SITE_ID = "s0"
+POISONED = "poison"
+"""A site whose policy makes every decision raise."""
+JUMPY = "s0-c9"
+"""A controller that has jumped far ahead with its numbers."""
+
+Headers = list[tuple[str, bytes]]
 
 
 class Bad(NamedTuple):
-    """A bad message. `fate`: the dead-letter topic, a recorded refusal (a denial or a refusal event), or either."""
+    """A bad message, as it is sent, and its fate. `partition_of` is the key that its partition is chosen by."""
 
     name: str
     topic: str
     value: bytes | None
     fate: str
-    signed: bool = True
+    key: bytes | None = SITE_ID.encode()
+    headers: Headers | None = None
+    partition_of: str = SITE_ID
 
 
-def request(sequence: int, /, **changes: Any) -> dict[str, Any]:
+class Numbers:
+    """The numbers of one boot of the controllers that send bad messages."""
+
+    def __init__(self, boot: int, first: int) -> None:
+        self.boot = boot
+        self._last = first
+
+    def next(self) -> int:
+        """A number that was not used before."""
+        self._last += 1
+        return self._last
+
+
+def request(numbers: Numbers, /, **changes: Any) -> dict[str, Any]:
     """A request that would be granted, with some fields changed; a field given as `...` is left out."""
     fields: dict[str, Any] = {
         "type": "access_requested",
-        "site_id": "s0",
-        "device_id": "s0-c0",
-        "boot": 1,
-        "sequence": sequence,
-        "access_point_id": "s0-c0-d0-in",
+        "site_id": SITE_ID,
+        "device_id": DEVICE_ID,
+        "boot": numbers.boot,
+        "sequence": numbers.next(),
+        "access_point_id": f"{DEVICE_ID}-d0-in",
         "occurred_at": "2026-03-02T08:59:58.120+08:00",
         "factors": [{"kind": "card", "card_number": "s0-p1-n"}],
     }
@@ -37,8 +65,16 @@ def request(sequence: int, /, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not ...}
 
 
-_WRONG_VALUES: tuple[Any, ...] = (None, ..., True, 3, -1, 1e300, "", "a\x00b", "x" * 5000, [], {}, [[]], {"a": 1})
+def signed_by(device_id: str, topic: str, key: bytes | None, value: bytes | None, **other: Any) -> Headers:
+    """The mac of a device, over whatever it is given."""
+    role, version = other.get("role", DEVICE), other.get("version", 1)
+    return [sign(derive_key(MASTER, role, device_id, version), version, topic, key, value)]
+
+
+_WRONG_VALUES: tuple[Any, ...] = (None, ..., True, 3.5, -1, 1e300, "", "a\x00b", "x" * 5000, [], {}, [[]], {"a": 1})
 _FIELDS = ("type", "site_id", "device_id", "boot", "sequence", "access_point_id", "occurred_at", "factors")
+_A_TIME_ALL_THE_SAME = (3.5, -1)
+"""Numbers are read as Unix time."""
 _FACTORS: tuple[Any, ...] = (
     [{}],
     [{"kind": "retina"}],
@@ -72,57 +108,162 @@ _TEXTS: tuple[tuple[str, bytes], ...] = (
     ("null bytes", b"\x00" * 64),
     ("deep nesting", b"[" * 50_000 + b"]" * 50_000),
     ("deep objects", b'{"a":' * 20_000 + b"1" + b"}" * 20_000),
-    ("NaN", json.dumps(request(1, boot=float("nan"))).encode()),
-    ("infinity", json.dumps(request(1, sequence=float("inf"))).encode()),
-    ("NaN in a template", json.dumps(request(1, factors=[{"kind": "face", "template": [0.1, float("nan")]}])).encode()),
-    ("unknown type", json.dumps(request(1, type="door_exploded")).encode()),
-    ("type of another topic", json.dumps(request(1, type="heartbeat")).encode()),
-    ("a megabyte", json.dumps(request(1, note="x" * 1_000_000)).encode()),
-    ("ten megabytes", json.dumps(request(1, note="x" * 10_000_000)).encode()),
     ("huge number", b'{"type":"access_requested","boot":' + b"9" * 5000 + b"}"),
     ("plain pin, undecodable", b'{"type":"access_requested","factors":[{"kind":"pin","pin":"8302"}'),
 )
-_TOPICS = ("access.requests", "access.backlog", "door.events", "device.events", "command.results", "operator.requests")
+_OTHER_TOPICS = ("access.backlog", "door.events", "device.events", "command.results", "operator.requests")
 
 
-def bad_messages(first_sequence: int) -> Iterator[Bad]:
-    """All of them; numbers of requests begin at `first_sequence` and are not used twice."""
-    sequence = first_sequence
+def bad_messages(numbers: Numbers, known: tuple[dict[str, Any], bytes]) -> Iterator[Bad]:
+    """All of them. `known`: the fields and the value of a request that was decided."""
+    yield from _unreadable(numbers)
+    yield from _wrong_fields(numbers)
+    yield from _from_the_wrong_sender(numbers)
+    yield from _out_of_order(numbers, known)
+    yield from _unknown(numbers)
+    yield from _of_other_topics(numbers)
+    yield from _of_operators()
+
+
+def _bytes(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def _unreadable(numbers: Numbers) -> Iterator[Bad]:
     for name, value in _TEXTS:
         yield Bad(name, "access.requests", value, DEAD)
-    for topic in _TOPICS:
+    for topic in _OTHER_TOPICS:
         for name, value in _TEXTS[:9]:
-            if topic != "access.requests":
-                yield Bad(f"{name} on {topic}", topic, value, DEAD)
+            yield Bad(f"{name} on {topic}", topic, value, DEAD)
         yield Bad(f"tombstone on {topic}", topic, None, DEAD)
+    yield Bad("tombstone", "access.requests", None, DEAD)
+    nan, infinity = float("nan"), float("inf")
+    made = {
+        "NaN": request(numbers, boot=nan),
+        "infinity": request(numbers, sequence=infinity),
+        "NaN in a template": request(numbers, factors=[{"kind": "face", "template": [0.1, nan]}]),
+        "unknown type": request(numbers, type="door_exploded"),
+        "type of another topic": request(numbers, type="heartbeat"),
+        "a megabyte": request(numbers, note="x" * 1_000_000),
+        "ten megabytes": request(numbers, note="x" * 10_000_000),
+    }
+    for name, fields in made.items():
+        yield Bad(name, "access.requests", _bytes(fields), DEAD)
+
+
+def _wrong_fields(numbers: Numbers) -> Iterator[Bad]:
     for field in _FIELDS:
         for wrong in _WRONG_VALUES:
-            sequence += 1
-            fields = request(sequence, **{field: wrong})
-            yield Bad(f"{field} = {str(wrong)[:20]!r}", "access.requests", json.dumps(fields).encode(), EITHER)
+            if field != "occurred_at" or wrong not in _A_TIME_ALL_THE_SAME:
+                fields = request(numbers, **{field: wrong})
+                yield _by_its_device(f"{field} = {str(wrong)[:20]!r}", fields, DEAD)
     for factors in _FACTORS:
-        sequence += 1
-        value = json.dumps(request(sequence, factors=factors)).encode()
-        yield Bad(f"factors = {str(factors)[:40]}", "access.requests", value, EITHER)
-    yield from _refused(sequence)
+        yield _by_its_device(f"factors = {str(factors)[:40]}", request(numbers, factors=factors), DEAD)
 
 
-def _refused(sequence: int) -> Iterator[Bad]:
-    def made(name: str, *, signed: bool = True, **changes: Any) -> Bad:
-        nonlocal sequence
-        sequence += 1
-        value = json.dumps(request(sequence, **changes)).encode()
-        return Bad(name, "access.requests", value, REFUSED, signed)
+def _by_its_device(name: str, fields: dict[str, Any], fate: str, topic: str = "access.requests", **other: Any) -> Bad:
+    value = _bytes(fields)
+    key = other.pop("key", SITE_ID.encode())
+    device = str(fields.get("device_id", DEVICE_ID))
+    return Bad(name, topic, value, fate, key, signed_by(device, topic, key, value), **other)
 
-    yield made("no mac", signed=False)
-    yield made("unknown site", site_id="nowhere")
-    yield made("unknown device", device_id="s0-c999")
-    yield made("unknown access point", access_point_id="s0-c0-d99-in")
-    yield made("access point of another device", access_point_id="s0-c1-d0-in")
-    yield made("device of another site", device_id="s1-c0")
-    yield made("unknown card", factors=[{"kind": "card", "card_number": "0000"}])
-    yield made(
-        "sealed for nobody", factors=[{"kind": "card", "card_number": "s0-p1-n"}, {"kind": "pin", "sealed": "eA=="}]
+
+def _from_the_wrong_sender(numbers: Numbers) -> Iterator[Bad]:
+    topic, key = "access.requests", SITE_ID.encode()
+    fate = "invalid_signature"
+    value = _bytes(request(numbers))
+    yield Bad("no mac", topic, value, fate)
+    value = _bytes(request(numbers))
+    yield Bad("mac of another device", topic, value, fate, headers=signed_by("s0-c1", topic, key, value))
+    value = _bytes(request(numbers))
+    yield Bad("mac of an operator", topic, value, fate, headers=signed_by(DEVICE_ID, topic, key, value, role=OPERATOR))
+    value = _bytes(request(numbers))
+    yield Bad("mac for another topic", topic, value, fate, headers=signed_by(DEVICE_ID, "access.backlog", key, value))
+    value = _bytes(request(numbers))
+    yield Bad("mac of a newer key", topic, value, fate, headers=signed_by(DEVICE_ID, topic, key, value, version=2))
+    value = _bytes(request(numbers))
+    yield Bad("mac of other content", topic, value, fate, headers=signed_by(DEVICE_ID, topic, key, value + b" "))
+    for mac in (b"", b"v1", b"v1:1:", b"v1:1:zz", b"v2:1:00", b"v1:-1:00", b"\xff\xfe", b"v1:" + b"9" * 4000 + b":00"):
+        headers = [("doorstream-mac", mac)]
+        yield Bad(f"mac = {mac[:12]!r}", topic, _bytes(request(numbers)), fate, headers=headers)
+
+
+def _out_of_order(numbers: Numbers, known: tuple[dict[str, Any], bytes]) -> Iterator[Bad]:
+    fields, value = known
+    fate = "replayed_request"
+    yield _by_its_device("a number again, other content", {**fields, "access_point_id": "s0-c0-d1-in"}, fate)
+    yield _by_its_device("a lower boot", request(numbers, boot=numbers.boot - 1), fate)
+    yield _by_its_device("boot 0", request(numbers, boot=0), fate)
+    old = request(numbers, device_id=JUMPY, sequence=1, access_point_id=f"{JUMPY}-d0-in")
+    yield _by_its_device("a number below the window", old, fate)
+    # The very same bytes where another site's order is kept: nobody there knows that they were decided.
+    key = SITE_ID.encode()
+    headers = signed_by(DEVICE_ID, "access.requests", key, value)
+    fate = "unknown_access_point"
+    yield Bad("copied to another partition", "access.requests", value, fate, key, headers, partition_of="s1")
+
+
+def _unknown(numbers: Numbers) -> Iterator[Bad]:
+    fate = "unknown_access_point"
+    yield _by_its_device("unknown device", request(numbers, device_id="s0-c999"), fate)
+    yield _by_its_device("unknown access point", request(numbers, access_point_id="s0-c0-d99-in"), fate)
+    yield _by_its_device("access point of another device", request(numbers, access_point_id="s0-c1-d0-in"), fate)
+    yield _by_its_device("access point of another site", request(numbers, access_point_id="s1-c0-d0-in"), fate)
+    yield _by_its_device("device of another site", request(numbers, device_id="s1-c0"), fate)
+    nowhere = request(numbers, site_id="nowhere")
+    yield _by_its_device("unknown site", nowhere, fate, key=b"nowhere", partition_of="nowhere")
+    yield _by_its_device("no key", request(numbers), fate, key=None)
+    yield _by_its_device("empty key", request(numbers), fate, key=b"")
+    yield _by_its_device("key of another site", request(numbers), fate, key=b"s1", partition_of="s1")
+    yield _by_its_device("key in no alphabet", request(numbers), fate, key=b"\xff\xfe")
+    # Nobody can say that there is no such card where no database is: unknown means denied.
+    card = [{"kind": "card", "card_number": "0000"}]
+    yield _by_its_device("unknown card", request(numbers, factors=card), "authentication_unavailable")
+    pin = [{"kind": "pin", "pin": "8302", "cardholder_id": "s0-p1"}]
+    yield _by_its_device("no method of the policy", request(numbers, factors=pin), "authentication_factor_timeout")
+    poisoned = request(numbers, site_id=POISONED, device_id=f"{POISONED}-c0", access_point_id=f"{POISONED}-c0-d0-in")
+    yield _by_its_device(
+        "a policy that makes the decider raise", poisoned, "out_of_service", key=b"poison", partition_of=POISONED
     )
-    yield made("plain pin where none may be", factors=[{"kind": "pin", "pin": "8302", "cardholder_id": "s0-p1"}])
-    yield made("a lower boot", boot=0)
+
+
+def _of_other_topics(numbers: Numbers) -> Iterator[Bad]:
+    common = {name: request(numbers)[name] for name in ("site_id", "device_id", "boot", "occurred_at")}
+    opened = {"type": "door_opened", **common, "door_id": "s0-c0-d0"}
+    topic = "door.events"
+    yield Bad("unsigned door event", topic, _bytes({**opened, "sequence": numbers.next()}), "invalid_signature")
+    other = {**opened, "sequence": numbers.next(), "door_id": "s0-c1-d0"}
+    yield _by_its_device("door of another controller", other, "unknown_access_point", topic)
+    nowhere = {**opened, "sequence": numbers.next(), "door_id": "s0-c0-d99"}
+    yield _by_its_device("unknown door", nowhere, "unknown_access_point", topic)
+    beat = {"type": "heartbeat", **common, "sequence": numbers.next()}
+    yield Bad("unsigned heartbeat", "device.events", _bytes(beat), "invalid_signature")
+    result = {"type": "command_confirmed", **common, "sequence": numbers.next(), "command_id": "c"}
+    yield Bad("unsigned result", "command.results", _bytes(result), "invalid_signature")
+    backlog = {**request(numbers, type="access_recorded"), "outcome": "granted", "mode": "snapshot"}
+    yield Bad("unsigned backlog", "access.backlog", _bytes(backlog), "invalid_signature")
+
+
+def _of_operators() -> Iterator[Bad]:
+    def asked(name: str, fate: str, *, signer: str = "op-1", role: str = OPERATOR, end_s: float = 60.0) -> Bad:
+        topic, key = "operator.requests", SITE_ID.encode()
+        value = _bytes(
+            {
+                "type": "door_unlock_requested",
+                "request_id": name,
+                "site_id": SITE_ID,
+                "operator_id": "op-1",
+                "occurred_at": "2026-03-02T08:59:58+08:00",
+                "door_id": "s0-c0-d0",
+            }
+        )
+        end = (datetime.now(UTC) + timedelta(seconds=end_s)).isoformat().encode()
+        headers = [(NOT_AFTER_HEADER, end), (NONCE_HEADER, name.encode())]
+        headers.append(sign(derive_key(MASTER, role, signer), 1, topic, key, value, headers))
+        return Bad(name, topic, value, fate, headers=headers)
+
+    yield asked("operator-without-rights", "unknown_operator")
+    yield asked("signed by another operator", "invalid_signature", signer="op-2")
+    yield asked("signed by the administration", "invalid_signature", role=ADMINISTRATION)
+    yield asked("too late", "expired", end_s=-60.0)
+    yield asked("too far ahead", "expired", end_s=1e6)
