@@ -71,8 +71,15 @@ class Reader:
         try:
             record = entity.model.model_validate(values)
         except ValidationError as error:
-            for row in error.errors(include_url=False, include_context=False, include_input=False):
-                self.problems.append(_told(entity, label, node, row["loc"], row["msg"]))
+            rows = error.errors(include_url=False, include_context=False, include_input=False)
+            for row in rows:
+                # A list counts as too short where its items are wrong: the items' own errors say it all.
+                inside = any(
+                    len(r["loc"]) > len(row["loc"]) and r["loc"][: len(row["loc"])] == row["loc"] for r in rows
+                )
+                if not inside:
+                    missing = row["type"] == "missing"
+                    self.problems.append(_told(entity, label, node, row["loc"], row["msg"], missing=missing))
             return None
         return None if quiet else record
 
@@ -190,18 +197,21 @@ def _days(text: str) -> list[str]:
     return found
 
 
-def _told(entity: Entity, label: str, node: Node, loc: tuple[int | str, ...], message: str) -> Problem:
+def _told(
+    entity: Entity, label: str, node: Node, loc: tuple[int | str, ...], message: str, *, missing: bool
+) -> Problem:
     path: list[str | int] = []
     here = node
     for index, part in enumerate(loc):
         name = file_name(part, entity.id_field if index == 0 else None) if isinstance(part, str) else part
         below = here.at(name)
-        if below is not here or isinstance(name, int) or index == 0 or index == len(loc) - 1:
+        # The tag of a union is no place in the file.
+        if below is not here or isinstance(name, int) or index == 0 or (missing and index == len(loc) - 1):
             path.append(name)
         here = below
     shown = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     text = message.removeprefix("Value error, ")
     text = text[:1].lower() + text[1:]
-    if here.text is not None and text != "field required":
+    if here.text is not None and not missing:
         text += f", not {here.text[:_LONGEST_SHOWN]!r}"
     return here.problem(f"{label}: {shown}: {text}" if shown else f"{label}: {text}")

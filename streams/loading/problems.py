@@ -15,8 +15,9 @@ class Problem(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        """`file:line: text`, as compilers write it."""
-        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+        """`file:line: text`, as compilers write it; what is no printable character is replaced."""
+        text = f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+        return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 class LoadError(Exception):

@@ -64,7 +64,7 @@ def _zones(draft: Draft) -> None:
         _refer(draft, "zone", id_, "site", "site", zone.site_id)
         if zone.parent_id is None:
             if zone.kind not in {"site", "outside"}:
-                draft.wrong("zone", id_, ("kind",), f"a {zone.kind} lies in another zone: give its parent")
+                draft.wrong("zone", id_, ("kind",), f"a zone of kind {zone.kind} lies in another one: give its parent")
         elif zone.kind == "site":
             draft.wrong("zone", id_, ("kind",), "a zone of kind site lies in no other zone")
         else:
