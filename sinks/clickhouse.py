@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, DataError, Opera
 
 from schemas.record import Record
 from sinks.clickhouse_rows import TABLES, Row, row_of
-from sinks.poison import OnSkipped, log_skipped, write_around
+from sinks.poison import OnSkipped, check_limit, log_skipped, write_around
 from sinks.reading import HISTORY_TOPICS, Messages, Place, SinkUnavailable, Skipped, in_slices, next_offsets
 
 _UNANSWERED = (OSError, OperationalError)
@@ -103,9 +103,9 @@ class ClickHouseSink:
             TooManyUnstorable: more can't be stored than can be put down to bad messages.
         """
         await self.open()
-        undecodable: list[Skipped] = []
+        passed_over: list[Skipped] = []
         storable: list[tuple[Record, str, Row]] = []
-        await self._read(records, storable, undecodable)
+        await self._read(records, storable, passed_over)
         by_record = {id(record): (table, row) for record, table, row in storable}
 
         async def store(part: Sequence[Record]) -> None:
@@ -121,7 +121,7 @@ class ClickHouseSink:
         await self._run(lambda client: _insert(client, "sink_offsets", _OFFSETS, list(zip(*places, strict=True))))
         for record, why in refused:
             self._on_skipped(Skipped(self.name, record, "unstorable", str(why)[:200]))
-        for skipped in undecodable:
+        for skipped in passed_over:
             self._on_skipped(skipped)
 
     async def _read(
@@ -136,6 +136,7 @@ class ClickHouseSink:
                     found = row_of(message, record)
                 except (ValueError, OverflowError) as error:
                     skipped.append(Skipped(self.name, record, "unstorable", str(error)[:200]))
+                    check_limit(sum(one.reason == "unstorable" for one in skipped), error)
                     continue
                 if found is not None:
                     storable.append((record, *found))

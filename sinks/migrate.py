@@ -109,7 +109,12 @@ async def migrate_clickhouse(url: str) -> list[str]:
 
 
 async def status(dsn: str, url: str) -> list[Status]:
-    """Every migration of both stores, and whether it was applied."""
+    """Every migration of both stores, and whether it was applied.
+
+    Raises:
+        MigrationError: a file that was applied has changed or is gone.
+        SinkUnavailable: a store does not answer.
+    """
     connection = await _postgres(dsn)
     try:
         exists = await connection.fetchval("select to_regclass('migrations') is not null")
@@ -126,6 +131,8 @@ async def status(dsn: str, url: str) -> list[Status]:
             client.close()
 
     clickhouse = await asyncio.to_thread(ask)
+    pending("postgres", postgres)
+    pending("clickhouse", clickhouse)
     rows = [("postgres", migration, postgres) for migration in files("postgres")]
     rows += [("clickhouse", migration, clickhouse) for migration in files("clickhouse")]
     return [Status(store, migration.name, migration.name in applied) for store, migration, applied in rows]

@@ -52,9 +52,18 @@ async def write_around(
                 waiting += [part[middle:], part[:middle]]
                 continue
             found.append((part[0], error))
-            if len(found) > MOST_A_BATCH:
-                raise TooManyUnstorable(
-                    f"more than {MOST_A_BATCH} records of a batch can't be stored, the last with: {error}: run "
-                    "`doorstream db status`, or go back to the release before"
-                ) from error
+            check_limit(len(found), error)
     return found
+
+
+def check_limit(found: int, last: Exception) -> None:
+    """Stop where more is given up than can be put down to bad records.
+
+    Raises:
+        TooManyUnstorable: more than `MOST_A_BATCH` are.
+    """
+    if found > MOST_A_BATCH:
+        raise TooManyUnstorable(
+            f"more than {MOST_A_BATCH} records of a batch can't be stored, the last with: {last}: run "
+            "`doorstream db status`, or go back to the release before"
+        ) from last

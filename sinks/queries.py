@@ -65,8 +65,8 @@ async def clickhouse_counts(url: str) -> Counts:
                 "select (select count() from decisions), "
                 "(select sum(decisions) from decisions_by_hour where outcome = 'granted'), "
                 "(select sum(decisions) from decisions_by_hour where outcome = 'denied'), "
-                "(select uniqExact(command_id) from command_events where type = 'access_door'), "
-                "(select uniqExact(command_id) from command_events where type = 'command_confirmed')"
+                "(select uniqExact(incarnation, command_id) from command_events where type = 'access_door'), "
+                "(select uniqExact(incarnation, command_id) from command_events where type = 'command_confirmed')"
             ).result_rows
             return Counts(*(int(value or 0) for value in rows[0]))
         finally:

@@ -49,6 +49,8 @@ def status(json: Json = False) -> None:
         settings.need("postgres", "clickhouse")
         try:
             return await migration_status(settings.postgres, settings.clickhouse)
+        except MigrationError as error:
+            raise CommandError(str(error)) from error
         except SinkUnavailable as error:
             raise CommandError(str(error), UNREACHABLE) from error
 

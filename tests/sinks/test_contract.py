@@ -3,123 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any
 
-import asyncpg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from deploy.stack.model import Endpoints
 from schemas.record import Record
-from sinks.clickhouse import ClickHouseSink, connect
-from sinks.postgres import PostgresSink
-from sinks.queries import Counts, clickhouse_counts, postgres_counts
-from tests.sinks.databases import fresh_clickhouse, fresh_postgres
+from sinks.poison import MOST_A_BATCH, TooManyUnstorable
+from sinks.queries import Counts
+from sinks.reading import SinkUnavailable
 from tests.sinks.records import PIN, Topics, a_day, example
+from tests.sinks.stores import Postgres, Store
 
 INCARNATION = 1_772_000_000
 PLACES = [(topic, partition) for topic in ("access.decisions", "device.commands") for partition in range(3)]
-
-
-class Store(Protocol):
-    sink: Any
-
-    async def tables(self) -> dict[str, list[tuple[Any, ...]]]: ...
-
-    async def counts(self) -> Counts: ...
-
-    async def forget(self) -> None: ...
-
-    async def again(self) -> Any: ...
-
-
-class Postgres:
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
-        self.sink = PostgresSink(dsn)
-
-    async def tables(self) -> dict[str, list[tuple[Any, ...]]]:
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            names = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
-            return {
-                row["tablename"]: sorted(
-                    tuple(map(str, found.values())) for found in await connection.fetch(f"select * from {row[0]}")
-                )
-                for row in names
-                if row["tablename"] not in {"migrations", "sink_offsets"}
-            }
-        finally:
-            await connection.close()
-
-    async def counts(self) -> Counts:
-        return await postgres_counts(self.dsn)
-
-    async def forget(self) -> None:
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            rows = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
-            names = [row["tablename"] for row in rows if row["tablename"] != "migrations"]
-            await connection.execute(f"truncate {', '.join(names)}")
-        finally:
-            await connection.close()
-
-    async def again(self) -> Any:
-        return PostgresSink(self.dsn)
-
-
-class ClickHouse:
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.sink = ClickHouseSink(url)
-
-    async def _ask(self, work: Any) -> Any:
-        def ask() -> Any:
-            client = connect(self.url)
-            try:
-                return work(client)
-            finally:
-                client.close()
-
-        return await asyncio.to_thread(ask)
-
-    async def tables(self) -> dict[str, list[tuple[Any, ...]]]:
-        def work(client: Any) -> dict[str, list[tuple[Any, ...]]]:
-            views = "select name from system.tables where database = currentDatabase() and engine = 'View'"
-            names = [row[0] for row in client.query(views).result_rows]
-            return {
-                name: sorted(tuple(map(str, row)) for row in client.query(f"select * from {name}").result_rows)
-                for name in names
-            }
-
-        found: dict[str, list[tuple[Any, ...]]] = await self._ask(work)
-        return found
-
-    async def counts(self) -> Counts:
-        return await clickhouse_counts(self.url)
-
-    async def forget(self) -> None:
-        def work(client: Any) -> None:
-            tables = "select name from system.tables where database = currentDatabase() and engine like '%MergeTree'"
-            for row in client.query(tables).result_rows:
-                if row[0] != "migrations":
-                    client.command(f"truncate table {row[0]}")
-
-        await self._ask(work)
-
-    async def again(self) -> Any:
-        return ClickHouseSink(self.url)
-
-
-@pytest.fixture(params=["postgres", "clickhouse"])
-async def store(request: pytest.FixtureRequest, endpoints: Endpoints) -> AsyncIterator[Store]:
-    fresh = fresh_postgres if request.param == "postgres" else fresh_clickhouse
-    async with fresh(endpoints) as address:
-        made: Store = Postgres(address) if request.param == "postgres" else ClickHouse(address)
-        yield made
-        await made.sink.close()
 
 
 def _expected(records: list[Record]) -> Counter[str]:
@@ -153,21 +53,41 @@ async def test_positions_are_where_the_batch_ended(store: Store) -> None:
     assert set((await store.sink.positions(INCARNATION + 1, PLACES)).values()) == {0}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_any_pieces_repeats_and_restarts_give_the_same_tables(store: Store, seed: int) -> None:
-    day = a_day(120)
+STEPS = st.lists(
+    st.tuples(
+        st.integers(1, 160),  # records
+        st.integers(0, 80),  # of them read before
+        st.sampled_from(["go on", "restart", "zombie"]),
+        st.one_of(st.none(), st.integers(0, 6)),  # the statement at which the write dies
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+async def test_any_pieces_repeats_restarts_and_zombies_give_the_same_tables(store: Store, steps: list[Any]) -> None:
+    day = a_day(60)
+    await store.forget()
     await store.sink.write(INCARNATION, day)
     whole = await store.tables()
     await store.forget()
-    chance = random.Random(seed)
     at = 0
-    while at < len(day):
-        size = chance.randrange(1, 90)
-        back = chance.randrange(60) if chance.random() < 0.5 else 0
-        if chance.random() < 0.3:
-            await store.sink.close()
+    for size, back, how, dies_at in [*steps, (len(day), 0, "go on", None)]:
+        old = store.sink
+        if how != "go on":
             store.sink = await store.again()
-        await store.sink.write(INCARNATION, day[max(0, at - back) : at + size])
+        piece = day[max(0, at - back) : at + size]
+        if dies_at is not None:
+            with store.breaking(dies_at), contextlib.suppress(SinkUnavailable):
+                await store.sink.write(INCARNATION, piece)
+        if piece:
+            await store.sink.write(INCARNATION, piece)
+        if how == "zombie":
+            await old.write(INCARNATION, day[: max(1, at // 2)])
+        if old is not store.sink:
+            await old.close()
         at += size
     assert await store.tables() == whole
     assert whole["decisions"]
@@ -194,11 +114,17 @@ async def test_two_writers_at_once_store_every_record_once(store: Store) -> None
 
 
 async def test_a_new_life_of_the_broker_begins_again_and_keeps_what_was_stored(store: Store) -> None:
-    await store.sink.write(INCARNATION, a_day(10))
-    later = Topics()
-    later.add("access.decisions", example("access_granted", decision_id="00000000-0000-8000-8000-000000000001"))
-    await store.sink.write(INCARNATION + 100, later.records)
-    assert (await store.counts()).decisions == 11
+    day = a_day(30)
+    await store.sink.write(INCARNATION, day)
+    before = await store.counts()
+    later = INCARNATION + 100
+    assert set((await store.sink.positions(later, PLACES)).values()) == {0}
+    # The same controllers with the same numbers: the same ids, decided anew.
+    for _ in range(2):
+        await store.sink.write(later, day)
+    assert await store.counts() == Counts(*(2 * number for number in before))
+    await store.sink.write(INCARNATION, day)
+    assert await store.counts() == Counts(*(2 * number for number in before))
 
 
 async def test_no_secret_reaches_a_table(store: Store) -> None:
@@ -211,3 +137,88 @@ async def test_a_batch_of_nothing_readable_moves_on(store: Store) -> None:
     topics.add("access.decisions", b"\xff")
     await store.sink.write(INCARNATION, topics.records)
     assert (await store.sink.positions(INCARNATION, PLACES))["access.decisions", 0] == 1
+
+
+@pytest.mark.branch("A2.14")
+async def test_a_granted_access_is_stored_with_cardholder_access_point_and_checks(store: Store) -> None:
+    topics = Topics()
+    checks = [["credential", "passed", "method=card"], ["lockout", "passed", "none"]]
+    topics.add("access.decisions", example("access_granted", cardholder_id="p1", access_point_id="ap1", checks=checks))
+    await store.sink.write(INCARNATION, topics.records)
+    (stored,) = (await store.tables())["decisions"]
+    assert {"p1", "ap1", "granted"} <= set(stored)
+    if isinstance(store, Postgres):
+        assert any('["lockout", "passed", "none"]' in field for field in stored)
+
+
+@pytest.mark.branch("A2.15")
+async def test_one_more_access_raises_the_statistics_of_its_door_and_hour_by_one(store: Store) -> None:
+    topics = Topics()
+    number = 0
+    for door, hour, count in (("d1", 8, 3), ("d1", 9, 2), ("d2", 8, 1)):
+        for _ in range(count):
+            number += 1
+            id_ = f"00000000-0000-8000-8000-{number:012}"
+            moment = f"2026-03-02T{hour:02}:30:00Z"
+            value = example("access_granted", decision_id=id_, door_id=door, decided_at=moment)
+            topics.add("access.decisions", value)
+            await store.sink.write(INCARNATION, topics.records[-2:])
+            assert (await store.counts()).granted == number
+    if not isinstance(store, Postgres):
+        found = [(row[0][11:13], row[3], row[-1]) for row in (await store.tables())["decisions_by_device"]]
+        assert sorted(found) == [("08", "d1", "3"), ("08", "d2", "1"), ("09", "d1", "2")]
+
+
+BAD: dict[str, bytes] = {
+    "a clock that is far ahead": example("access_granted", occurred_at="9999-12-31T23:59:59-14:00"),
+    "a clock at the beginning of time": example("access_granted", occurred_at="0001-01-01T00:00:00+14:00"),
+    "a number out of range": example("access_granted", age_ms=10**30),
+    "a null character": example("access_granted", method="card\0", extra="\0"),
+    "no number": example("access_granted")[:-1] + b',"extra":NaN,"huge":1e999999}',
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+async def test_odd_values_are_stored_all_the_same(store: Store, what: str) -> None:
+    topics = Topics()
+    topics.add("access.decisions", BAD[what])
+    await store.sink.write(INCARNATION, topics.records)
+    assert (await store.counts()).decisions == 1
+    assert store.skipped == []
+
+
+async def test_what_a_store_cannot_hold_is_passed_over_and_told(store: Store) -> None:
+    topics = Topics()
+    for number in range(20):
+        id_ = f"00000000-0000-8000-8000-{number:012}" if number % 7 else f"no uuid {number}"
+        topics.add("access.decisions", example("access_granted", decision_id=id_))
+    topics.add("access.decisions", b'{"type": "access_revoked"}')
+    await store.sink.write(INCARNATION, topics.records)
+    assert (await store.counts()).decisions == 17
+    told = {(skipped.record.offset, skipped.reason) for skipped in store.skipped}
+    assert told == {(0, "unstorable"), (7, "unstorable"), (14, "unstorable"), (20, "undecodable")}
+    assert (await store.sink.positions(INCARNATION, PLACES))["access.decisions", 0] == 21
+
+
+async def test_a_batch_of_bad_records_alone_stops_the_store_instead_of_draining_the_topic(store: Store) -> None:
+    topics = Topics()
+    for number in range(MOST_A_BATCH + 1):
+        topics.add("access.decisions", example("access_granted", decision_id=f"no uuid {number}"))
+    with pytest.raises(TooManyUnstorable, match="db status"):
+        await store.sink.write(INCARNATION, topics.records)
+    assert (await store.sink.positions(INCARNATION, PLACES))["access.decisions", 0] == 0
+
+
+async def test_a_commands_state_is_the_furthest_that_its_own_controller_told(store: Store) -> None:
+    topics = Topics()
+    id_ = "00000000-0000-8000-8000-000000000001"
+    topics.add("command.results", example("command_confirmed", command_id=id_, device_id="another"))
+    topics.add("command.results", example("command_delivered", command_id=id_, device_id="c1"))
+    topics.add("device.commands", example("access_door", command_id=id_, device_id="c1"))
+    topics.add("command.results", example("command_failed", command_id=id_, device_id="c1", reason="stale_sequence"))
+    topics.add("command.results", example("command_delivered", command_id=id_, device_id="c1"))
+    topics.add("command.results", example("command_confirmed", command_id="not ours", device_id="c1"))
+    for record in topics.records:
+        await store.sink.write(INCARNATION, [record])
+    rows = [row for row in (await store.tables())["commands"] if "access_door" in row]
+    assert [("c1" in row, "superseded" in row) for row in rows] == [(True, True)]
