@@ -28,7 +28,7 @@ NUMBERS_FROM = 500
 """The bad messages' numbers begin above those of the good ones between them, within the window."""
 
 
-@pytest.mark.branch("A1.22", "A2.01", "A2.17", "A3.10", "A3.12")
+@pytest.mark.branch("A2.01")
 async def test_bad_messages_end_with_a_reason_and_hold_up_nobody(cluster: Cluster, workers: Workers) -> None:
     await cluster.publish_references(map(reference, poisoned_site()))
     await workers.start("decide", {"DOORSTREAM_POSTGRES": ""})

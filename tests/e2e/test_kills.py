@@ -19,7 +19,7 @@ RATE = 500
 SECONDS = 30.0
 
 
-@pytest.mark.branch("A3.01", "A3.02", "A3.03", "A3.05")
+@pytest.mark.branch("A3.01", "A3.03", "A3.05")
 async def test_three_kills_under_load_lose_and_double_nothing(cluster: Cluster, workers: Workers) -> None:
     record = await workers.start("record")
     first, second = workers.launch("decide"), workers.launch("decide")

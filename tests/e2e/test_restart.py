@@ -27,7 +27,7 @@ SITE = "apb"
 """A site with anti-passback."""
 
 
-@pytest.mark.branch("A3.01", "A3.03", "A3.04")
+@pytest.mark.branch("A3.01", "A3.03")
 async def test_a_rolling_restart_keeps_every_door_opening(cluster: Cluster, workers: Workers) -> None:
     first, second = workers.launch("decide"), workers.launch("decide")
     await asyncio.gather(asyncio.to_thread(first.wait_ready), asyncio.to_thread(second.wait_ready))
@@ -56,7 +56,7 @@ def stop(worker: WorkerProcess) -> None:
     assert worker.stop(STOP_WITHIN_S) == 0
 
 
-@pytest.mark.branch("A2.06", "A2.12", "A3.07")
+@pytest.mark.branch("A2.12")
 @pytest.mark.parametrize("end", [stop, WorkerProcess.kill], ids=["stopped", "killed"])
 async def test_a_cold_start_remembers_who_is_inside_and_what_is_used_up(
     cluster: Cluster, workers: Workers, end: Callable[[WorkerProcess], None]

@@ -17,7 +17,7 @@ RATE = 200
 AWAY_S = 6.0
 
 
-@pytest.mark.branch("A2.03", "A2.14", "A2.15", "A3.05")
+@pytest.mark.branch("A2.03", "A2.15", "A3.05")
 async def test_databases_that_are_away_hold_up_no_door_and_miss_nothing(cluster: Cluster, workers: Workers) -> None:
     async with proxy_of(cluster.postgres) as (postgres, dsn), proxy_of(cluster.clickhouse) as (clickhouse, url):
         through = {"DOORSTREAM_POSTGRES": dsn, "DOORSTREAM_CLICKHOUSE": url}
