@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from schemas.envelope import event_headers
@@ -20,10 +20,9 @@ class Event(NamedTuple):
 
 
 def signed_headers(
-    secret: bytes, event: Event, topic: str, key: bytes, value: bytes | None, valid_for_s: int
+    secret: bytes, event: Event, topic: str, key: bytes, value: bytes | None, end: datetime
 ) -> list[tuple[str, bytes]]:
     """CloudEvents headers, the end, the number used once, and the mac under a key of version 1."""
-    end = datetime.now(UTC) + timedelta(seconds=valid_for_s)
     headers = [
         *event_headers(*event),
         (NOT_AFTER_HEADER, end.isoformat().encode()),

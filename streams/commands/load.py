@@ -104,7 +104,8 @@ async def load_campus(
     if found.any and not dry_run:
         home = next(iter(campus.records["site"]))
         with _bar("publishing", sum(len(step.records) for step in steps(found))) as bar:
-            await Publisher(options, master, home, prefix).publish(steps(found), bar)
+            publisher = Publisher(options, master, home, latest_end_ms=found.latest_end_ms, prefix=prefix)
+            await publisher.publish(steps(found), bar)
     return found.counts()
 
 
@@ -122,6 +123,7 @@ async def differences(
     async for record in read_topics(options, state.topics, start_ms=None, follow=False):
         state.take(record)
     owner, found = Ownership(campus, whole=whole), Differences()
+    found.latest_end_ms = state.latest_end_ms
     for name, records in campus.records.items():
         compare(name, records, state.of(name), owner, found)
     with _bar("PINs and templates", len(campus.pins) + len(campus.templates)) as bar:

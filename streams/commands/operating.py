@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -68,7 +68,7 @@ def signed_headers(
     source = f"/operators/{request.operator_id}"
     event = signed.Event(request.request_id, source, type_of(request), request.occurred_at.isoformat())
     secret = derive_key(master, OPERATOR, request.operator_id)
-    return signed.signed_headers(secret, event, topic, key, value, VALID_FOR_S)
+    return signed.signed_headers(secret, event, topic, key, value, moment() + timedelta(seconds=VALID_FOR_S))
 
 
 async def _answer(consumer: AIOKafkaConsumer, request_id: str) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class Differences:
         self.unchanged: dict[str, int] = {entity.name: 0 for entity in ENTITIES}
         self.foreign: list[tuple[str, str, str]] = []
         """Entity, id and home of records that another folder owns."""
+        self.latest_end_ms = 0
+        """The latest end of a signature in the topics."""
 
     def counts(self) -> dict[str, Counts]:
         """How many of each entity."""

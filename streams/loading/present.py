@@ -1,27 +1,19 @@
-"""What the reference topics hold now: the last record of every key, whose it is, and whether it is signed."""
+"""What the reference topics hold now: the last record of every key, whose it is, and whether it counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
 from schemas.base import Message
-from schemas.keys import ADMINISTRATION, derive_key
+from schemas.record import Record
 from schemas.reference import BY_NAME, ENTITIES
-from schemas.signing import MAC_HEADER, verify
-
-KEY_NAME = "reference"
-"""The administration's key is derived for this id."""
+from streams.core.reference import tables
+from streams.engine.kafka_reading import LOG_APPEND_TIME, now_ms, to_records
 
 _SOURCE = "/administration/"
-
-
-def administration_key(master: bytes) -> bytes:
-    """The key that reference records are signed with."""
-    return derive_key(master, ADMINISTRATION, KEY_NAME)
 
 
 def source_of(home: str) -> str:
@@ -30,7 +22,10 @@ def source_of(home: str) -> str:
 
 
 class Present(NamedTuple):
-    """A record that is there. `home`: the first site of the folder that it came from; None where no folder did."""
+    """A record that is there. `home`: the first site of the folder that it came from; None where no folder did.
+
+    `signed`: the decide role counts it; else it holds to an older one, or to none.
+    """
 
     value: bytes
     home: str | None
@@ -41,34 +36,43 @@ class PresentState:
     """The last record of each key in each reference topic; feed it with records in their order."""
 
     def __init__(self, master: bytes, prefix: str = "") -> None:
-        self._key = administration_key(master)
         self._by_topic = {prefix + entity.topic: entity.name for entity in ENTITIES}
-        self._last: dict[str, dict[str, Any]] = {entity.name: {} for entity in ENTITIES}
+        self._authenticate = {table.entity: table.authenticate for table in tables(master)}
+        self._last: dict[str, dict[str, Present]] = {entity.name: {} for entity in ENTITIES}
+        self._until: dict[str, dict[str, int]] = {entity.name: {} for entity in ENTITIES}
+        self.latest_end_ms = 0
+        """The latest end of a signature (Unix, milliseconds): what is published must not end before it."""
 
     @property
     def topics(self) -> list[str]:
         """The topics to read."""
         return list(self._by_topic)
 
-    def take(self, record: Any) -> None:
-        """Take one record (an aiokafka `ConsumerRecord`) of one of the topics."""
-        last, id_ = self._last[self._by_topic[record.topic]], (record.key or b"").decode("utf-8", "replace")
-        if record.value is None:
-            last.pop(id_, None)
-        else:
-            last[id_] = record
-
     def of(self, entity: str) -> dict[str, Present]:
         """What is there of an entity, by id."""
-        return {id_: self._present(record) for id_, record in self._last[entity].items()}
+        return self._last[entity]
 
-    def _present(self, record: Any) -> Present:
-        headers: Iterable[tuple[str, bytes]] = record.headers
-        named = dict(headers)
-        mac, source = named.get(MAC_HEADER), named.get("ce_source", b"").decode("utf-8", "replace")
-        signed = mac is not None and verify(self._key, mac, record.topic, record.key, record.value, headers)
+    def take(self, fetched: Any) -> None:
+        """Take one record (an aiokafka `ConsumerRecord`) of one of the topics."""
+        (record,) = to_records([fetched], now_ms())
+        name, id_ = self._by_topic[record.topic], (record.key or b"").decode("utf-8", "replace")
+        signed = self._counts(name, id_, record, stamped=fetched.timestamp_type == LOG_APPEND_TIME)
+        if record.value is None:
+            self._last[name].pop(id_, None)
+            return
+        source = (record.header("ce_source") or b"").decode("utf-8", "replace")
         home = unquote(source.removeprefix(_SOURCE)) if source.startswith(_SOURCE) else None
-        return Present(record.value, home, signed)
+        self._last[name][id_] = Present(record.value, home, signed)
+
+    def _counts(self, name: str, id_: str, record: Record, *, stamped: bool) -> bool:
+        """Whether the decide role counts a record: signed, in time, and no old version published again."""
+        authenticate, until = self._authenticate[name], self._until[name]
+        until_ms = authenticate(record) if authenticate is not None else None
+        if until_ms is None or (stamped and record.timestamp_ms > until_ms) or until_ms < until.get(id_, 0):
+            return False
+        until[id_] = until_ms
+        self.latest_end_ms = max(self.latest_end_ms, until_ms)
+        return True
 
 
 def decoded(entity: str, present: Present) -> Message | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
 from schemas.base import Message
+from schemas.keys import administration_key
 from schemas.reference import BY_NAME
 from streams.connection import started
 from streams.loading.plan import Step
-from streams.loading.present import administration_key, source_of
+from streams.loading.present import source_of
 from streams.signed import Event, signed_headers
 
 VALID_FOR_S = 600
@@ -27,13 +28,20 @@ IN_FLIGHT = 16
 
 
 class Publisher:
-    """Writes steps. `home` is the folder's first site; `prefix` goes before the topics' names."""
+    """Writes steps. `home` is the folder's first site; `prefix` goes before the topics' names.
 
-    def __init__(self, options: Mapping[str, Any], master: bytes, home: str, prefix: str = "") -> None:
+    `latest_end_ms` is the latest end of a signature that is there: what ends before it would count as published again,
+    so an administrator whose clock is behind another's signs a little longer.
+    """
+
+    def __init__(
+        self, options: Mapping[str, Any], master: bytes, home: str, *, latest_end_ms: int = 0, prefix: str = ""
+    ) -> None:
         self._options = dict(options)
         self._key = administration_key(master)
         self._source = source_of(home)
         self._prefix = prefix
+        self._least_end = datetime.fromtimestamp(latest_end_ms / 1000, UTC) + timedelta(milliseconds=1)
 
     async def publish(self, steps: Iterable[Step], progress: Callable[[int], None] = lambda _count: None) -> int:
         """Write all steps in their order; gives how many records were written. `progress` gets each batch's count."""
@@ -77,8 +85,10 @@ class Publisher:
         key, value = id_.encode(), None if record is None else record.to_json()
         type_ = str(BY_NAME[entity].model.model_fields["type"].default)
         event_type = type_ if record is not None else f"{type_}_removed"
-        event = Event(secrets.token_hex(16), self._source, event_type, datetime.now(UTC).isoformat())
-        return key, value, signed_headers(self._key, event, topic, key, value, VALID_FOR_S)
+        now = datetime.now(UTC)
+        event = Event(secrets.token_hex(16), self._source, event_type, now.isoformat())
+        self._least_end = max(now + timedelta(seconds=VALID_FOR_S), self._least_end)
+        return key, value, signed_headers(self._key, event, topic, key, value, self._least_end)
 
 
 async def _acknowledged(waiting: list[asyncio.Future[Any]]) -> None:

@@ -38,7 +38,9 @@ class Topics:
 
     async def _make(self) -> None:
         async with started(AIOKafkaAdminClient(**self.options)) as admin:
-            await admin.create_topics([NewTopic(self.prefix + entity.topic, 1, 1) for entity in ENTITIES])
+            configs = {"message.timestamp.type": "LogAppendTime"}
+            names = [self.prefix + entity.topic for entity in ENTITIES]
+            await admin.create_topics([NewTopic(name, 1, 1, topic_configs=configs) for name in names])
 
     def load(self, campus: Campus, **options: Any) -> dict[str, Counts]:
         """Load a campus; PINs are hashed with little work."""

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from schemas.keys import ADMINISTRATION, derive_key
+from schemas.keys import administration_key
+from schemas.record import Record
 from schemas.reference import BY_NAME, ENTITIES
 from schemas.sealing import Opener
 from schemas.signing import MAC_HEADER, NONCE_HEADER, NOT_AFTER_HEADER, verify
 from streams.commands.running import CommandError
+from streams.core.reference import tables
+from streams.engine.kafka_reading import now_ms, to_records
+from streams.engine.references import Table
 from streams.loading.campus import Campus, copies, read_campus
 from streams.loading.plan import Counts
+from streams.signed import Event, signed_headers
 from tests.loading.conftest import MASTER, Topics
 from tests.loading.folders import SOUND, written
 
@@ -28,7 +34,7 @@ def test_a_first_load_publishes_every_record_signed_by_the_administration(topics
     campus = read_campus(written(tmp_path))
     counts = topics.load(campus)
     assert _total(counts) == Counts(new=sum(map(len, campus.records.values())) + 2)
-    key = derive_key(MASTER, ADMINISTRATION, "reference")
+    key = administration_key(MASTER)
     records = topics.records()
     nonces = {dict(record.headers)[NONCE_HEADER] for record in records}
     assert len(nonces) == len(records) == _total(counts).new
@@ -89,7 +95,7 @@ def test_a_removal_is_signed_like_any_record(topics: Topics, tmp_path: Path) -> 
     removed = [record for record in topics.records("cardholder") if record.value is None]
     assert [record.key for record in removed] == [b"p0019"]
     (record,) = removed
-    key = derive_key(MASTER, ADMINISTRATION, "reference")
+    key = administration_key(MASTER)
     assert verify(key, dict(record.headers)[MAC_HEADER], record.topic, record.key, None, record.headers)
 
 
@@ -138,6 +144,46 @@ def test_a_right_record_without_a_mac_is_signed(topics: Topics, tmp_path: Path) 
     topics.load(campus)
     topics.write("zone", "hq-b1", campus.records["zone"]["hq-b1"].to_json(), [("ce_source", b"/administration/hq")])
     assert topics.load(campus)["zone"] == Counts(changed=1, unchanged=4)
+
+
+def test_what_the_decide_role_counts_is_what_the_folder_says(topics: Topics, tmp_path: Path) -> None:
+    topics.load(read_campus(written(tmp_path)))
+    changed = SOUND["cardholders.csv"].replace("Li Na,Finance,5", "Li Na,Finance,6")
+    campus = read_campus(written(tmp_path, cardholders_csv=changed))
+    topics.load(campus)
+    table = next(table for table in tables(MASTER) if table.entity == "cardholder")
+    refused: list[Record] = []
+    counted = Table(table, refused.append, stamps=True)
+    for record in to_records(topics.records("cardholder"), now_ms()):
+        counted.apply(record, record.timestamp_ms)
+    assert refused == []
+    assert {id_: counted.decoded(row) for id_, row in counted.rows.items()} == campus.records["cardholder"]
+
+
+def test_an_old_version_that_is_published_again_is_put_right(topics: Topics, tmp_path: Path) -> None:
+    topics.load(read_campus(written(tmp_path)))
+    old = next(record for record in topics.records("cardholder") if record.key == b"p0018")
+    changed = SOUND["cardholders.csv"].replace("Li Na,Finance,5", "Li Na,Finance,6")
+    campus = read_campus(written(tmp_path, cardholders_csv=changed))
+    topics.load(campus)
+    topics.write("cardholder", "p0018", old.value, list(old.headers))
+    assert topics.load(campus)["cardholder"] == Counts(changed=1, unchanged=1)
+    topics.write("cardholder", "p0018", old.value, list(old.headers))
+    assert topics.load(read_campus(written(tmp_path)))["cardholder"] == Counts(changed=1, unchanged=1)
+
+
+def test_who_loads_with_a_clock_that_is_behind_is_not_taken_for_a_repeat(topics: Topics, tmp_path: Path) -> None:
+    campus = read_campus(written(tmp_path))
+    topics.load(campus)
+    ahead = datetime.now(UTC) + timedelta(minutes=40)
+    cardholder = campus.records["cardholder"]["p0018"].model_copy(update={"clearance": 6})
+    key, topic, value = administration_key(MASTER), f"{topics.prefix}reference.cardholder", cardholder.to_json()
+    event = Event("1", "/administration/hq", "cardholder", ahead.isoformat())
+    topics.write("cardholder", "p0018", value, signed_headers(key, event, topic, b"p0018", value, ahead))
+    assert topics.load(campus)["cardholder"] == Counts(changed=1, unchanged=1)
+    last = dict(topics.records("cardholder")[-1].headers)
+    assert datetime.fromisoformat(last[NOT_AFTER_HEADER].decode()) > ahead - timedelta(milliseconds=1)
+    assert topics.load(campus)["cardholder"] == Counts(unchanged=2)
 
 
 def test_another_folder_and_another_system_keep_what_they_loaded(topics: Topics, tmp_path: Path) -> None:
