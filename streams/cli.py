@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import typer
 
@@ -12,9 +13,13 @@ from streams.commands.explain import explain
 from streams.commands.lag import lag
 from streams.commands.load import load
 from streams.commands.replay import replay
+from streams.commands.running import FOUND_WRONG, WRONG_USE, one_line_errors, unexpected
 from streams.commands.simulate import simulate
 from streams.commands.tail import tail
 from streams.commands.unlock import unlock
+
+WrongUse: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+"""What typer raises for arguments that don't fit; it exports only this subclass of it."""
 
 app = typer.Typer(
     name="doorstream",
@@ -39,9 +44,38 @@ app.command("doctor")(doctor)
 
 
 def main() -> None:
-    """Run the command line. Commands say what is wrong in one line; libraries keep quiet."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    app()
+    """Run the command line. What is wrong is said in one line, with the contract's exit codes; no library talks."""
+    for name in ("aiokafka", "clickhouse_connect", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        with one_line_errors():
+            code = app(prog_name="doorstream", standalone_mode=False)
+            return code if isinstance(code, int) else 0
+    except typer.Exit as ended:
+        return int(ended.exit_code)
+    except typer.Abort:
+        return _told("aborted: nothing was done", FOUND_WRONG)
+    except WrongUse as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "doorstream"
+        if not error.args or not error.format_message():
+            return WRONG_USE
+        said = error.format_message().replace("Value error, ", "").rstrip(".")
+        return _told(f"{said}: see `{path} --help`", WRONG_USE)
+    except Exception as error:  # noqa: BLE001 - the last resort; no command ends with a traceback
+        try:
+            unexpected(error)
+        except typer.Exit as ended:
+            return int(ended.exit_code)
+
+
+def _told(line: str, code: int) -> int:
+    sys.stderr.write(f"doorstream: {' '.join(line.split())}\n")
+    return code
 
 
 if __name__ == "__main__":

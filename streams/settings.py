@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from schemas.keys import read_master_secret
 
 PREFIX = "DOORSTREAM_"
 FILE = "doorstream.toml"
+_BROKER = re.compile(r"^([A-Za-z]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:\d{1,5})?$")
+_SCHEMES = {"postgres": ("postgresql://", "postgres://"), "clickhouse": ("http://", "https://", "chdb:")}
 _FOR_TESTS = ("TEST_KAFKA", "TEST_POSTGRES", "TEST_CLICKHOUSE")
 
 
@@ -71,6 +75,26 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(FILE))
 
+    @field_validator("kafka")
+    @classmethod
+    def _are_brokers(cls, text: str) -> str:
+        if text and not all(_BROKER.match(part.strip()) for part in text.split(",")):
+            raise ValueError(f"{text!r} is no list of brokers, such as 127.0.0.1:9092,127.0.0.1:9093")
+        return text
+
+    @field_validator("postgres", "clickhouse")
+    @classmethod
+    def _is_address(cls, text: str, field: ValidationInfo) -> str:
+        wanted = _SCHEMES[str(field.field_name)]
+        try:
+            well = not text or (text.startswith(wanted) and (urlsplit(text).port or 0) >= 0)
+        except ValueError:
+            well = False
+        if not well:
+            # The address may hold a password, so it is not repeated.
+            raise ValueError(f"is no address: it begins with {' or '.join(wanted)}, and a port is a number")
+        return text
+
     def need(self, *names: Literal["kafka", "postgres", "clickhouse"]) -> None:
         """Make sure that these servers are set.
 
@@ -119,6 +143,10 @@ def unknown_names(environment: Mapping[str, str], file_names: Mapping[str, Any])
     return lines
 
 
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
 def load_settings(**overrides: Any) -> Settings:
     """The settings in force.
 
@@ -138,4 +166,6 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         rows = error.errors(include_url=False, include_input=False)
-        raise SettingsError("; ".join(f"{PREFIX}{str(row['loc'][0]).upper()}: {row['msg']}" for row in rows)) from None
+        raise SettingsError(
+            "; ".join(f"{PREFIX}{str(row['loc'][0]).upper()}: {_said(row['msg'])}" for row in rows)
+        ) from None

@@ -25,14 +25,14 @@ def since_ms(text: str) -> int:
     """
     span = _SPAN.match(text)
     if span:
-        return int((time.time() - int(span[1]) * _SECONDS[span[2]]) * 1000)
+        return max(0, int(time.time() * 1000) - int(span[1]) * _SECONDS[span[2]] * 1000)
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
+    except (ValueError, OverflowError):
         raise CommandError(
             f"--since {text}: give a span such as 10m, 2h, 1d, or a time such as {now()}", WRONG_USE
         ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def now() -> str:

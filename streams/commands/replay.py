@@ -8,12 +8,18 @@ import msgspec
 import typer
 
 from streams.agents.site import plain_processors
-from streams.commands.running import FOUND_WRONG, CommandError, print_json, run, say, settings_or_fail
+from streams.commands.running import FOUND_WRONG, UNREACHABLE, CommandError, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.core.processor import Processor
 from streams.engine.auditing import Audit, Audited
 from streams.engine.faust_process import SystemClock
-from streams.engine.kafka_cluster import ClusterError, common_partitions, probe, read_incarnation
+from streams.engine.kafka_cluster import (
+    ClusterError,
+    ClusterUnreachableError,
+    common_partitions,
+    probe,
+    read_incarnation,
+)
 from streams.engine.kafka_log import KafkaBroker
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.references import ReferenceViews
@@ -78,6 +84,8 @@ async def replay_all(settings: Settings) -> list[Replayed]:
     try:
         incarnation = await read_incarnation(kafka)
         return [await _replay(processor, kafka, incarnation) for processor in plain_processors(settings)]
+    except ClusterUnreachableError as error:
+        raise CommandError(str(error), UNREACHABLE) from error
     except ClusterError as error:
         raise CommandError(str(error)) from error
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import Coroutine
+import traceback
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import asyncpg
@@ -61,6 +65,7 @@ _KNOWN_ERRORS: tuple[tuple[type[BaseException], int, str], ...] = (
     (UnknownTopicOrPartitionError, FOUND_WRONG, "a topic is missing: run `doorstream topics apply`"),
     (KafkaError, FOUND_WRONG, "Kafka refused: {error!r}"),
     (asyncpg.UndefinedTableError, FOUND_WRONG, "{error}: run `doorstream db migrate`"),
+    (asyncpg.InterfaceError, UNREACHABLE, "PostgreSQL: {error}: check DOORSTREAM_POSTGRES"),
     (asyncpg.PostgresError, UNREACHABLE, "PostgreSQL: {error}: check DOORSTREAM_POSTGRES"),
     (ClickHouseError, UNREACHABLE, "ClickHouse: {error}: check DOORSTREAM_CLICKHOUSE"),
     (OSError, UNREACHABLE, "a server does not answer ({error}): check the settings, or `doorstream stack up`"),
@@ -70,8 +75,15 @@ _KNOWN_ERRORS: tuple[tuple[type[BaseException], int, str], ...] = (
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work on an event loop; known errors end it with their exit code."""
-    try:
+    with one_line_errors():
         return asyncio.run(work)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Known errors inside end the command: one line on stderr, and their exit code."""
+    try:
+        yield
     except CommandError as error:
         fail(str(error), error.code)
     except tuple(kind for kind, _code, _line in _KNOWN_ERRORS) as error:
@@ -81,16 +93,29 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+def unexpected(error: Exception) -> NoReturn:
+    """Say of an error that nobody expected what it is and where; with DOORSTREAM_LOG_LEVEL=debug its whole trace."""
+    if os.environ.get("DOORSTREAM_LOG_LEVEL", "").lower() == "debug":
+        traceback.print_exception(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+    text = f"{type(error).__name__}: {error}"[:300]
+    fail(f"a defect of doorstream ({text}, at {place}): DOORSTREAM_LOG_LEVEL=debug shows all of it", FOUND_WRONG)
+
+
 def print_json(data: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, default=str) + "\n")
-    sys.stdout.flush()
+    say(json.dumps(data, ensure_ascii=False, default=str))
 
 
 def say(line: str = "") -> None:
-    """One line on stdout."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    """One line on stdout. Where nobody reads it any more (`| head`), the command is done."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
 
 
 def hint(line: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from schemas.operators import DoorUnlockRequested
+from schemas.registry import describe
 from streams.commands.operating import moment, new_request_id, send_and_await
 from streams.commands.running import FOUND_WRONG, WRONG_USE, fail, print_json, run, say, settings_or_fail
 
@@ -21,14 +22,17 @@ def unlock(
     """Open a door once, now. The controller opens it within ten seconds or not at all."""
     if not reason.strip():
         fail('a reason is required: --reason "visitor, identity checked"', WRONG_USE)
-    request = DoorUnlockRequested(
-        request_id=new_request_id(operator),
-        site_id=site,
-        operator_id=operator,
-        occurred_at=moment(),
-        reason=reason,
-        door_id=door,
-    )
+    try:
+        request = DoorUnlockRequested(
+            request_id=new_request_id(operator),
+            site_id=site,
+            operator_id=operator,
+            occurred_at=moment(),
+            reason=reason,
+            door_id=door,
+        )
+    except ValueError as error:
+        fail(describe(error), WRONG_USE)
     answer = run(send_and_await(settings_or_fail(), request))
     accepted = answer["type"] == "operator_request_accepted"
     if json:

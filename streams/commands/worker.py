@@ -10,14 +10,15 @@ from typing import Any
 import structlog
 import typer
 import uvloop
+from aiohttp import web
 
 from streams import telemetry
 from streams.agents import record, site
 from streams.agents.metering import StoredCounts, tell_lag
-from streams.commands.running import CommandError, run, settings_or_fail
+from streams.commands.running import UNREACHABLE, CommandError, run, settings_or_fail
 from streams.connection import kafka_options
 from streams.engine.faust_process import GC_THRESHOLDS, until_signalled
-from streams.engine.kafka_cluster import ClusterError, read_incarnation
+from streams.engine.kafka_cluster import ClusterError, ClusterUnreachableError, read_incarnation
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.recording import Recorder
 from streams.settings import Settings
@@ -80,7 +81,7 @@ async def _work(settings: Settings, roles: list[str]) -> int:
             health.ready[role] = _asking(worker, "ready", "not ready")
             health.live[role] = _asking(worker, "live", "no progress")
         health.before_metrics.append(_measuring(workers))
-        pages, port = await telemetry.serve(health, settings.metrics_host, settings.metrics_port)
+        pages, port = await _serve(health, settings)
         structlog.get_logger("doorstream").info(
             "started", roles=roles, metrics=f"http://{settings.metrics_host}:{port}/metrics"
         )
@@ -88,8 +89,20 @@ async def _work(settings: Settings, roles: list[str]) -> int:
             return await until_signalled(_Together(workers))
         finally:
             await pages.cleanup()
+    except ClusterUnreachableError as error:
+        raise CommandError(str(error), UNREACHABLE) from error
     except ClusterError as error:
         raise CommandError(str(error)) from error
+
+
+async def _serve(health: telemetry.Health, settings: Settings) -> tuple[web.AppRunner, int]:
+    try:
+        return await telemetry.serve(health, settings.metrics_host, settings.metrics_port)
+    except OSError as error:
+        where = f"{settings.metrics_host}:{settings.metrics_port}"
+        raise CommandError(
+            f"metrics can't be served at {where} ({error.strerror}): set DOORSTREAM_METRICS_PORT (0: any free one)"
+        ) from error
 
 
 def _asking(worker: Any, name: str, trouble: str) -> Callable[[], str | None]:

@@ -32,6 +32,10 @@ class ClusterError(Exception):
     """The cluster can't be worked with; the text says what to do."""
 
 
+class ClusterUnreachableError(ClusterError):
+    """No broker answers."""
+
+
 class Abilities(msgspec.Struct, frozen=True):
     """`idempotent`: the broker gives producer ids. `stamps`: it stamps every one of the topics asked for."""
 
@@ -50,7 +54,9 @@ async def probe(settings: KafkaSettings, topics: Sequence[str]) -> Abilities:
         await client.bootstrap()
         idempotent = await _gives_producer_ids(client, settings)
     except KafkaError as error:
-        raise ClusterError(f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it") from error
+        raise ClusterUnreachableError(
+            f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it"
+        ) from error
     finally:
         await client.close()
     # The embedded broker takes the setting and ignores it; one without producer ids is not believed.
@@ -108,7 +114,9 @@ async def common_partitions(settings: KafkaSettings, topics: Sequence[str]) -> i
         described = await admin.describe_topics(list(topics))
         counts = {row["topic"]: len(row["partitions"]) for row in described}
     except KafkaError as error:
-        raise ClusterError(f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it") from error
+        raise ClusterUnreachableError(
+            f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it"
+        ) from error
     finally:
         await admin.close()
     if len(set(counts.values())) != 1:
@@ -146,7 +154,9 @@ async def find_incarnation(settings: KafkaSettings) -> int | None:
         record = await consumer.getone(place)
         return incarnation_in(record.value)
     except KafkaError as error:
-        raise ClusterError(f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it") from error
+        raise ClusterUnreachableError(
+            f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it"
+        ) from error
     finally:
         await consumer.stop()
 
