@@ -99,8 +99,10 @@ async def load_campus(
     if found.foreign:
         for name, id_, home in sorted(found.foreign)[:_SHOWN_CONFLICTS]:
             hint(f"{name} {id_} was loaded with site {home} from another folder")
-        line = f"{len(found.foreign)} ids belong to another folder: choose others, or say --whole to take all over"
-        raise CommandError(line)
+        count = len(found.foreign)
+        one = "1 id belongs to another folder: choose another"
+        what = one if count == 1 else f"{count} ids belong to other folders: choose others"
+        raise CommandError(f"{what}, or say --whole to take all over")
     if found.any and not dry_run:
         home = next(iter(campus.records["site"]))
         with _bar("publishing", sum(len(step.records) for step in steps(found))) as bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 from schemas.people import Credential
@@ -15,6 +16,8 @@ _PIN_WORDS = ("credential", "pin", "duress_pin")
 _TEMPLATE_WORDS = ("credential", "model", "template")
 BIOMETRICS = {"faces": FactorKind.FACE, "fingerprints": FactorKind.FINGERPRINT}
 _SHORTEST, _LONGEST = 2, 4096
+MOST_BYTES = 48_000
+"""As JSON; sealed and in base64 it is a third longer, and a secret holds 65,536 characters."""
 
 
 def read_secrets(entries: dict[str, list[Node]], draft: Draft) -> None:
@@ -26,6 +29,9 @@ def read_secrets(entries: dict[str, list[Node]], draft: Draft) -> None:
         for node in entries[file]:
             if _well_formed(node, _TEMPLATE_WORDS, draft):
                 _template(node, kind, draft)
+    for id_, found in draft.templates.items():
+        if len(json.dumps(found.templates)) > MOST_BYTES:
+            draft.wrong("credential", id_, (), f"its templates are longer than {MOST_BYTES} bytes: enrol fewer of them")
     given = {node.at("credential").text for node in pins}
     credentials: dict[str, Credential] = draft.records["credential"]
     for id_, credential in credentials.items():

@@ -241,6 +241,12 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "0 0 0",
         "faces.csv:2: a template has finite numbers, not all of them 0",
     ),
+    "templates that fill no secret": (
+        "faces.csv",
+        "0.1 -0.2 0.3 0.4",
+        " ".join(["0.123456789"] * 4_000) + "\nf0018,arc-4," + " ".join(["-0.123456789"] * 4_000),
+        "credentials.csv:5: credential f0018: its templates are longer than 48000 bytes: enrol fewer of them",
+    ),
     "YAML that is none": (
         "policies.yaml",
         "methods: [card, card + pin]",

@@ -201,7 +201,7 @@ def test_an_id_of_another_folder_is_not_taken_from_it(topics: Topics, tmp_path: 
     before = len(topics.records())
     clash = SOUND["cardholders.csv"] + "p0017-2,Somebody Else,Finance\n"
     campus = read_campus(written(tmp_path / "clash", cardholders_csv=clash))
-    with pytest.raises(CommandError, match="belong to another folder"):
+    with pytest.raises(CommandError, match="2 ids belong to other folders"):
         topics.load(campus)
     assert len(topics.records()) == before
 
