@@ -14,6 +14,7 @@ from schemas.access import AccessDenied, AccessGranted
 from schemas.ids import derive
 from schemas.record import Record
 from streams import telemetry
+from streams.core.admission import DeviceHeard
 from streams.engine.lagging import Lag
 from streams.engine.observer import Observer
 from streams.engine.ports import TopicPartition
@@ -25,6 +26,8 @@ SITE_GROUPS = 16
 COMMANDS = "device.commands"
 
 log = structlog.get_logger("doorstream")
+
+_AGAIN = telemetry.DUPLICATES.labels("site")
 
 
 @cache
@@ -39,8 +42,12 @@ def _decisions(outcome: str, reason: str, group: str) -> Counter:
 
 
 def count_outcome(outcome: Any) -> None:
-    """Count a decision by its outcome, reason and site group, and how old its request was."""
+    """Count a decision by its outcome, reason and site group, and how old its request was; count what came again."""
     kind = type(outcome)
+    if kind is DeviceHeard:
+        if outcome.again:
+            _AGAIN.inc()
+        return
     if kind is AccessGranted or kind is AccessDenied:
         name = "granted" if kind is AccessGranted else "denied"
         _decisions(name, outcome.reason or "none", site_group(outcome.site_id)).inc()

@@ -114,7 +114,7 @@ def decide_access(arrival: Arrival, state: State, context: Context, keys: Keys) 
     request: Request = arrival.message
     admission = admit(request, arrival.record, state, context, keys)
     if admission.state is not None:
-        yield DeviceHeard(request.device_id, admission.state)
+        yield DeviceHeard(request.device_id, admission.state, admission.verdict is Verdict.DUPLICATE)
     if admission.verdict is Verdict.DUPLICATE:
         return
     if admission.verdict is not Verdict.ADMITTED:

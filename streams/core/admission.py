@@ -54,10 +54,11 @@ class Admission(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeviceHeard(msgspec.Struct, frozen=True, gc=False, tag="device_heard"):
-    """A message of a device was taken, or counted against it."""
+    """A message of a device was taken, or counted against it; `again`: it had been taken before."""
 
     device_id: str
     state: DeviceState
+    again: bool = False
 
 
 class Keys:

@@ -26,7 +26,7 @@ from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcom
 from streams.core.publication import publish_site, scrub
 from streams.core.times import from_ms
 
-VERSION = "site-2"
+VERSION = "site-3"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (
@@ -93,7 +93,7 @@ class SiteProcessor:
         admission = admit(message, cause.record, state, context, self._keys)
         outcomes: list[Outcome] = []
         if admission.state is not None:
-            outcomes.append(DeviceHeard(message.device_id, admission.state))
+            outcomes.append(DeviceHeard(message.device_id, admission.state, admission.verdict is Verdict.DUPLICATE))
         if admission.verdict is Verdict.ADMITTED:
             if isinstance(message, DoorEvent):
                 door = reference.door(context.references, message.door_id)

@@ -16,9 +16,12 @@ from schemas.record import Record
 from schemas.rules import OperatorRights, Policy
 from schemas.signing import NONCE_HEADER, NOT_AFTER_HEADER, sign
 from schemas.vocabulary import Direction
+from streams.agents.metering import count_outcome
+from streams.core.admission import DeviceHeard
 from streams.core.alerts import AlertsProcessor
 from streams.core.site import SiteProcessor
 from streams.engine.harness import Harness
+from streams.telemetry import DUPLICATES as TOLD
 
 SHAPE = Shape(sites=1, devices=1, doors=1, people=2)
 NUMBERS = 1024
@@ -112,6 +115,24 @@ def test_any_number_in_the_window_with_other_content_is_a_replay(site: Harness, 
     site.run_until_idle()
     denied = messages(site.outputs("access.decisions"), "access_denied")
     assert [(d["sequence"], d["reason"]) for d in denied] == [(sequence, "replayed_request")]
+
+
+def test_what_comes_again_is_counted(site: Harness) -> None:
+    heard: list[DeviceHeard] = []
+    publish = site.processor.publish
+
+    def watched(outcome: Any, cause: Any, context: Any) -> Any:
+        heard.extend([outcome] if isinstance(outcome, DeviceHeard) else [])
+        before = TOLD.labels("site")._value.get()
+        count_outcome(outcome)
+        assert TOLD.labels("site")._value.get() - before == (isinstance(outcome, DeviceHeard) and outcome.again)
+        return publish(outcome, cause, context)
+
+    site.processor.publish = watched  # type: ignore[method-assign]
+    for sequence in (1, 2, 1, 2, 3):
+        ask(site, sequence)
+    site.run_until_idle()
+    assert [one.again for one in heard] == [False, False, True, True, False]
 
 
 def test_a_number_used_once_is_used_once(site: Harness) -> None:
