@@ -16,6 +16,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
 
 from schemas.record import Record
+from sinks.chdb import served
 from sinks.clickhouse_rows import TABLES, Row, row_of
 from sinks.poison import OnSkipped, check_limit, log_skipped, write_around
 from sinks.reading import HISTORY_TOPICS, Messages, Place, SinkUnavailable, Skipped, in_slices, next_offsets
@@ -26,15 +27,17 @@ _OFFSETS = {"incarnation": "UInt64", "topic": "LowCardinality(String)", "partiti
 
 
 def connect(url: str) -> Any:
-    """A client for an `http(s)://user:password@host:port/database` URL.
+    """A client for an `http(s)://user:password@host:port/database` or `chdb:<folder>` URL; not on an event loop.
 
     Raises:
         SinkUnavailable: the server does not answer.
         ValueError: the URL is none of that form.
     """
-    parts = urlsplit(url)
+    parts = urlsplit(served(url))
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("DOORSTREAM_CLICKHOUSE must look like http://user:password@host:8123/database")
+        raise ValueError(
+            "DOORSTREAM_CLICKHOUSE must look like http://user:password@host:8123/database or chdb:<folder>"
+        )
     try:
         return clickhouse_connect.get_client(
             host=parts.hostname,
@@ -145,6 +148,7 @@ class ClickHouseSink:
         try:
             return await asyncio.to_thread(work, self._client)
         except _UNANSWERED as error:
+            await self.close()  # a server that is started anew may have another port
             raise SinkUnavailable(f"ClickHouse does not answer: {str(error)[:200]}") from error
 
 

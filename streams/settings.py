@@ -34,7 +34,9 @@ class Settings(BaseSettings):
 
     kafka: str = Field(default="", description="Kafka bootstrap servers, such as 127.0.0.1:9092")
     postgres: str = Field(default="", description="PostgreSQL DSN, such as postgresql://user:password@host/doorstream")
-    clickhouse: str = Field(default="", description="ClickHouse: http://user:password@host:8123/database")
+    clickhouse: str = Field(
+        default="", description="ClickHouse: http://user:password@host:8123/database, or chdb:<folder>"
+    )
     partitions: int = Field(default=12, ge=1, le=1000, description="partitions of every topic that has a site_id")
     replication: int = Field(default=1, ge=1, le=9, description="replicas of topics that `topics apply` makes")
     master_secret_file: Path | None = Field(default=None, description="file with the master secret, hexadecimal")

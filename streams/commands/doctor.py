@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, NamedTuple
+from urllib.parse import urljoin
 
 import aiohttp
 import asyncpg
@@ -13,6 +14,8 @@ from aiokafka.errors import KafkaError
 
 from schemas.reference import ENTITIES
 from schemas.topics import registry
+from sinks.chdb import served
+from sinks.reading import SinkUnavailable
 from streams.agents.cluster import Cluster
 from streams.commands.dead import dead_topics
 from streams.commands.lag import measure
@@ -66,7 +69,14 @@ async def diagnose(settings: Settings) -> list[Finding]:
                 found.append(await look(settings))
         except SettingsError as error:
             found.append(Finding(what, well=False, detail="not set", fix=str(error)))
-        except (OSError, KafkaError, TimeoutError, aiohttp.ClientError, asyncpg.PostgresError) as error:
+        except (
+            OSError,
+            KafkaError,
+            TimeoutError,
+            aiohttp.ClientError,
+            asyncpg.PostgresError,
+            SinkUnavailable,
+        ) as error:
             detail = f"does not answer: {' '.join(str(error).split()) or type(error).__name__}"
             found.append(Finding(what, well=False, detail=detail, fix=_FIXES[what], reachable=False))
     return found
@@ -114,7 +124,8 @@ async def _postgres(settings: Settings) -> Finding:
 
 async def _clickhouse(settings: Settings) -> Finding:
     settings.need("clickhouse")
-    async with aiohttp.ClientSession() as session, session.get(settings.clickhouse.rstrip("/") + "/ping") as answer:
+    where = urljoin(await asyncio.to_thread(served, settings.clickhouse), "/ping")
+    async with aiohttp.ClientSession() as session, session.get(where) as answer:
         well = answer.status == 200  # noqa: PLR2004
     return Finding("ClickHouse", well=well, detail=f"answers {answer.status}", fix=_FIXES["ClickHouse"])
 
