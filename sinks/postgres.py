@@ -9,7 +9,7 @@ import asyncpg
 
 from schemas.record import Record
 from sinks.poison import OnSkipped, log_skipped, write_around
-from sinks.postgres_rows import Rows
+from sinks.postgres_rows import Authenticate, Rows, Unauthenticated
 from sinks.postgres_tables import TABLES, Row, Table
 from sinks.reading import (
     HISTORY_TOPICS,
@@ -40,13 +40,21 @@ class PostgresSink:
 
     A batch may begin before what is stored, in any edges: what was stored already is left out, under a lock on the
     position, so that of two writers each record takes effect once. `on_skipped` hears of what can't be stored.
+    `authenticate` (see `Rows`) says which reference records count; None = all.
     """
 
     name = "postgres"
     topics = (*HISTORY_TOPICS, *REFERENCE_TOPICS)
 
-    def __init__(self, dsn: str, messages: Messages | None = None, on_skipped: OnSkipped = log_skipped) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        messages: Messages | None = None,
+        on_skipped: OnSkipped = log_skipped,
+        authenticate: Authenticate | None = None,
+    ) -> None:
         self._dsn = dsn
+        self._authenticate = authenticate
         self._messages = messages or Messages()
         self._on_skipped = on_skipped
         self._pool: asyncpg.Pool | None = None
@@ -97,14 +105,14 @@ class PostgresSink:
             TooManyUnstorable: more can't be stored than can be put down to bad messages.
         """
         await self.open()
-        undecodable: dict[tuple[str, int, int], Skipped] = {}
+        passed_over: dict[tuple[str, int, int], Skipped] = {}
 
         async def store(part: Sequence[Record]) -> None:
-            rows = await self._rows(part, undecodable)
+            rows = await self._rows(part, passed_over)
             async with self._connected().acquire() as connection, connection.transaction():
                 fresh = await _claim(connection, incarnation, part)
                 if len(fresh) < len(part):
-                    rows = await self._rows(fresh, undecodable)
+                    rows = await self._rows(fresh, passed_over)
                 for table, found in rows.by_table():
                     await _insert(connection, table, incarnation, found)
 
@@ -117,18 +125,21 @@ class PostgresSink:
             raise _unavailable(error) from error
         for record, why in refused:
             self._on_skipped(Skipped(self.name, record, "unstorable", str(why)[:200]))
-        for skipped in undecodable.values():
+        for skipped in passed_over.values():
             self._on_skipped(skipped)
 
-    async def _rows(self, records: Sequence[Record], undecodable: dict[tuple[str, int, int], Skipped]) -> Rows:
-        rows = Rows()
+    async def _rows(self, records: Sequence[Record], passed_over: dict[tuple[str, int, int], Skipped]) -> Rows:
+        rows = Rows(self._authenticate)
         async for part in in_slices(records):
             for record, message in self._messages.read(part):
+                place = (record.topic, record.partition, record.offset)
                 if isinstance(message, ValueError):
-                    place = (record.topic, record.partition, record.offset)
-                    undecodable[place] = Skipped(self.name, record, "undecodable", str(message)[:200])
-                else:
+                    passed_over[place] = Skipped(self.name, record, "undecodable", str(message)[:200])
+                    continue
+                try:
                     rows.add(record, message)
+                except Unauthenticated as error:
+                    passed_over[place] = Skipped(self.name, record, "unauthenticated", str(error))
         return rows
 
     def _connected(self) -> asyncpg.Pool:

@@ -39,20 +39,34 @@ RANKS = {"sent": 0, "delivered": 1, "expired": 2, "superseded": 2, "failed": 2, 
 _ENTITY_OF = {entity.topic: entity.name for entity in ENTITIES}
 
 
-class Rows:
-    """The rows of a batch, by table."""
+Authenticate = Callable[[Record], int | None]
 
-    def __init__(self) -> None:
+
+class Unauthenticated(Exception):  # noqa: N818 - a state of the record
+    """A reference record that does not count."""
+
+
+class Rows:
+    """The rows of a batch, by table.
+
+    `authenticate` tells until when (Unix, milliseconds) the signature of a reference record counts, None = not at all.
+    """
+
+    def __init__(self, authenticate: Authenticate | None = None) -> None:
+        self._authenticate = authenticate
         self._rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
 
     def add(self, record: Record, message: Any) -> None:
         """Add what a message becomes. `message` None = a tombstone.
 
         Raises:
-            ValueError: an id is none that the column holds.
+            Unauthenticated: a reference record that somebody else than the administration wrote.
         """
         if record.topic in _ENTITY_OF:
-            self._rows["reference"].append(_reference(record, message))
+            until_ms = self._authenticate(record) if self._authenticate is not None else 0
+            if until_ms is None:
+                raise Unauthenticated("not signed by the administration")
+            self._rows["reference"].append(_reference(record, message, until_ms))
             return
         makers = _MAKERS.get(type(message))
         if makers is not None:
@@ -228,11 +242,11 @@ def _refused(message: OperatorRequestRefused, _record: Record) -> Row:
     return (*who, "refused", message.code, message.detail, within(message.decided_at))
 
 
-def _reference(record: Record, message: Any) -> Row:
+def _reference(record: Record, message: Any, until_ms: int) -> Row:
     id_ = (record.key or b"").decode("utf-8", "replace").replace("\0", "\ufffd")
     value = None if message is None else json_text(message)
     card, holder = getattr(message, "card_number", None), getattr(message, "cardholder_id", None)
-    return (_ENTITY_OF[record.topic], id_, value, card, holder, record.offset)
+    return (_ENTITY_OF[record.topic], id_, value, card, holder, record.offset, until_ms)
 
 
 _Makers = list[tuple[Table, Callable[[Any, Record], Row | None]]]

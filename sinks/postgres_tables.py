@@ -244,17 +244,27 @@ OPERATOR_REQUESTS = Table(
     },
     ("site_id", "request_id", "answer", "incarnation"),
 )
-REFERENCE = _newest(
-    "reference",
-    {
-        "entity": "text",
-        "id": "text",
-        "value": "jsonb",
-        "card_number": "text",
-        "cardholder_id": "text",
-        "position": "bigint",
-    },
-    ("entity", "id"),
+REFERENCE_COLUMNS = {
+    "entity": "text",
+    "id": "text",
+    "value": "jsonb",
+    "card_number": "text",
+    "cardholder_id": "text",
+    "position": "bigint",
+    "until_ms": "bigint",
+}
+_REFERENCE = _newest("reference", REFERENCE_COLUMNS, ("entity", "id"))
+
+
+def _merge_references(old: Row, new: Row) -> Row:
+    return new if new[-2] > old[-2] and new[-1] >= old[-1] else old
+
+
+# As the views of the decide role take them: a signature that ends sooner is an old record, sent again.
+REFERENCE = _REFERENCE._replace(
+    conflict=_REFERENCE.conflict
+    + " and (excluded.incarnation > reference.incarnation or excluded.until_ms >= reference.until_ms)",
+    merge=_merge_references,
 )
 TABLES = (
     DECISIONS,

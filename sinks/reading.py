@@ -35,7 +35,7 @@ class SinkUnavailable(Exception):  # noqa: N818 - a state of the server
 
 
 class Skipped(NamedTuple):
-    """A record that a sink passed over, and why: `undecodable` (a dead letter elsewhere) or `unstorable`."""
+    """A record that a sink passed over; `reason`: `undecodable` (a dead letter elsewhere), `unstorable` and others."""
 
     sink: str
     record: Record

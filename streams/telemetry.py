@@ -58,7 +58,7 @@ DUPLICATES = Counter(
 RECORDS_STORED = Counter("doorstream_records_stored", "Records stored, by sink.", ["sink"], registry=REGISTRY)
 RECORDS_SKIPPED = Counter(
     "doorstream_records_skipped",
-    "Records that a store passed over: undecodable, or nothing that it can hold.",
+    "Records that a store passed over: undecodable, unauthenticated, or nothing that it can hold.",
     ["sink", "topic", "reason"],
     registry=REGISTRY,
 )

@@ -8,6 +8,7 @@ from sinks.postgres import PostgresSink
 from sinks.reading import Messages, Skipped
 from streams import telemetry
 from streams.connection import kafka_options
+from streams.core.reference import authentication
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.recording import Recorder, RecordOptions
 from streams.settings import Settings
@@ -16,13 +17,18 @@ from streams.settings import Settings
 def wire(settings: Settings) -> Recorder:
     """A record worker.
 
+    Reference records count as they do where decisions are made: only with the administration's signature, so that
+    nothing forged is found when a decision looks something up.
+
     Raises:
-        SettingsError: a server is not set.
+        SettingsError: a server is not set, or the master secret where reference records have to be signed.
     """
     settings.need("kafka", "postgres", "clickhouse")
     messages = Messages(readers=2)
+    signed = settings.reference_authentication == "required"
+    authenticate = authentication(settings.master_secret()) if signed else None
     sinks: list[PostgresSink | ClickHouseSink] = [
-        PostgresSink(settings.postgres, messages, count_skipped),
+        PostgresSink(settings.postgres, messages, count_skipped, authenticate),
         ClickHouseSink(settings.clickhouse, messages, count_skipped),
     ]
     topics = sorted({topic for sink in sinks for topic in sink.topics})

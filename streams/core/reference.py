@@ -74,14 +74,15 @@ _INDEXES: dict[str, dict[str, _Index]] = {
 
 def tables(master: bytes | None = None) -> tuple[ReferenceTable, ...]:
     """Every reference topic that decisions read; with a master secret, only what the administration signed counts."""
-    authenticate = _authentication(master) if master is not None else None
+    authenticate = authentication(master) if master is not None else None
     return tuple(
         ReferenceTable(name, entity.topic, entity.model.model_validate_json, _INDEXES.get(name, {}), authenticate)
         for name, entity in BY_NAME.items()
     )
 
 
-def _authentication(master: bytes) -> Callable[[Record], int | None]:
+def authentication(master: bytes) -> Callable[[Record], int | None]:
+    """What tells until when (Unix, milliseconds) a reference record's signature counts; None = it does not."""
     key = administration_key(master)
 
     def authenticate(record: Record) -> int | None:

@@ -222,3 +222,27 @@ async def test_a_commands_state_is_the_furthest_that_its_own_controller_told(sto
         await store.sink.write(INCARNATION, [record])
     rows = [row for row in (await store.tables())["commands"] if "access_door" in row]
     assert [("c1" in row, "superseded" in row) for row in rows] == [(True, True)]
+
+
+@pytest.mark.branch("A3.12")
+async def test_a_failed_authentication_is_stored_with_its_reason(store: Store) -> None:
+    topics = Topics()
+    topics.add("access.decisions", example("access_denied", reason="incorrect_authentication_factor"))
+    await store.sink.write(INCARNATION, topics.records)
+    (stored,) = (await store.tables())["decisions"]
+    assert {"denied", "incorrect_authentication_factor"} <= set(stored)
+
+
+async def test_no_secret_comes_along_in_a_field_that_nobody_knows(store: Store) -> None:
+    topics = Topics()
+    factors = [{"kind": "pin", "result": "passed", "pin": PIN, "template": [0.123456], "key": PIN}]
+    topics.add("access.decisions", example("access_granted", pin=PIN, factors=factors))
+    topics.add("alerts", example("alert_raised", pin=PIN))
+    if isinstance(store, Postgres):
+        topics.add("reference.credential", example("credential", pin=PIN, pin_hash=PIN), key=b"c1")
+        assert "reference.secret" not in store.sink.topics
+    await store.sink.write(INCARNATION, topics.records)
+    tables = str(await store.tables())
+    assert PIN not in tables
+    assert "0.123456" not in tables
+    assert store.skipped == []
