@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec, TypeVar
 
+import msgspec
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -25,14 +27,52 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
+def _fields(part: Any) -> Any:
+    if isinstance(part, BaseModel):
+        return part.__dict__
+    raise TypeError(f"no JSON form of {type(part).__name__}: give the field a type that msgspec writes")
+
+
+# Byte for byte what pydantic writes (tests/schemas/test_values.py), in a third of the time.
+_encode = msgspec.json.Encoder(enc_hook=_fields).encode
+
+
 class Message(Frozen):
     """A message: `type` (given by each subclass as a literal) tells which one."""
 
     def to_json(self) -> bytes:
         """The value as it is published: one JSON object, UTF-8."""
-        serializer: Any = self.__pydantic_serializer__
-        result: bytes = serializer.to_json(self)
-        return result
+        return _encode(self.__dict__)
+
+
+P = ParamSpec("P")
+M = TypeVar("M")
+
+
+def trusted(model: Callable[P, M]) -> Callable[P, M]:
+    """A model's constructor for values that have their final types already: nothing is checked or converted.
+
+    For what this process makes of decoded messages, many times a second. A field that is left out without having a
+    default is noticed when the message is written.
+    """
+    cls: Any = model
+    template = {name: field.get_default(call_default_factory=False) for name, field in cls.model_fields.items()}
+    names = set(template)
+    count = len(template)
+    new, put = object.__new__, object.__setattr__
+
+    def make(**fields: Any) -> Any:
+        values = {**template, **fields}
+        if len(values) != count:
+            raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(fields.keys() - names))}")
+        made = new(cls)
+        put(made, "__dict__", values)
+        put(made, "__pydantic_fields_set__", names)
+        put(made, "__pydantic_extra__", None)
+        put(made, "__pydantic_private__", None)
+        return made
+
+    return make  # type: ignore[return-value] # the signature is the model's own
 
 
 class DeviceMessage(Message):
