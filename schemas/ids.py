@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
 
 def derive(kind: str, *parts: str | int) -> str:
     """A UUID (version 8, RFC 9562) from a kind and the parts of the cause.
 
     Parts are length-prefixed, so that no two different causes give the same bytes.
     """
-    text = "".join([f"{len(part)}:{part}" for part in map(str, (kind, *parts))])
+    text = f"{len(kind)}:{kind}"
+    for part in parts:
+        one = part if type(part) is str else str(part)
+        text += f"{len(one)}:{one}"
     digest = blake2b(text.encode(), digest_size=16).hexdigest()
-    return (
-        f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{'89ab'[int(digest[16], 16) & 3]}{digest[17:20]}-{digest[20:]}"
-    )
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:]}"
 
 
 def request_id(device_id: str, boot: int, sequence: int) -> str:
