@@ -60,7 +60,9 @@ class StateStore:
 
     def put(self, key: str, value: Any | None) -> None:
         """Change an entity (None removes it), to be confirmed by `commit` or taken back by `rollback`."""
-        self._undo.append((key, self.get(key)))
+        live = self._live
+        old = live.get(key)
+        self._undo.append((key, self.get(key) if old is None and self._raw else old))
         if value is None:
             self._live.pop(key, None)
         else:
@@ -87,15 +89,19 @@ class StateStore:
         undo = self._undo
         if not undo:
             return
-        deadline = self._processor.deadline
-        moved: list[tuple[str, int | None]] = []
+        live, deadline = self._live, self._processor.deadline
+        moved: dict[str, int | None] = {}
         for key, _ in undo:
-            value = self._live.get(key)
-            plain = value is not None and not key.startswith(MARK_PREFIX)
-            moved.append((key, deadline(key, value) if plain else None))
-        for key, deadline_ms in moved:
-            self.changed[key] = None
-            self.deadlines.set(key, deadline_ms)
+            if key not in moved:
+                value = live.get(key)
+                plain = value is not None and not key.startswith(MARK_PREFIX)
+                moved[key] = deadline(key, value) if plain else None
+        changed, deadlines = self.changed, self.deadlines
+        armed = deadlines.armed
+        for key, deadline_ms in moved.items():
+            changed[key] = None
+            if armed.get(key) != deadline_ms:
+                deadlines.set(key, deadline_ms)
         undo.clear()
 
     def rollback(self) -> None:
