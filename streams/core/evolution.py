@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -65,46 +66,36 @@ class Forgotten(msgspec.Struct, frozen=True, gc=False, tag="forgotten"):
     key: str
 
 
-def evolve_site(state: State, outcome: Outcome) -> Iterator[Change]:  # noqa: C901, PLR0912 - one case an outcome
+def evolve_site(state: State, outcome: Outcome) -> Iterable[Change]:
     """The entities that an outcome changes."""
-    match outcome:
-        case DeviceHeard():
-            yield device_key(outcome.device_id), outcome.state
-        case AccessDoor():
-            door = _door(state, outcome.door_id)
-            yield door_key(outcome.door_id), _replace(door, sequence=outcome.sequence)
-        case GrantPending():
-            yield from _grant_pending(state, outcome)
-        case AccessTaken():
-            yield _no_longer_pending(state, outcome)
-        case AccessNotTaken():
-            yield _no_longer_pending(state, outcome)
-            yield from _release(state, outcome)
-        case DoorMoved():
-            yield door_key(outcome.door_id), _replace(_door(state, outcome.door_id), open=outcome.open)
-        case Passed():
-            yield from _passed(state, outcome)
-        case PresenceLost():
-            yield from _lost(state, outcome)
-        case Accompanied():
-            zone = _zone(state, outcome.zone_id)
-            escort_ms = outcome.at_ms if outcome.escort else zone.escort_ms
-            yield (
-                zone_key(outcome.zone_id),
-                _replace(zone, candidate=outcome.cardholder_id, candidate_ms=outcome.at_ms, escort_ms=escort_ms),
-            )
-        case OperatorAnswered():
-            yield operator_key(outcome.site_id, outcome.request_id), remembered(outcome)
-            if outcome.nonce is not None:
-                yield nonce_key(outcome.site_id, outcome.operator_id, outcome.nonce), remembered(outcome)
-        case LockoutSet():
-            yield lockout_key(outcome.subject, outcome.id), outcome.lock
-        case PostureSet():
-            yield posture_key(outcome.zone_id), outcome.posture
-        case RiskSet():
-            yield risk_key(outcome.site_id, outcome.cardholder_id), outcome.risk
-        case Forgotten():
-            yield outcome.key, None
+    evolve = _EVOLVERS.get(type(outcome))
+    return () if evolve is None else evolve(state, outcome)
+
+
+def _commanded(state: State, outcome: AccessDoor) -> Iterable[Change]:
+    return ((door_key(outcome.door_id), _replace(_door(state, outcome.door_id), sequence=outcome.sequence)),)
+
+
+def _moved(state: State, outcome: DoorMoved) -> Iterable[Change]:
+    return ((door_key(outcome.door_id), _replace(_door(state, outcome.door_id), open=outcome.open)),)
+
+
+def _accompanied(state: State, outcome: Accompanied) -> Iterable[Change]:
+    zone = _zone(state, outcome.zone_id)
+    escort_ms = outcome.at_ms if outcome.escort else zone.escort_ms
+    after = _replace(zone, candidate=outcome.cardholder_id, candidate_ms=outcome.at_ms, escort_ms=escort_ms)
+    return ((zone_key(outcome.zone_id), after),)
+
+
+def _answered(_: State, outcome: OperatorAnswered) -> Iterator[Change]:
+    yield operator_key(outcome.site_id, outcome.request_id), remembered(outcome)
+    if outcome.nonce is not None:
+        yield nonce_key(outcome.site_id, outcome.operator_id, outcome.nonce), remembered(outcome)
+
+
+def _not_taken(state: State, outcome: AccessNotTaken) -> Iterator[Change]:
+    yield from _no_longer_pending(state, outcome)
+    yield from _release(state, outcome)
 
 
 def _door(state: State, door_id: str) -> DoorState:
@@ -132,10 +123,10 @@ def _grant_pending(state: State, outcome: GrantPending) -> Iterator[Change]:
         yield permission_key(outcome.pending.permission_id), _replace(use, reserved=reserved)
 
 
-def _no_longer_pending(state: State, outcome: AccessTaken | AccessNotTaken) -> Change:
+def _no_longer_pending(state: State, outcome: AccessTaken | AccessNotTaken) -> Iterable[Change]:
     door = _door(state, outcome.door_id)
     kept = tuple(pending for pending in door.pending if pending.decision_id != outcome.decision_id)
-    return door_key(outcome.door_id), _replace(door, pending=kept)
+    return ((door_key(outcome.door_id), _replace(door, pending=kept)),)
 
 
 def _release(state: State, outcome: AccessNotTaken) -> Iterator[Change]:
@@ -177,3 +168,22 @@ def _lost(state: State, outcome: PresenceLost) -> Iterator[Change]:
 def _counted(zone: ZoneState, step: int, *, escort: bool) -> ZoneState:
     escorts = max(0, zone.escorts + step) if escort else zone.escorts
     return _replace(zone, count=max(0, zone.count + step), escorts=escorts)
+
+
+_EVOLVERS: Mapping[type, Callable[[State, Any], Iterable[Change]]] = {
+    DeviceHeard: lambda _, outcome: ((device_key(outcome.device_id), outcome.state),),
+    AccessDoor: _commanded,
+    GrantPending: _grant_pending,
+    AccessTaken: _no_longer_pending,
+    AccessNotTaken: _not_taken,
+    DoorMoved: _moved,
+    Passed: _passed,
+    PresenceLost: _lost,
+    Accompanied: _accompanied,
+    OperatorAnswered: _answered,
+    LockoutSet: lambda _, outcome: ((lockout_key(outcome.subject, outcome.id), outcome.lock),),
+    PostureSet: lambda _, outcome: ((posture_key(outcome.zone_id), outcome.posture),),
+    RiskSet: lambda _, outcome: ((risk_key(outcome.site_id, outcome.cardholder_id), outcome.risk),),
+    Forgotten: lambda _, outcome: ((outcome.key, None),),
+}
+"""What each outcome changes; the others change nothing."""

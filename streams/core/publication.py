@@ -18,6 +18,7 @@ from schemas.topics import registry
 from streams.core import reference
 from streams.core.admission import Keys
 from streams.core.processor import Context
+from streams.core.times import rfc3339
 
 SEALED = "sealed"
 _MAY_BE_SECRET = (b"pin", b"template", b"secret", b"\\u", b"\\U")
@@ -57,7 +58,7 @@ def publish_site(message: Message, context: Context, keys: Keys) -> Output:
     else:
         key = fields.site_id.encode()
         time = fields.decided_at
-    headers = event_headers(_IDS[type_](message), "/doorstream/site", type_, time.isoformat())
+    headers = event_headers(_IDS[type_](message), "/doorstream/site", type_, rfc3339(time))
     if isinstance(message, Command):
         device = reference.device(context.references, message.device_id)
         version = device.key_version if device is not None else 1

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+
+MOMENTS_KEPT = 1_024
+"""All that is decided in one cycle has the same time: the last few are kept ready."""
 
 
 def to_ms(moment: datetime) -> int:
@@ -10,9 +14,21 @@ def to_ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
+@lru_cache(MOMENTS_KEPT)
 def from_ms(milliseconds: int) -> datetime:
     """The moment, in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment as CloudEvents headers have it."""
+    # Equal moments of other zones are written differently.
+    return _rfc3339_utc(moment) if moment.tzinfo is UTC else moment.isoformat()
+
+
+@lru_cache(MOMENTS_KEPT)
+def _rfc3339_utc(moment: datetime) -> str:
+    return moment.isoformat()
 
 
 def not_yet(valid_from: datetime | None, at_ms: int) -> bool:
