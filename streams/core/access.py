@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.access import AccessDenied, AccessGranted, AccessRecorded, AccessRequested, Duress
-from schemas.base import JournalPosition, RequestNumber
+from schemas.base import RequestNumber, trusted
 from schemas.commands import ShowDisplay
 from schemas.ids import derive, request_id
 from schemas.record import Record
@@ -19,13 +19,21 @@ from streams.core.admission import Admission, DeviceHeard, Keys, Verdict, admit
 from streams.core.authentication import authenticate
 from streams.core.checks import Findings, Question, check_person
 from streams.core.entities import Pending
-from streams.core.passage import PresenceLost, await_passage, command_for, taken
+from streams.core.passage import PresenceLost, await_passage, command_for, journal_position, taken
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.schedules import local
 from streams.core.security_rules import check_rules, is_free_egress, soften
 from streams.core.times import from_ms, to_ms
 
 Request = AccessRequested | AccessRecorded
+
+_granted = trusted(AccessGranted)
+_denied = trusted(AccessDenied)
+_ONLINE, _GRACE, _LATE = Timeliness.ONLINE, Timeliness.GRACE, Timeliness.LATE
+_ENTRY = Direction.ENTRY
+_NORMAL = Classification.NORMAL
+_ADMITTED, _DUPLICATE = Verdict.ADMITTED, Verdict.DUPLICATE
+# Bound once: until Python 3.12 each look-up of a member through its class runs Python code.
 
 ACTUATING = (Timeliness.ONLINE, Timeliness.GRACE)
 _ONLY_COMPANY = {Reason.NO_ACCOMPANIMENT}
@@ -92,11 +100,13 @@ def display_of(reason: Reason) -> Display:
 
 def classify(reason: Reason | None, *, soft: bool) -> Classification:
     """M2's class of a decision."""
+    if reason is None and not soft:
+        return _NORMAL
     if reason in _SECURITY:
         return Classification.SECURITY
     if reason in AUTHENTICATION_FAILURES or soft:
         return Classification.ABNORMAL
-    return Classification.NORMAL if reason is None else Classification.ABNORMAL
+    return Classification.ABNORMAL
 
 
 def timeliness_of(record: Record, policy: Policy, context: Context) -> tuple[Timeliness, int]:
@@ -105,8 +115,8 @@ def timeliness_of(record: Record, policy: Policy, context: Context) -> tuple[Tim
     if record.topic == "access.backlog":
         return Timeliness.OFFLINE, age_ms
     if age_ms <= policy.online_s * 1000:
-        return Timeliness.ONLINE, age_ms
-    return (Timeliness.GRACE if age_ms <= policy.grace_s * 1000 else Timeliness.LATE), age_ms
+        return _ONLINE, age_ms
+    return (_GRACE if age_ms <= policy.grace_s * 1000 else _LATE), age_ms
 
 
 def decide_access(arrival: Arrival, state: State, context: Context, keys: Keys) -> Iterator[Outcome]:
@@ -114,10 +124,10 @@ def decide_access(arrival: Arrival, state: State, context: Context, keys: Keys) 
     request: Request = arrival.message
     admission = admit(request, arrival.record, state, context, keys)
     if admission.state is not None:
-        yield DeviceHeard(request.device_id, admission.state, admission.verdict is Verdict.DUPLICATE)
-    if admission.verdict is Verdict.DUPLICATE:
+        yield DeviceHeard(request.device_id, admission.state, admission.verdict is _DUPLICATE)
+    if admission.verdict is _DUPLICATE:
         return
-    if admission.verdict is not Verdict.ADMITTED:
+    if admission.verdict is not _ADMITTED:
         if admission.verdict is Verdict.REFUSED or admission.state is not None:
             yield refusal(arrival, context, admission.reason or Reason.OUT_OF_SERVICE, admission.detail)
         return
@@ -137,19 +147,14 @@ def _id(request: Request) -> str:
 def _question(
     request: Request, record: Record, admission: Admission, state: State, context: Context
 ) -> Question | None:
-    references = context.references
-    point = reference.access_point(references, request.access_point_id)
-    door = reference.door(references, point.door_id) if point is not None else None
+    place = reference.place(context.references, request.access_point_id)
     site, device, policy = admission.site, admission.device, admission.policy
-    if point is None or door is None or site is None or device is None or policy is None:
+    if place is None or site is None or device is None or policy is None:
         return None
-    if door.device_id != device.device_id or {point.site_id, door.site_id} != {site.site_id}:
+    point, door = place.point, place.door
+    if door.device_id != device.device_id or not point.site_id == door.site_id == site.site_id:
         return None
-    if point.policy_id is not None:
-        own = reference.policy(references, point.policy_id)
-        if own is None:
-            return None
-        policy = own
+    policy = place.policy or policy
     at_ms = to_ms(request.occurred_at) if record.topic == "access.backlog" else context.now_ms
     return Question(
         site=site,
@@ -160,7 +165,7 @@ def _question(
         authentication=authenticate(request, policy, point, device, context, now_ms=at_ms),
         at_ms=at_ms,
         local=local(at_ms, site.time_zone),
-        zone_path=reference.zone_path(references, point.zone_to),
+        zone_path=place.zone_path,
         state=state,
         context=context,
     )
@@ -188,7 +193,7 @@ def _decide(request: Request, record: Record, question: Question) -> Iterator[Ou
 def _grant(
     request: Request, question: Question, findings: Findings, fields: dict[str, Any], *, actuates: bool
 ) -> Iterator[Outcome]:
-    decision = AccessGranted(**fields, actuated=actuates)
+    decision = _granted(**fields, actuated=actuates)
     yield decision
     known, context = question.authentication, question.context
     if known.duress:
@@ -196,9 +201,9 @@ def _grant(
     pending = _pending(request, question, findings, decision)
     if actuates:
         number = RequestNumber(boot=request.boot, sequence=request.sequence)
-        yield command_for(question, decision.decision_id, number, override=findings.override)
+        yield command_for(question, pending, number, override=findings.override)
         yield from await_passage(question, pending)
-        if known.cardholder is not None and question.point.direction is Direction.ENTRY:
+        if known.cardholder is not None and question.point.direction is _ENTRY:
             holder = known.cardholder
             yield Accompanied(question.point.zone_to, holder.cardholder_id, context.now_ms, holder.escort)
     elif isinstance(request, AccessRecorded) and request.outcome == "granted":
@@ -211,7 +216,7 @@ def _deny(
     request: Request, question: Question, findings: Findings, fields: dict[str, Any], *, shown: bool
 ) -> Iterator[Outcome]:
     reason = findings.failed[0]
-    decision = AccessDenied(**fields, reason=reason, display=display_of(reason))
+    decision = _denied(**fields, reason=reason, display=display_of(reason))
     yield decision
     holder = question.authentication.cardholder
     if shown:
@@ -271,7 +276,7 @@ def _pending(request: Request, question: Question, findings: Findings, decision:
         access_point_id=point.access_point_id,
         zone_from=point.zone_from,
         zone_to=point.zone_to,
-        direction=point.direction.value,
+        direction=point.direction,
         cardholder_id=decision.cardholder_id,
         credential_id=decision.credential_id,
         permission_id=decision.permission_id,
@@ -286,9 +291,10 @@ def _fields(
 ) -> dict[str, Any]:
     known, context, policy = question.authentication, question.context, question.policy
     reason = findings.failed[0] if findings.failed else None
+    asked = request_id(request.device_id, request.boot, request.sequence)
     return {
-        "decision_id": _id(request),
-        "request_id": request_id(request.device_id, request.boot, request.sequence),
+        "decision_id": derive("decision", request.type, asked),
+        "request_id": asked,
         "site_id": request.site_id,
         "device_id": request.device_id,
         "boot": request.boot,
@@ -312,9 +318,18 @@ def _fields(
         "fused_score": known.fused_score,
         "checks": tuple(findings.checks),
         "classification": classify(reason, soft=bool(findings.soft)),
-        "policy_version": f"{policy.policy_id}@{context.references.position('policy', policy.policy_id)}",
-        "journal": JournalPosition(partition=context.partition, number=context.number),
+        "policy_version": _version(policy, context),
+        "journal": journal_position(context),
     }
+
+
+def _version(policy: Policy, context: Context) -> str:
+    references = context.references
+    key = ("policy version", policy.policy_id)
+    known: str | None = references.derived.get(key)
+    if known is not None:
+        return known
+    return reference.remember(references, key, f"{policy.policy_id}@{references.position('policy', policy.policy_id)}")
 
 
 def refusal(
@@ -345,6 +360,6 @@ def refusal(
         classification=classify(reason, soft=False),
         recorded_outcome=request.outcome if isinstance(request, AccessRecorded) else None,
         policy_version="none",
-        journal=JournalPosition(partition=context.partition, number=context.number),
+        journal=journal_position(context),
         display=display_of(reason),
     )

@@ -32,6 +32,8 @@ _STATUS = {
     "destroyed": Reason.CREDENTIAL_DISABLED,
 }
 _PASSED = FactorResult.PASSED
+_KINDS = {kind.value: kind for kind in FactorKind}
+_CARD = FactorKind.CARD
 _CARD_PASSED = PresentedFactor(kind=FactorKind.CARD, result=_PASSED)
 
 
@@ -126,15 +128,18 @@ def authenticate(
     `now_ms` is the time that validity is judged at; the context's unless given (a backlog's is its own time).
     """
     at_ms = context.now_ms if now_ms is None else now_ms
-    presented = {FactorKind(factor.kind): index for index, factor in enumerate(request.factors)}
+    presented = {_KINDS[factor.kind]: index for index, factor in enumerate(request.factors)}
     method, complete = choose_method(policy, set(presented))
     if method is None:
         return Authentication(None, (), None, None, None, Reason.AUTHENTICATION_FACTOR_TIMEOUT, detail="method=none")
     kinds = kinds_of(method)
+    if complete and isinstance(method, SingleMethod):
+        only = _evidence(request, presented[method.factor], policy, device, None, context, at_ms)
+        return _conclude_single(method.factor, only)
     name = "+".join(kinds)
     evidence: dict[FactorKind, _Evidence] = {}
     holder: Cardholder | None = None
-    for kind in sorted(kinds, key=lambda k: k is not FactorKind.CARD):
+    for kind in sorted(kinds, key=lambda k: k is not _CARD):
         if kind in presented:
             index = presented[kind]
             found = _evidence(request, index, policy, device, holder, context, at_ms)
@@ -262,6 +267,17 @@ def _holder_failure(holder: Cardholder, at_ms: int) -> Reason | None:
     return Reason.CREDENTIAL_EXPIRED if times.over(holder.valid_until, at_ms) else None
 
 
+def _conclude_single(kind: FactorKind, found: _Evidence) -> Authentication:
+    """What `_conclude` would say of one factor that is all that was asked for."""
+    failure = found.failure
+    if failure is None and found.cardholder is None:
+        failure = Reason.UNKNOWN_CREDENTIAL
+    duress = failure is None and found.duress
+    return Authentication(
+        kind, (found.factor,), None, found.cardholder, found.credential, failure, duress, f"method={kind}"
+    )
+
+
 def _conclude(
     method: Method, name: str, kinds: Sequence[FactorKind], evidence: dict[FactorKind, _Evidence], *, complete: bool
 ) -> Authentication:
@@ -269,7 +285,7 @@ def _conclude(
         evidence[kind].factor if kind in evidence else PresentedFactor(kind=kind, result=FactorResult.ABSENT)
         for kind in kinds
     )
-    found = [evidence[kind] for kind in sorted(evidence, key=lambda k: k is not FactorKind.CARD)]
+    found = [evidence[kind] for kind in sorted(evidence, key=lambda k: k is not _CARD)]
     holder = next((e.cardholder for e in found if e.cardholder is not None), None)
     credential = next((e.credential for e in found if e.credential is not None), None)
     fused: float | None = None

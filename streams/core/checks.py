@@ -20,6 +20,8 @@ from streams.core.entities import Lockout, PermissionUse, ZonePosture, lockout_k
 from streams.core.processor import Context, State
 
 PASSED, FAILED, SOFT, SKIPPED = CheckOutcome.PASSED, CheckOutcome.FAILED, CheckOutcome.SOFT, CheckOutcome.SKIPPED
+_NORMAL = ZonePosture(Posture.NORMAL)
+_HARD, _SOFT = Enforcement.HARD, Enforcement.SOFT
 _RANK = {Posture.NORMAL: 0, Posture.EMERGENCY_OPENING: 1, Posture.LOCKDOWN: 2, Posture.EVACUATION: 3}
 
 
@@ -51,11 +53,11 @@ class Findings:
         self.permission: Permission | None = None
         self.override = False
 
-    def note(self, name: str, reason: Reason | None, inputs: str, enforcement: Enforcement = Enforcement.HARD) -> None:
+    def note(self, name: str, reason: Reason | None, inputs: str, enforcement: Enforcement = _HARD) -> None:
         """Record a check: passed without a reason, else failed, or soft where it is not enforced."""
         if reason is None:
             self.checks.append((name, PASSED, inputs))
-        elif enforcement is Enforcement.SOFT:
+        elif enforcement is _SOFT:
             self.checks.append((name, SOFT, inputs))
             self.soft.append(reason)
         else:
@@ -84,11 +86,15 @@ def _in_service(question: Question, findings: Findings) -> None:
 
 
 def _posture(question: Question, findings: Findings) -> None:
-    strongest = ZonePosture(Posture.NORMAL)
+    strongest = _NORMAL
+    get = question.state.get
     for zone_id in question.zone_path or (question.point.zone_to,):
-        found: ZonePosture | None = question.state.get(posture_key(zone_id))
+        found: ZonePosture | None = get(posture_key(zone_id))
         if found is not None and _RANK[found.posture] > _RANK[strongest.posture]:
             strongest = found
+    if strongest is _NORMAL:
+        findings.note("posture", None, "posture=normal")
+        return
     if _RANK[strongest.posture] < _RANK[Posture.LOCKDOWN]:
         findings.note("posture", None, f"posture={strongest.posture}")
         return
@@ -108,7 +114,7 @@ def _lockout(question: Question, findings: Findings) -> None:
     known, now_ms = question.authentication, question.context.now_ms
     exempt = known.cardholder is not None and known.cardholder.exempt
     exempt = exempt or (known.credential is not None and known.credential.emergency)
-    enforcement = Enforcement.SOFT if exempt else Enforcement.HARD
+    enforcement = _SOFT if exempt else _HARD
     subjects = []
     if known.credential is not None:
         subjects.append(("credential", known.credential.credential_id))
@@ -133,6 +139,7 @@ def _locked(lock: Lockout | None, now_ms: int) -> bool:
     return lock is not None and (lock.until_ms is None or now_ms < lock.until_ms)
 
 
+_NO_REASONS = (None, None, None, None)
 _PERMISSION_CHECKS = ("validity", "permission-type", "schedule", "device-permission")
 
 
@@ -145,6 +152,8 @@ class _Candidate(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def first_failure(self) -> int:
+        if self.reasons == _NO_REASONS:
+            return len(_NO_REASONS)
         return next((index for index, reason in enumerate(self.reasons) if reason is not None), len(self.reasons))
 
 
@@ -246,10 +255,19 @@ def _type(question: Question, permission: Permission) -> tuple[Reason | None, st
 def _schedule(question: Question, permission: Permission) -> tuple[Reason | None, str]:
     if permission.schedule_id is None:
         return None, "schedule=always"
+    references, now = question.context.references, question.local
+    key = ("schedule", permission.schedule_id, question.site.site_id, now.toordinal(), now.hour, now.minute)
+    known: tuple[Reason | None, str] | None = references.derived.get(key)
+    if known is not None:
+        return known
+    return reference.remember(references, key, _at_that_minute(question, permission.schedule_id))
+
+
+def _at_that_minute(question: Question, schedule_id: str) -> tuple[Reason | None, str]:
     references = question.context.references
-    schedule = reference.schedule(references, permission.schedule_id)
+    schedule = reference.schedule(references, schedule_id)
     calendars = reference.calendars(references, question.site.holiday_calendar_ids)
-    inputs = f"schedule={permission.schedule_id} local={question.local:%a %H:%M}"
+    inputs = f"schedule={schedule_id} local={question.local:%a %H:%M}"
     if schedule is None or calendars is None:
         missing = "schedule" if schedule is None else "holiday calendar"
         return Reason.OUT_OF_TIME_RANGE, f"{inputs} the {missing} is not on file"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Literal
 
 import msgspec
 
 from schemas.access import AccessNotTaken, AccessTaken
-from schemas.base import JournalPosition, RequestNumber
+from schemas.base import JournalPosition, RequestNumber, trusted
 from schemas.commands import AccessDoor
 from schemas.doors import DoorClosed, DoorEvent, DoorForcedOpen, DoorOpened, NoEntryAfterGranted
-from schemas.ids import derive
 from schemas.people import Cardholder
 from schemas.vocabulary import Direction
 from streams.core import reference
@@ -19,6 +20,12 @@ from streams.core.entities import DoorState, Pending, Presence, door_key, presen
 from streams.core.processor import Context, Outcome, State
 from streams.core.schedules import local
 from streams.core.times import from_ms
+
+_access_door = trusted(AccessDoor)
+_taken = trusted(AccessTaken)
+_not_taken = trusted(AccessNotTaken)
+_DIRECTIONS = {direction.value: direction for direction in Direction}
+_ENTRY = Direction.ENTRY
 
 MOST_PENDING = 8
 """Grants that may wait for a passage at one door; the oldest of more counts as not taken."""
@@ -67,19 +74,29 @@ class PresenceLost(msgspec.Struct, frozen=True, gc=False, tag="presence_lost"):
     escort: bool = False
 
 
+def journal_position(context: Context) -> JournalPosition:
+    """Where the entry that is being decided stands."""
+    return _position(context.partition, context.number)
+
+
+@lru_cache(256)
+def _position(partition: int, number: int) -> JournalPosition:
+    return JournalPosition(partition=partition, number=number)
+
+
 def next_sequence(door: DoorState, context: Context) -> int:
     """The number of the next command to a door."""
     return max(door.sequence, context.incarnation << INCARNATION_SHIFT) + 1
 
 
-def command_for(question: Question, decision_id: str, request: RequestNumber, *, override: bool) -> AccessDoor:
+def command_for(question: Question, pending: Pending, request: RequestNumber, *, override: bool) -> AccessDoor:
     """The one `access_door` of a grant."""
     state: DoorState = question.state.get(door_key(question.door.door_id)) or DoorState()
     holder = question.authentication.cardholder
     extended = holder is not None and holder.extended_access
-    return AccessDoor(
-        command_id=derive("command", decision_id),
-        decision_id=decision_id,
+    return _access_door(
+        command_id=pending.command_id,
+        decision_id=pending.decision_id,
         site_id=question.site.site_id,
         device_id=question.device.device_id,
         door_id=question.door.door_id,
@@ -137,10 +154,15 @@ def _matching(door: DoorState, command_id: str | None) -> Pending | None:
 
 
 def taken(
-    pending: Pending, door_id: str, occurred_ms: int, evidence: str, state: State, context: Context
+    pending: Pending,
+    door_id: str,
+    occurred_ms: int,
+    evidence: Literal["door_opened", "grant", "recorded"],
+    state: State,
+    context: Context,
 ) -> Iterator[Outcome]:
     """Somebody passed: the event, and what it moves."""
-    yield AccessTaken(
+    yield _taken(
         **_passage(pending, door_id, context),
         occurred_at=from_ms(occurred_ms),
         evidence=evidence,
@@ -158,15 +180,15 @@ def moved(pending: Pending, holder: Cardholder | None, state: State, context: Co
     old = reference.zone_path(references, presence.zone_id) if presence and presence.zone_id else ()
     new = reference.zone_path(references, pending.zone_to)
     opens, day = None, ""
-    if holder is not None and holder.first_person and pending.direction == Direction.ENTRY:
+    if holder is not None and holder.first_person and pending.direction == _ENTRY:
         opens, day = pending.zone_to, _local_day(pending.site_id, context)
     return Passed(
         site_id=pending.site_id,
         cardholder_id=who,
         zone_to=pending.zone_to,
         at_ms=context.now_ms,
-        leave=tuple(zone for zone in old if zone not in new),
-        enter=tuple(zone for zone in new if zone not in old),
+        leave=() if old == new else tuple([zone for zone in old if zone not in new]),
+        enter=() if old == new else tuple([zone for zone in new if zone not in old]),
         escort=holder is not None and holder.escort,
         permission_id=pending.permission_id if pending.single_use else None,
         decision_id=pending.decision_id,
@@ -182,10 +204,10 @@ def _local_day(site_id: str, context: Context) -> str:
 
 def not_taken(pending: Pending, door_id: str, context: Context) -> AccessNotTaken:
     """Nobody passed."""
-    return AccessNotTaken(**_passage(pending, door_id, context), occurred_at=from_ms(context.now_ms))
+    return _not_taken(**_passage(pending, door_id, context), occurred_at=from_ms(context.now_ms))
 
 
-def _passage(pending: Pending, door_id: str, context: Context) -> dict[str, object]:
+def _passage(pending: Pending, door_id: str, context: Context) -> dict[str, Any]:
     return {
         "decision_id": pending.decision_id,
         "request_id": pending.request_id,
@@ -198,8 +220,8 @@ def _passage(pending: Pending, door_id: str, context: Context) -> dict[str, obje
         "cardholder_id": pending.cardholder_id,
         "credential_id": pending.credential_id,
         "permission_id": pending.permission_id,
-        "direction": pending.direction,
+        "direction": _DIRECTIONS[pending.direction],
         "granted_at": from_ms(pending.granted_ms),
         "decided_at": from_ms(context.now_ms),
-        "journal": JournalPosition(partition=context.partition, number=context.number),
+        "journal": journal_position(context),
     }

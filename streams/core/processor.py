@@ -75,6 +75,10 @@ Need = Lookup | Verification
 class References(Protocol):
     """Reference data as of one position per reference topic."""
 
+    @property
+    def derived(self) -> dict[Any, Any]:
+        """What a processor has worked out of these records, by a key of its own; emptied when any of them changes."""
+
     def get(self, entity: str, id_: str) -> Any | None:
         """The decoded record with that id, or None."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +21,11 @@ from streams.core.times import to_ms
 
 LONGEST_VALIDITY_MS = 3_600_000
 """How long after its append a reference record's signature may end: whose clock runs ahead is not believed."""
+
+_CARD = FactorKind.CARD
+DERIVED_KEPT = 100_000
+"""Answers that are kept at most; then all are worked out anew."""
+Derived = TypeVar("Derived")
 
 DEEPEST_ZONE = 16
 """A zone tree deeper than this is cut off, so that a cycle in bad data ends."""
@@ -172,7 +178,7 @@ def credential_by_card(references: References, card_number: str) -> Credential |
     if len(found) != 1:
         return None
     one: Credential = found[0]
-    return one if one.kind is FactorKind.CARD else None
+    return one if one.kind is _CARD else None
 
 
 def credentials_of(references: References, cardholder_id: str, kind: FactorKind) -> list[Credential]:
@@ -190,8 +196,48 @@ def interlocked_doors(references: References, group: str) -> Sequence[Door]:
     return references.find("door", "interlock", group)
 
 
+def remember(references: References, key: Any, value: Derived) -> Derived:
+    """Keep what was worked out of the records until one of them changes."""
+    derived = references.derived
+    if len(derived) >= DERIVED_KEPT:
+        derived.clear()
+    derived[key] = value
+    return value
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """An access point with its door, its own policy if it has one, and the path of the zone that it leads to."""
+
+    point: AccessPoint
+    door: Door
+    policy: Policy | None
+    zone_path: tuple[str, ...]
+
+
+def place(references: References, access_point_id: str) -> Place | None:
+    """An access point with all that belongs to it; None where a part is not on file."""
+    key = ("place", access_point_id)
+    known: Place | None = references.derived.get(key)
+    if known is not None:
+        return known
+    point = access_point(references, access_point_id)
+    at = door(references, point.door_id) if point is not None else None
+    if point is None or at is None:
+        return None
+    own = policy(references, point.policy_id) if point.policy_id is not None else None
+    if point.policy_id is not None and own is None:
+        return None
+    return remember(references, key, Place(point, at, own, zone_path(references, point.zone_to)))
+
+
 def zone_path(references: References, zone_id: str) -> tuple[str, ...]:
     """A zone and what it lies in, innermost first; nothing for the street (`outside`) and for unknown zones."""
+    key = ("zone path", zone_id)
+    known: tuple[str, ...] | None = references.derived.get(key)
+    return remember(references, key, _zone_path(references, zone_id)) if known is None else known
+
+
+def _zone_path(references: References, zone_id: str) -> tuple[str, ...]:
     path: list[str] = []
     current: str | None = zone_id
     while current is not None and len(path) < DEEPEST_ZONE:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from schemas.rules import HolidayCalendar, HolidayWindow, Schedule, Window
+from streams.core.times import MOMENTS_KEPT
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -22,6 +23,7 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+@lru_cache(MOMENTS_KEPT)
 def local(at_ms: int, time_zone: str) -> datetime:
     """A moment as the clocks on the site's walls show it."""
     return datetime.fromtimestamp(at_ms / 1000, _zone(time_zone))

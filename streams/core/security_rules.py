@@ -15,6 +15,7 @@ from streams.core.entities import DoorState, Presence, Risk, ZoneState, door_key
 
 NAMES = ("passback", "occupancy", "two-person", "escort", "interlock", "first-person-in", "risk")
 TWO = 2
+_OFF = Enforcement.OFF
 
 
 def check_rules(question: Question, findings: Findings) -> None:
@@ -40,7 +41,7 @@ def _enforced(enforcement: Enforcement, holder: Cardholder) -> Enforcement:
 
 def _passback(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
     rule = zone.passback
-    if rule.enforcement is Enforcement.OFF:
+    if rule.enforcement is _OFF:
         return findings.skip("passback", "off")
     found: Presence | None = question.state.get(presence_key(question.site.site_id, holder.cardholder_id))
     at = found.zone_id if found is not None else None
@@ -70,7 +71,7 @@ def _occupancy(question: Question, findings: Findings, holder: Cardholder) -> No
     inside = reference.zone_path(question.context.references, presence.zone_id) if presence and presence.zone_id else ()
     for zone_id in question.zone_path:
         zone = reference.zone(question.context.references, zone_id)
-        if zone is None or zone.occupancy.enforcement is Enforcement.OFF or zone_id in inside:
+        if zone is None or zone.occupancy.enforcement is _OFF or zone_id in inside:
             continue
         state: ZoneState = question.state.get(zone_key(zone_id)) or ZoneState()
         if state.count >= zone.occupancy.limit:
@@ -83,7 +84,7 @@ def _occupancy(question: Question, findings: Findings, holder: Cardholder) -> No
 def _two_person(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
     """Two different people within the window; or two are inside already. The first of two waits, turned away."""
     rule = zone.two_person
-    if rule.enforcement is Enforcement.OFF:
+    if rule.enforcement is _OFF:
         return findings.skip("two-person", "off")
     state: ZoneState = question.state.get(zone_key(zone.zone_id)) or ZoneState()
     recent = question.context.now_ms - state.candidate_ms <= rule.window_s * 1000
@@ -96,8 +97,8 @@ def _two_person(question: Question, findings: Findings, holder: Cardholder, zone
 
 def _escort(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
     rule = zone.escort
-    if rule.enforcement is Enforcement.OFF or not holder.needs_escort:
-        return findings.skip("escort", "off" if rule.enforcement is Enforcement.OFF else "not needed")
+    if rule.enforcement is _OFF or not holder.needs_escort:
+        return findings.skip("escort", "off" if rule.enforcement is _OFF else "not needed")
     state: ZoneState = question.state.get(zone_key(zone.zone_id)) or ZoneState()
     recent = state.escort_ms > 0 and question.context.now_ms - state.escort_ms <= rule.window_s * 1000
     kept = state.escorts > 0 or recent
@@ -109,7 +110,7 @@ def _escort(question: Question, findings: Findings, holder: Cardholder, zone: Zo
 
 def _interlock(question: Question, findings: Findings, holder: Cardholder) -> None:
     rule = question.door.interlock
-    if rule is None or rule.enforcement is Enforcement.OFF:
+    if rule is None or rule.enforcement is _OFF:
         return findings.skip("interlock", "off")
     for other in reference.interlocked_doors(question.context.references, rule.group):
         if other.door_id == question.door.door_id:
@@ -126,7 +127,7 @@ def _interlock(question: Question, findings: Findings, holder: Cardholder) -> No
 
 def _first_person(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
     rule = zone.first_person_in
-    if rule.enforcement is Enforcement.OFF:
+    if rule.enforcement is _OFF:
         return findings.skip("first-person-in", "off")
     state: ZoneState = question.state.get(zone_key(zone.zone_id)) or ZoneState()
     opened = state.opened_on == question.local.date().isoformat()

@@ -24,6 +24,8 @@ def _silent(_record: Record) -> None:
 KEPT_MS = 600_000
 """How long replaced versions are kept, so that a recovery finds what held then."""
 REFERENCE_PARTITION = 0
+FOUND_KEPT = 100_000
+"""Answers by index that are kept until a record changes."""
 _UNUSED: Any = type("Unused", (), {"__slots__": ()})()
 _BAD: tuple[str, ...] = ()
 
@@ -167,6 +169,13 @@ class LiveView:
 
     def __init__(self, tables: Mapping[str, Table]) -> None:
         self._tables = tables
+        self._found: dict[tuple[str, str, str], Sequence[Any]] = {}
+        self.derived: dict[Any, Any] = {}
+
+    def forget(self) -> None:
+        """A record has changed."""
+        self._found.clear()
+        self.derived.clear()
 
     def get(self, entity: str, id_: str) -> Any | None:
         """The decoded record with that id, or None."""
@@ -179,12 +188,20 @@ class LiveView:
 
     def find(self, entity: str, index: str, value: str) -> Sequence[Any]:
         """The decoded records whose `index` holds `value`, in the order of their ids."""
+        key = (entity, index, value)
+        known = self._found.get(key)
+        if known is not None:
+            return known
         ids = self._tables[entity].indexes[index].get(value)
         if ids is None:
+            # What is asked for in vain is not kept: there is no end of it.
             return ()
         names = (ids,) if isinstance(ids, str) else ids.sorted()
         found = (self.get(entity, id_) for id_ in names)
-        return tuple(record for record in found if record is not None)
+        if len(self._found) >= FOUND_KEPT:
+            self._found.clear()
+        rows = self._found[key] = tuple(record for record in found if record is not None)
+        return rows
 
     def position(self, entity: str, id_: str) -> int:
         """The offset of the version in force, or -1."""
@@ -198,6 +215,7 @@ class PastView:
     def __init__(self, tables: Mapping[str, Table], positions: Mapping[str, int]) -> None:
         self._tables = tables
         self._at = {entity: positions.get(table.spec.topic, -1) for entity, table in tables.items()}
+        self.derived: dict[Any, Any] = {}
 
     def get(self, entity: str, id_: str) -> Any | None:
         """The decoded record with that id, or None."""
@@ -260,6 +278,8 @@ class ReferenceViews:
         now_ms = self._clock.now_ms()
         table.forget(now_ms)
         position, apply = table.position, table.apply
+        if records:
+            self._live.forget()
         for record in records:
             if record.offset > position:
                 apply(record, now_ms)

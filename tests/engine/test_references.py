@@ -167,3 +167,17 @@ async def test_a_machine_waits_until_its_references_are_as_new_as_its_last_owner
     world.write("c1", "ann")
     assert world.views.reached({TOPIC: 0})
     assert not world.views.reached({TOPIC: 1})
+
+
+def test_what_was_worked_out_is_forgotten_when_a_record_changes(world: World) -> None:
+    live = world.views.live()
+    world.write("c1", "ann")
+    live.derived["cards of ann"] = found(live, "ann")
+    world.write("c2", "ann")
+    assert live.derived == {}
+
+
+def test_a_past_view_shares_nothing_worked_out_with_the_present(world: World) -> None:
+    world.write("c1", "ann")
+    world.views.live().derived["cards of ann"] = 1
+    assert world.views.as_of(world.views.positions()).derived == {}
