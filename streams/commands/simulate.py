@@ -15,10 +15,10 @@ from streams.commands.live import Frame, View
 from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.loading.campus import Campus, LoadError, copies, read_campus
-from streams.simulator.book import Report
 from streams.simulator.broker import TopicsMissingError
 from streams.simulator.day import SCENARIOS
 from streams.simulator.progress import Progress
+from streams.simulator.report import Report
 from streams.simulator.run import NobodyDecidesError, Options, Simulation
 
 CAMPUS = Path(__file__).resolve().parents[2] / "deploy" / "campus"

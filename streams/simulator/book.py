@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from schemas.places import AccessPoint
 from streams.simulator.factors import Shown
-
-MOST_SHOWN = 50
-"""Differences that a report spells out; the rest are only counted."""
 
 
 class RequestKey(NamedTuple):
@@ -38,60 +35,6 @@ class Asked:
     actuated: bool = False
     commands: set[str] = field(default_factory=set)
     passed: bool | None = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run showed. Times in milliseconds, from a request published to its command received."""
-
-    scenario: str
-    seed: int
-    sites: int
-    seconds: float
-    requests: int
-    recorded: int
-    hostile: int
-    granted: int
-    denied: int
-    undecided: int
-    doubled: int
-    commands: int
-    confirmed: int
-    repeated: int
-    failed_commands: Mapping[str, int]
-    uncommanded: int
-    openings: int
-    stale_actuations: int
-    stale: Sequence[str]
-    taken: int
-    not_taken: int
-    duress: int
-    late: int
-    unavailable: int
-    reasons: Mapping[str, int]
-    oracle_checked: int
-    oracle_unsure: int
-    oracle_differences: int
-    differences: Sequence[str]
-    unsent: int
-    p50_ms: float | None
-    p99_ms: float | None
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing was lost, doubled, stale or decided otherwise than expected."""
-        return not (
-            self.undecided
-            or self.doubled
-            or self.uncommanded
-            or self.stale_actuations
-            or self.oracle_differences
-            or self.unsent
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields by name, with `sound`."""
-        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "sound": self.sound}
 
 
 class Times:

@@ -15,6 +15,12 @@ from streams.simulator.people import People, unfit
 from streams.simulator.places import Places
 from streams.simulator.wallet import Wallet
 
+LONG_S = 30.0
+"""A scene that takes long is not begun when less than that is left of the day."""
+
+LAST_AT = 0.93
+"""People set out for the last time at that share of the day; the rest of it is for their way."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -34,10 +40,13 @@ class Scene:
 class Planner:
     """Plans days of one campus. `now` is only used to leave those alone whom the clock keeps out anyway."""
 
-    def __init__(self, people: People, places: Places, oracle: Oracle, now: datetime, seed: int) -> None:
+    def __init__(
+        self, people: People, places: Places, oracle: Oracle, now: datetime, seed: int, seconds: float
+    ) -> None:
         self._people, self._places, self._oracle = people, places, oracle
         self._now = now
         self._seed = seed
+        self._seconds = seconds
         self._ways: dict[tuple[str, str], list[str]] = {}
 
     def plan(self, scenario: str, requests: int) -> list[Scene]:
@@ -148,7 +157,7 @@ class Planner:
         lunch = chance.triangular(0.4, 0.6, 0.5)
         yield go(lunch, street, desk)
         yield go(lunch + chance.uniform(0.04, 0.1), desk, street)
-        yield go(chance.triangular(0.72, 1.0, 0.86), street, desk)
+        yield go(chance.triangular(0.7, LAST_AT, 0.82), street, desk)
 
     def _odd(self, site_id: str, requests: int, chance: random.Random) -> Iterator[Scene]:
         """What goes wrong, a few of each; more on a longer day."""
@@ -164,7 +173,7 @@ class Planner:
         def some(kind: str, count: int, cost: int, goals: Sequence[str] = (), people: int = 1) -> Iterator[Scene]:
             for _ in range(count):
                 who = tuple(one for _ in range(people) for one in somebody())
-                yield Scene(chance.random(), kind, site_id, who, chance.choice(goals) if goals else "", cost)
+                yield Scene(LAST_AT * chance.random(), kind, site_id, who, chance.choice(goals) if goals else "", cost)
 
         yield from some("stranger", many, 1, entrances, 0)
         yield from self._bad_cards(site_id, many, entrances, chance)
@@ -175,10 +184,13 @@ class Planner:
         yield from some("reads_twice", many, 1, entrances)
         for kind in ("replay", "altered", "reused_number", "unsigned"):
             yield from some(kind, max(1, many // 2), 1, entrances)
-        yield from some("propped", 1, 1)
+        if self._seconds > LONG_S:
+            yield Scene(chance.random() * (1 - LONG_S / self._seconds), "propped", site_id, somebody(), "", 1)
         yield from some("forced", 1, 0, entrances, 0)
         devices = sorted({self._places.doors[self._places.points[id_].door_id].device_id for id_ in entrances})
         yield Scene(0.3 + 0.2 * chance.random(), "outage", site_id, (), chance.choice(devices), 0)
+        for kind in ("rereads", "restarts"):
+            yield from (Scene(0.1 + 0.8 * chance.random(), kind, site_id, (), device_id, 0) for device_id in devices)
         yield from self._secrets(site_id, many, chance)
         yield from self._company(site_id, chance)
 

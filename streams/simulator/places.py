@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
+from random import Random
 from typing import Any, NamedTuple
 
 from schemas.places import AccessPoint, Device, Door, Site, Zone
@@ -60,15 +61,21 @@ class Places:
                 if around == zone_id or step.zone_to not in self.paths[zone_id]:
                     yield step
 
-    def route(self, start: str, goal: str) -> list[Step] | None:
-        """The shortest way from one zone to another, past enabled readers; None where there is none."""
+    def route(self, start: str, goal: str, chance: Random | None = None) -> list[Step] | None:
+        """A shortest way from one zone to another, past enabled readers; None where there is none.
+
+        Of equally short ones `chance` takes any.
+        """
         came: dict[str, tuple[str, Step] | None] = {start: None}
         queue = deque([start])
         while queue:
             here = queue.popleft()
             if here == goal:
                 return list(reversed(list(_back(came, here))))
-            for step in self.steps(here):
+            steps = list(self.steps(here))
+            if chance is not None:
+                chance.shuffle(steps)
+            for step in steps:
                 if step.zone_to not in came and (
                     step.access_point_id is None or self.points[step.access_point_id].enabled
                 ):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from schemas.factors import Card
 from schemas.signing import MAC_HEADER
@@ -22,6 +23,9 @@ STRANGER = "9"
 
 PROPPED_S = 22.0
 """How long a propped door stands open: just longer than a controller bears it."""
+
+_CAUGHT_UP_S = 1.0
+"""How long nobody uses the doors of a controller that catches up, so that its old events meet no new grant."""
 
 _MOVING_KNOWN_S = 4.0
 """After that long everybody knows that a door stands open."""
@@ -73,16 +77,17 @@ async def curious(stage: Stage, scene: Scene, chance: random.Random) -> None:
 
 async def turns_back(stage: Stage, scene: Scene, chance: random.Random) -> None:
     """The door is released, and nobody goes in."""
-    here = stage.where(scene.site_id, scene.who[0])
-    steps = [step for step in stage.places.steps(here) if step.access_point_id is not None]
+    here, street = stage.where(scene.site_id, scene.who[0]), stage.places.outside(scene.site_id)
+    steps = [s for s in stage.places.steps(here) if s.access_point_id is not None and street not in (here, s.zone_to)]
     card = stage.any_card(scene.who[0])
     if not steps or card is None:
         return
     step = chance.choice(steps)
-    reply = await stage.show(step.access_point_id or "", card)
-    if reply is not None and reply.granted:
+    if stage.premises.controller_of(step.door_id) is not None:
         async with stage.premises.turns[step.door_id]:
-            await asyncio.sleep(stage.places.doors[step.door_id].access_time_s + 0.5)
+            reply = await stage.premises.ask(step.access_point_id or "", card)
+            if reply.granted:
+                await asyncio.sleep(stage.places.doors[step.door_id].access_time_s + 0.5)
 
 
 async def tailgates(stage: Stage, scene: Scene, chance: random.Random) -> None:
@@ -108,29 +113,43 @@ async def lends_card(stage: Stage, scene: Scene, chance: random.Random) -> None:
     if steps and card is not None:
         step = chance.choice(steps)
         if await stage.pass_door(scene.site_id, who, step, chance):
-            reply = await stage.show(step.access_point_id or "", card)
-            if reply is not None and reply.granted:
-                async with stage.premises.turns[step.door_id]:
-                    await stage.premises.walk_through(
-                        step.door_id, None if reply.alone else reply.key, stage.tempo.swing_s
-                    )
+            async with stage.premises.turns[step.door_id]:
+                reply = await stage.premises.ask(step.access_point_id or "", card)
+                if reply.granted:
+                    key = None if reply.alone else reply.key
+                    await stage.premises.walk_through(step.door_id, key, stage.tempo.swing_s)
 
 
 async def outage(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
-    """A controller loses the server, decides alone, and catches up. Nobody is between its doors when that happens."""
-    premises = stage.premises
-    doors = sorted(door.door_id for door in stage.places.doors.values() if door.device_id == scene.goal)
-    for change in (premises.disconnect, premises.reconnect):
-        for door_id in doors:
-            await premises.turns[door_id].acquire()
-        try:
-            change(scene.goal)
-            await asyncio.sleep(0.0 if change == premises.disconnect else 1.0)
-        finally:
-            for door_id in doors:
-                premises.turns[door_id].release()
-        if change == premises.disconnect:
-            await asyncio.sleep(stage.tempo.outage_s)
+    """A controller loses the server, decides alone, and catches up."""
+    async with _nobody_at_its_doors(stage, scene.goal):
+        stage.premises.disconnect(scene.goal)
+    await asyncio.sleep(stage.tempo.outage_s)
+    async with _nobody_at_its_doors(stage, scene.goal):
+        stage.premises.reconnect(scene.goal)
+        await asyncio.sleep(_CAUGHT_UP_S)
+
+
+async def rereads(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
+    """A controller reads its last commands once more: each is confirmed again, and no door opens."""
+    stage.premises.reread(scene.goal)
+
+
+async def restarts(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
+    """A controller starts anew and reads its last commands once more: their numbers tell that they are done."""
+    async with _nobody_at_its_doors(stage, scene.goal):
+        stage.premises.restart(scene.goal)
+        stage.premises.reread(scene.goal)
+
+
+@asynccontextmanager
+async def _nobody_at_its_doors(stage: Stage, device_id: str) -> AsyncIterator[None]:
+    """All doors of a controller are kept free meanwhile."""
+    async with AsyncExitStack() as kept:
+        for door in sorted(stage.places.doors.values(), key=lambda door: door.door_id):
+            if door.device_id == device_id:
+                await kept.enter_async_context(stage.premises.turns[door.door_id])
+        yield
 
 
 async def mistypes(stage: Stage, scene: Scene, chance: random.Random) -> None:
@@ -297,6 +316,8 @@ PLAYS: dict[str, Callable[[Stage, Scene, random.Random], Awaitable[None]]] = {
         forgets,
         forced_by_somebody,
         disguise,
+        rereads,
+        restarts,
         propped,
         forced,
         together,

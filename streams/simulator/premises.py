@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -29,6 +29,9 @@ from streams.simulator.wire import Incoming, Memory, Outgoing, Signature
 TICK_S = 0.1
 RECORDS_KEPT = 1000
 """Requests of which the record is kept, for those who listen on the wire."""
+
+COMMANDS_KEPT = 20
+"""Commands that a controller may read once more."""
 
 PASSAGE_KNOWN_S = 15.0
 """How long somebody waits at most until the site knows where they are."""
@@ -66,6 +69,7 @@ class Premises:
         self._answers: dict[tuple[str, Number], asyncio.Future[Answered]] = {}
         self._passages: dict[RequestKey, asyncio.Future[str]] = {}
         self._held: dict[str, list[Arrived]] = defaultdict(list)
+        self._last_commands: dict[str, deque[Arrived]] = defaultdict(lambda: deque(maxlen=COMMANDS_KEPT))
         self._door_states: dict[str, tuple[str, float]] = {}
         self._shown: dict[tuple[str, datetime], Sequence[Shown]] = {}
         sealer = Sealer.of_master(master)
@@ -187,6 +191,15 @@ class Premises:
         for arrived in self._held.pop(device_id, []):
             self.commanded(arrived)
 
+    def restart(self, device_id: str) -> None:
+        """A controller starts anew."""
+        self._perform(self._controllers[device_id].restart(_now()))
+
+    def reread(self, device_id: str) -> None:
+        """A controller reads the last records of its commands once more."""
+        for arrived in list(self._last_commands[device_id]):
+            self.commanded(arrived)
+
     def commanded(self, arrived: Arrived) -> None:
         """A record of `device.commands` arrived for its controller."""
         controller = self._controllers.get((arrived.key or b"").decode(errors="replace"))
@@ -195,6 +208,7 @@ class Premises:
         if not controller.online:
             self._held[controller.device_id].append(arrived)
             return
+        self._last_commands[controller.device_id].append(arrived)
         self._perform(controller.command(Incoming(arrived.topic, arrived.key, arrived.value, arrived.headers), _now()))
 
     def seen_command(self, arrived: Arrived) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from schemas.access import AccessRequested
 from streams.loading.campus import Campus
 from streams.simulator.audit import Auditor
-from streams.simulator.book import MOST_SHOWN, Book, Report, RequestKey
+from streams.simulator.book import Book, RequestKey
 from streams.simulator.broker import COMMANDS, DECISIONS, Arrived, Line, Marks
 from streams.simulator.day import Planner, Scene
 from streams.simulator.factors import CardShown
@@ -28,7 +28,9 @@ from streams.simulator.places import Places
 from streams.simulator.plays import STRANGER, play
 from streams.simulator.premises import TICK_S, Premises
 from streams.simulator.progress import Progress
+from streams.simulator.report import Report, report_of
 from streams.simulator.stage import Stage, Tempo
+from streams.simulator.timetable import play_all
 from streams.simulator.wire import Outgoing
 
 WORKERS_WITHIN_S = 60.0
@@ -109,7 +111,9 @@ class Simulation:
                 await asyncio.gather(*tasks, return_exceptions=True)
             self._judge.conclude()
             on_progress(self._progress())
-            return self._report(line)
+            name = (self._options.scenario, self._options.seed, len(self._places.sites))
+            seconds = self._ended_s - self._began_s
+            return report_of(name, seconds, self._book, self._judge, self._auditor, len(line.failures))
 
     async def _while_listening(self, work: Coroutine[Any, Any, None], tasks: Sequence[asyncio.Task[None]]) -> None:
         """Do something while everything else goes on; whatever fails there fails here."""
@@ -157,37 +161,23 @@ class Simulation:
 
     async def _day(self) -> None:
         options = self._options
-        planner = Planner(self._people, self._places, self._oracle, datetime.now(UTC), options.seed)
+        planner = Planner(self._people, self._places, self._oracle, datetime.now(UTC), options.seed, options.seconds)
         scenes = planner.plan(options.scenario, int(options.seconds * options.rate))
         per_site = options.rate / max(1, len(self._places.sites))
         tempo = Tempo(
-            pause_s=min(0.4, 8.0 / per_site), swing_s=min(0.25, 5.0 / per_site), outage_s=min(8.0, options.seconds / 6)
+            pause_s=min(0.3, 6.0 / per_site), swing_s=min(0.15, 3.0 / per_site), outage_s=min(8.0, options.seconds / 6)
         )
         stage = Stage(self._premises, self._people, self._places, self._happenings, tempo)
-        self._began_s = time.monotonic()
-        playing: set[asyncio.Task[None]] = set()
-        stop = asyncio.create_task(self._stopping.wait())
-        try:
-            for number, scene in enumerate(scenes):
-                wait_s = self._began_s + scene.at * options.seconds - time.monotonic()
-                if wait_s > 0:
-                    await asyncio.wait([stop], timeout=wait_s)
-                if stop.done():
-                    break
-                playing.add(asyncio.create_task(self._play(stage, number, scene)))
-                playing = {task for task in playing if not task.done() or task.result()}
-            if not stop.done():
-                await asyncio.gather(*playing)
-        finally:
-            stop.cancel()
-            for task in playing:
-                task.cancel()
-            await asyncio.gather(*playing, return_exceptions=True)
-            self._ended_s = time.monotonic()
 
-    async def _play(self, stage: Stage, number: int, scene: Scene) -> None:
-        chance = random.Random(f"{self._options.seed}/{number}")  # noqa: S311 - behaviour, not secrets
-        await play(stage, self._judge, scene, chance)
+        async def play_one(number: int, scene: Scene) -> None:
+            chance = random.Random(f"{options.seed}/{number}")  # noqa: S311 - behaviour, not secrets
+            await play(stage, self._judge, scene, chance)
+
+        self._began_s = time.monotonic()
+        try:
+            await play_all(scenes, play_one, options.seconds, self._stopping, stage.close)
+        finally:
+            self._ended_s = time.monotonic()
 
     async def _drain(self, line: Line) -> None:
         """Wait for what is still to come."""
@@ -275,42 +265,4 @@ class Simulation:
             p99_ms=times.quantile_ms(0.99, _RECENT) or 0.0,
             doors=self._premises.door_states(),
             last=tuple(self._lines),
-        )
-
-    def _report(self, line: Line) -> Report:
-        book, judge, counts = self._book, self._judge, self._book.counts
-        stale = [*self._auditor.stale, *self._auditor.undecided_releases()]
-        return Report(
-            scenario=self._options.scenario,
-            seed=self._options.seed,
-            sites=len(self._places.sites),
-            seconds=round(self._ended_s - self._began_s, 2),
-            requests=counts["requests"],
-            recorded=counts["recorded"],
-            hostile=counts["hostile"],
-            granted=counts["granted"],
-            denied=counts["denied"],
-            undecided=book.waiting,
-            doubled=len(book.doubled),
-            commands=counts["commands"],
-            confirmed=counts["confirmed"],
-            repeated=counts["repeated"],
-            failed_commands=dict(book.failed_commands),
-            uncommanded=len(book.uncommanded),
-            openings=self._auditor.releases,
-            stale_actuations=len(stale),
-            stale=stale[:MOST_SHOWN],
-            taken=counts["taken"],
-            not_taken=counts["not_taken"],
-            duress=judge.duress_events,
-            late=counts["late"],
-            unavailable=counts["unavailable"],
-            reasons=dict(book.reasons.most_common()),
-            oracle_checked=judge.checked,
-            oracle_unsure=judge.unsure,
-            oracle_differences=len(judge.differences),
-            differences=[*judge.differences, *book.doubled][:MOST_SHOWN],
-            unsent=len(line.failures),
-            p50_ms=book.times.quantile_ms(0.5),
-            p99_ms=book.times.quantile_ms(0.99),
         )

@@ -35,9 +35,14 @@ class Stage:
     ) -> None:
         self.premises, self.people, self.places = premises, people, places
         self.tempo = tempo
+        self.closing = False
         self._happenings = happenings
         self._stands: dict[tuple[str, str], str] = {}
         self._busy: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def close(self) -> None:
+        """The day is over: nobody begins another door."""
+        self.closing = True
 
     @asynccontextmanager
     async def engaged(self, holder_ids: Sequence[str]) -> AsyncIterator[None]:
@@ -78,11 +83,13 @@ class Stage:
         change: Callable[[list[Shown]], list[Shown]] | None = None,
     ) -> bool:
         """Walk to a zone, door by door. `change` what is shown at the last one. Says whether the person arrived."""
-        route = self.places.route(self.where(site_id, holder_id), goal)
+        route = self.places.route(self.where(site_id, holder_id), goal, chance)
         if route is None:
             return False
         for left, step in zip(range(len(route) - 1, -1, -1), route, strict=True):
             await self.pause(chance)
+            if self.closing:
+                return False
             last = left == 0
             if not await self.pass_door(site_id, holder_id, step, chance, change if last else None):
                 return False
@@ -98,7 +105,7 @@ class Stage:
         behind: Sequence[str] = (),
     ) -> bool:
         """Through one door, with `behind` slipping in after. Says whether the person passed."""
-        if self.premises.controller_of(step.door_id) is None:
+        if self.premises.controller_of(step.door_id) is None or self.closing:
             return False
         key = None
         async with self.premises.turns[step.door_id]:

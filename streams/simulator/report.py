@@ -1,0 +1,116 @@
+"""What a run showed, as one page of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from streams.simulator.audit import Auditor
+from streams.simulator.book import Book
+from streams.simulator.judge import Judge
+
+MOST_SHOWN = 50
+"""Differences that a report spells out; the rest are only counted."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run showed. Times in milliseconds, from a request published to its command received.
+
+    `recorded` requests were decided by controllers alone; `hostile` records were published by somebody who should not;
+    `stale_actuations` are openings that the auditor can't account for; `unavailable` are denials because something
+    could not be looked up or verified in time; `oracle_unsure` decisions had more than one right outcome.
+    """
+
+    scenario: str
+    seed: int
+    sites: int
+    seconds: float
+    requests: int
+    recorded: int
+    hostile: int
+    granted: int
+    denied: int
+    undecided: int
+    doubled: int
+    commands: int
+    confirmed: int
+    repeated: int
+    failed_commands: Mapping[str, int]
+    uncommanded: int
+    openings: int
+    stale_actuations: int
+    stale: Sequence[str]
+    taken: int
+    not_taken: int
+    duress: int
+    late: int
+    unavailable: int
+    reasons: Mapping[str, int]
+    oracle_checked: int
+    oracle_unsure: int
+    oracle_differences: int
+    differences: Sequence[str]
+    unsent: int
+    p50_ms: float | None
+    p99_ms: float | None
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was lost, doubled, stale or decided otherwise than expected."""
+        return not (
+            self.undecided
+            or self.doubled
+            or self.uncommanded
+            or self.stale_actuations
+            or self.oracle_differences
+            or self.unsent
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields by name, and `sound`."""
+        return {**asdict(self), "sound": self.sound}
+
+
+def report_of(
+    name: tuple[str, int, int], seconds: float, book: Book, judge: Judge, auditor: Auditor, unsent: int
+) -> Report:
+    """The report of a run; `name` is its scenario, seed and number of sites."""
+    counts = book.counts
+    stale = [*auditor.stale, *auditor.undecided_releases()]
+    scenario, seed, sites = name
+    return Report(
+        scenario=scenario,
+        seed=seed,
+        sites=sites,
+        seconds=round(seconds, 2),
+        requests=counts["requests"],
+        recorded=counts["recorded"],
+        hostile=counts["hostile"],
+        granted=counts["granted"],
+        denied=counts["denied"],
+        undecided=book.waiting,
+        doubled=len(book.doubled),
+        commands=counts["commands"],
+        confirmed=counts["confirmed"],
+        repeated=counts["repeated"],
+        failed_commands=dict(book.failed_commands),
+        uncommanded=len(book.uncommanded),
+        openings=auditor.releases,
+        stale_actuations=len(stale),
+        stale=stale[:MOST_SHOWN],
+        taken=counts["taken"],
+        not_taken=counts["not_taken"],
+        duress=judge.duress_events,
+        late=counts["late"],
+        unavailable=counts["unavailable"],
+        reasons=dict(book.reasons.most_common()),
+        oracle_checked=judge.checked,
+        oracle_unsure=judge.unsure,
+        oracle_differences=len(judge.differences),
+        differences=[*judge.differences, *book.doubled][:MOST_SHOWN],
+        unsent=unsent,
+        p50_ms=book.times.quantile_ms(0.5),
+        p99_ms=book.times.quantile_ms(0.99),
+    )
