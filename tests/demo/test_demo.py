@@ -1,0 +1,94 @@
+"""The README's first command, run as a newcomer runs it, and ended as impatient people end it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.stack.processes import marked
+
+STARTED_WITHIN_S = 90.0
+GONE_WITHIN_S = 20.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where the demo's stack lies; nothing of it may be left running."""
+    yield tmp_path / "demo"
+    for process in marked(tmp_path / "demo"):
+        os.kill(process.pid, signal.SIGKILL)
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "DOORSTREAM_STACK_FOLDER": str(folder.with_name("stack"))}
+    command = [sys.executable, "-m", "streams.cli", "demo", *options]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until_it_decides(demo: subprocess.Popen[str]) -> None:
+    assert demo.stderr is not None
+    deadline = time.monotonic() + STARTED_WITHIN_S
+    for line in demo.stderr:
+        if "the day begins" in line:
+            return
+        assert time.monotonic() < deadline, line
+    raise AssertionError(f"the demo ended: {demo.wait()}")
+
+
+def nothing_is_left(folder: Path) -> bool:
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while marked(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not marked(folder)
+
+
+def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behind(folder: Path) -> None:
+    demo = start(folder, "--seconds", "8", "--sites", "2", "--rate", "20", "--json")
+    out, err = demo.communicate(timeout=240)
+    assert demo.returncode == 0, err
+    found = json.loads(out)
+    assert found["requests"] == found["granted"] + found["denied"] > 50
+    assert found["commands"] == found["confirmed"] > 0
+    wrong = ("undecided", "doubled", "stale_actuations", "oracle_differences", "drift")
+    assert {name: found[name] for name in wrong} == dict.fromkeys(wrong, 0)
+    assert found["postgres_rows"] == found["clickhouse_rows"] == found["requests"]
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
+    assert (found["broker"], found["sites"]) == ("embedded", 2)
+    assert err == "", "a machine's reader gets JSON and no chatter"
+    assert nothing_is_left(folder)
+
+
+def test_ctrl_c_ends_the_day_early_with_its_summary(folder: Path) -> None:
+    demo = start(folder, "--seconds", "600")
+    until_it_decides(demo)
+    time.sleep(3)
+    demo.send_signal(signal.SIGINT)
+    out, err = demo.communicate(timeout=90)
+    assert demo.returncode == 0, err
+    assert "undecided            0" in out
+    assert nothing_is_left(folder)
+
+
+def test_a_killed_demo_takes_everything_with_it(folder: Path) -> None:
+    demo = start(folder, "--seconds", "600")
+    until_it_decides(demo)
+    assert len(marked(folder)) >= 5
+    demo.kill()
+    demo.communicate()
+    assert nothing_is_left(folder)
+
+
+def test_a_folder_that_is_no_campus_is_refused_before_anything_starts(folder: Path, tmp_path: Path) -> None:
+    demo = start(folder, "--campus", str(tmp_path / "nowhere"))
+    _out, err = demo.communicate(timeout=30)
+    assert demo.returncode == 2
+    assert len(err.splitlines()) == 1
+    assert not folder.exists()
