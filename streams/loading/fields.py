@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import MAXYEAR, datetime, timedelta
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
@@ -86,7 +86,7 @@ class Reader:
     def _values(
         self, model: type[BaseModel], node: Node, own_id: str | None = None, also: tuple[str, ...] = ()
     ) -> dict[str, Any]:
-        known = names(model, own_id)
+        known, shapes = names(model, own_id), _shapes(model)
         values: dict[str, Any] = {}
         for name, child in node.fields.items():
             if name in also:
@@ -95,27 +95,26 @@ class Reader:
             if field is None:
                 self.problems.append(child.problem(f"{name} is not known{nearest(name, {*known, *also})}"))
             elif child.value is not None:
-                values[field] = self._value(field, _hints(model)[field], child)
+                values[field] = self._value(field, shapes[field], child)
         return values
 
-    def _value(self, field: str, annotation: Any, node: Node) -> Any:
-        models = list(_models(annotation))
+    def _value(self, field: str, shape: Shape, node: Node) -> Any:
         if node.fields:
-            model = _chosen(models, node)
+            model = _chosen(shape.models, node)
             if model is not None:
                 return self._values(model, node)
-            return {name: self._value(field, None, child) for name, child in node.fields.items()}
-        if field == "days" and node.text is not None and not models:
+            return {name: self._value(field, _UNKNOWN, child) for name, child in node.fields.items()}
+        if field == "days" and node.text is not None and shape.element is not None and not shape.element.models:
             return _days(node.text)
-        if _is_list(annotation):
-            return [self._value("", _element(annotation), item) for item in node.items]
+        if shape.element is not None:
+            return [self._value("", shape.element, item) for item in node.items]
         if isinstance(node.value, tuple):
-            return [self._value(field, None, item) for item in node.value]
+            return [self._value(field, _UNKNOWN, item) for item in node.value]
         if node.text is None:
             return {} if isinstance(node.value, dict) else None
-        if models:
-            return _short(models, node.text)
-        return self._moment(field, node.text) if AwareDatetime in _parts(annotation) else node.text
+        if shape.models:
+            return _short(shape.models, node.text)
+        return self._moment(field, node.text) if shape.moment else node.text
 
     def _moment(self, field: str, text: str) -> str:
         """A moment with an offset; what is none is handed on, for the model to refuse."""
@@ -130,9 +129,27 @@ class Reader:
         return moment.isoformat()
 
 
+class Shape(NamedTuple):
+    """What a field may hold: models, a list of `element`, or a moment; else a plain value."""
+
+    models: tuple[type[BaseModel], ...] = ()
+    element: Shape | None = None
+    moment: bool = False
+
+
+_UNKNOWN = Shape()
+
+
 @cache
-def _hints(model: type[BaseModel]) -> dict[str, Any]:
-    return {name: field.annotation for name, field in model.model_fields.items()}
+def _shapes(model: type[BaseModel]) -> dict[str, Shape]:
+    return {name: _shape(field.annotation) for name, field in model.model_fields.items()}
+
+
+def _shape(annotation: Any) -> Shape:
+    parts = list(_parts(annotation))
+    models = tuple(part for part in parts if isinstance(part, type) and issubclass(part, BaseModel))
+    elements = [get_args(part)[0] for part in parts if get_origin(part) is tuple]
+    return Shape(models, _shape(elements[0]) if elements else None, AwareDatetime in parts)
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
@@ -147,33 +164,19 @@ def _parts(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    for part in _parts(annotation):
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            yield part
-
-
-def _is_list(annotation: Any) -> bool:
-    return any(get_origin(part) is tuple for part in _parts(annotation))
-
-
-def _element(annotation: Any) -> Any:
-    return next(get_args(part)[0] for part in _parts(annotation) if get_origin(part) is tuple)
-
-
-def _chosen(models: list[type[BaseModel]], node: Node) -> type[BaseModel] | None:
+def _chosen(models: Sequence[type[BaseModel]], node: Node) -> type[BaseModel] | None:
     """The one model, or of several the one whose `kind` is given, if any."""
     if len(models) <= 1:
         return models[0] if models else None
     kind = node.at("kind").text
     for model in models:
-        hint = _hints(model).get("kind")
-        if get_origin(hint) is Literal and kind in get_args(hint):
+        kinds = model.model_fields.get("kind")
+        if kinds is not None and get_origin(kinds.annotation) is Literal and kind in get_args(kinds.annotation):
             return model
     return None
 
 
-def _short(models: list[type[BaseModel]], text: str) -> Any:
+def _short(models: Sequence[type[BaseModel]], text: str) -> Any:
     if len(models) == 1:
         return {"enforcement": text} if "enforcement" in models[0].model_fields else text
     factors = [part.strip() for part in text.split("+")]
