@@ -131,19 +131,29 @@ class SharedProducer:
         async with lock:
             if self.broken:
                 raise UnknownOutcome(f"{topic}/{partition}: the producer was given up")
-            futures = [await self._producer.send_batch(batch, topic, partition=partition) for batch in batches]
-        try:
-            first: int = (await futures[0]).offset
-            for future in futures[1:]:
-                await future
-        except BaseException:
-            for future in futures:
-                future.add_done_callback(_consume)
-            raise
+            future = await self._producer.send_batch(batches[0], topic, partition=partition)
+            if len(batches) > 1:
+                # Each after the one before it: were an earlier one refused, its repeat would come after later ones,
+                # and readers drop what is below their mark.
+                first = await _offset(future)
+                for batch in batches[1:]:
+                    await _offset(await self._producer.send_batch(batch, topic, partition=partition))
+        if len(batches) == 1:
+            first = await _offset(future)
         if first < 0:
             self.broken = True
             raise UnknownOutcome(f"{topic}/{partition}: acknowledged without an offset")
         return first
+
+
+async def _offset(future: asyncio.Future[Any]) -> int:
+    """What a batch was given; who no longer waits for it leaves no error behind."""
+    try:
+        offset: int = (await future).offset
+    except BaseException:
+        future.add_done_callback(_consume)
+        raise
+    return offset
 
 
 def check_size(output: Output) -> None:

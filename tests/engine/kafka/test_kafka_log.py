@@ -110,6 +110,22 @@ async def test_what_the_broker_finds_too_large_is_a_value_error_too(
         await writer.append(prefix + "log", 0, outputs(prefix + "log", b"x" * 50_000))
 
 
+async def test_nothing_of_an_append_overtakes_what_was_refused(
+    cluster: Cluster, broker: KafkaBroker, prefix: str
+) -> None:
+    topic = prefix + "small"
+    cluster.make_topics([topic], configs={"max.message.bytes": "500000"})
+    writer = await broker.writer()
+    large = [Output(topic, None, b"x" * size, (), 0) for size in (600_000, 400_000)]
+    if not cluster.idempotent:
+        pytest.skip("the embedded broker has no limit per topic")
+    with pytest.raises(ValueError, match="takes no batch"):
+        await writer.append(topic, 0, large)
+    assert (await broker.bounds(topic, 0)).end == 0
+    # What is left can still be sent, by the same writer.
+    assert [await writer.append(topic, 0, [one]) for one in large[1:]] == [0]
+
+
 async def test_a_closed_writer_leaves_its_appends_with_an_unknown_outcome(
     cluster: Cluster, broker: KafkaBroker, prefix: str
 ) -> None:
