@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from schemas.topics import Topic
 from streams.engine.kafka_cluster import ensure_incarnation
+from streams.engine.kafka_log import JOURNAL_SUFFIX
 from streams.engine.kafka_settings import KafkaSettings
 
 
@@ -40,9 +41,11 @@ def wanted(topic: Topic, partitions: int) -> Wanted:
         configs["min.compaction.lag.ms"] = str(topic.retention_ms)
     if topic.max_bytes is not None:
         configs["max.message.bytes"] = str(topic.max_bytes)
-    if not {"controllers", "operators", "administration"}.isdisjoint(topic.writers):
+    if not {"controllers", "operators", "administration"}.isdisjoint(topic.writers) or topic.name.endswith(
+        JOURNAL_SUFFIX
+    ):
         # The age of a request, and whether a signature had ended, are measured from the broker's stamp, never from the
-        # sender's clock.
+        # sender's clock; and a worker's clock is judged by the stamps of what it journals.
         configs["message.timestamp.type"] = "LogAppendTime"
     count = partitions if topic.partitions == "site" else topic.partitions
     return Wanted(topic.name, count, configs)

@@ -14,6 +14,7 @@ from streams.engine.partition import Partition
 from streams.engine.ports import TopicPartition, TransientError, Writer
 from streams.engine.statelog import state_topic
 from streams.engine.surroundings import Surroundings
+from streams.engine.timekeeping import SkewLook
 from streams.engine.work import Work
 
 ACK_GRACE_S = 0.1
@@ -29,12 +30,14 @@ class Cycle:
         self,
         around: Surroundings,
         wake: asyncio.Event,
+        look: SkewLook,
         *,
         drop: Callable[[Slot, Partition, str], None],
         halt: Callable[[Slot, str], None],
     ) -> None:
         self._around = around
         self._wake = wake
+        self._look = look
         self._drop = drop
         self._halt = halt
         self._tasks: set[asyncio.Task[None]] = set()
@@ -47,6 +50,9 @@ class Cycle:
         works = self._take(slots, clock.now_ms(), started_s)
         if not works:
             return False
+        sent = clock.moment()
+        for _, _, work in works:
+            work.sent = sent
         futures = [self._journal(slot, partition, work) for slot, partition, work in works]
         for _, partition, work in works:
             partition.decide(work)
@@ -130,6 +136,7 @@ class Cycle:
             self._drop(slot, partition, reason)
             return
         slot.progress_s = self._around.clock.monotonic_s()
+        self._look.acknowledged(partition.journal, partition.index, work.offset, work.sent)
         reason_to_stop = partition.settle(work)
         if work.checkpoint is not None:
             self._finish_checkpoint(partition, work.checkpoint)

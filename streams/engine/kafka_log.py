@@ -89,12 +89,14 @@ class KafkaBroker(Broker):
         *,
         idempotent: bool = True,
         stamps: bool = True,
+        stamps_journal: bool = False,
         lz4: bool = False,
         timeout_s: float = DELIVERY_TIMEOUT_S,
     ) -> None:
         self._settings = settings
         self._idempotent = idempotent
         self._stamps = stamps
+        self._stamps_journal = stamps_journal
         self._lz4 = lz4
         self._timeout_s = timeout_s
         self._feed: Feed | None = None
@@ -109,6 +111,11 @@ class KafkaBroker(Broker):
     def stamps(self) -> bool:
         """Whether records carry the broker's append time."""
         return self._stamps
+
+    @property
+    def stamps_journal(self) -> bool:
+        """Whether the journal's records do."""
+        return self._stamps_journal
 
     def attach(self, feed: Feed) -> None:
         """Tell where commits and seeks go."""

@@ -22,6 +22,7 @@ from streams.engine.pulse import Pulse
 from streams.engine.references import ReferenceViews
 from streams.engine.resolve import Resolver
 from streams.engine.surroundings import Surroundings
+from streams.engine.timekeeping import SkewLook, SteadyClock
 
 IDLE_S = 0.05
 """An idle machine looks at its deadlines, and that its event loop is alive, that often."""
@@ -67,7 +68,7 @@ class Machine:
         check_name(processor.name)
         self.skew_ms = 0
         options = options or MachineOptions()
-        self._clock = clock
+        self._clock = steady = SteadyClock(clock, options.clock_skew_limit_ms, hold=broker.stamps_journal)
         self._options = options
         self._observer = observer or Observer()
         self._wake = asyncio.Event()
@@ -80,17 +81,17 @@ class Machine:
             lookups=lookups,
             verifier=verifier,
             references=references,
-            clock=clock,
+            clock=steady,
             options=options,
             observer=self._observer,
             executor=executor,
             wake=self._wake.set,
         )
-        self._pulse = Pulse(clock, options.session_timeout_s)
+        self._pulse = Pulse(steady, options.session_timeout_s)
         self._around = Surroundings(
             processor,
             broker,
-            clock,
+            steady,
             incarnation,
             references,
             self._resolver,
@@ -102,8 +103,9 @@ class Machine:
         self._recoverer = Recoverer(
             self._around, failed=self._drop, settled=self._wake.set, skew=self._note_skew, fatal=self._end
         )
-        self._probe = EndProbe(broker, clock, self._wake.set)
-        self._cycle = Cycle(self._around, self._wake, drop=self._drop, halt=self._halt)
+        self._probe = EndProbe(broker, steady, self._wake.set)
+        look = SkewLook(broker, steady, self._note_skew)
+        self._cycle = Cycle(self._around, self._wake, look, drop=self._drop, halt=self._halt)
 
     @property
     def owned(self) -> frozenset[int]:

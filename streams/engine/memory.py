@@ -211,6 +211,11 @@ class MemoryClient:
         """Whether records carry the broker's append time."""
         return self.broker.stamps
 
+    @property
+    def stamps_journal(self) -> bool:
+        """The same of the journal."""
+        return self.broker.stamps
+
     async def incarnation(self) -> int | None:
         """Which life of the broker this is."""
         return self.broker.incarnation

@@ -66,7 +66,11 @@ class Broker(Protocol):
 
     @property
     def stamps(self) -> bool:
-        """Whether records carry the broker's append time."""
+        """Whether the inputs' records carry the broker's append time."""
+
+    @property
+    def stamps_journal(self) -> bool:
+        """Whether the journal's records do, so that the broker's clock can be read from them."""
 
     async def incarnation(self) -> int | None:
         """Which life of the broker this is, as the cluster's own record says now; None where nobody can know.

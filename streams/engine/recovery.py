@@ -39,6 +39,7 @@ from streams.engine.replay import Replay
 from streams.engine.state import StateStore
 from streams.engine.statelog import StateLog, load_state, state_topic
 from streams.engine.surroundings import Surroundings
+from streams.engine.timekeeping import Moment
 from streams.engine.work import Position, resolve_contexts
 
 FIRST_WINDOW = 1_000
@@ -61,6 +62,7 @@ class Recovery:
         self._topic = journal_topic(around.processor.name)
         self._epoch = -1
         self._next_offset = -1
+        self._opened: tuple[Moment, Moment] = ((0, 0), (0, 0))
 
     async def run(self) -> Partition:
         """Recover.
@@ -81,7 +83,9 @@ class Recovery:
     async def _run(self) -> Partition:
         around, processor = self._around, self._around.processor
         started_s = around.clock.monotonic_s()
+        sent = around.clock.moment()
         self._epoch = await self._append(Opened(around.incarnation, processor.version))
+        self._opened = sent, around.clock.moment()
         fold = await self._read_journal()
         position = await self._position(fold)
         store = StateStore(processor)
@@ -154,8 +158,8 @@ class Recovery:
         async for records in self._around.broker.read(self._topic, self._index, start, self._epoch + 1):
             fold.feed(records)
             last = records[-1]
-            if last.offset == self._epoch and self._around.broker.stamps:
-                self.skew_ms = self._around.clock.now_ms() - last.timestamp_ms
+            if last.offset == self._epoch and self._around.broker.stamps_journal:
+                self.skew_ms = self._around.clock.judge(*self._opened, last.timestamp_ms)
         return fold
 
     async def _position(self, fold: Fold) -> Position:

@@ -7,10 +7,11 @@ import msgspec
 from streams.core.processor import Processor
 from streams.engine.observer import Observer
 from streams.engine.options import MachineOptions
-from streams.engine.ports import Broker, Clock
+from streams.engine.ports import Broker
 from streams.engine.pulse import Pulse
 from streams.engine.references import ReferenceViews
 from streams.engine.resolve import Resolver
+from streams.engine.timekeeping import SteadyClock
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -22,7 +23,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     processor: Processor
     broker: Broker
-    clock: Clock
+    clock: SteadyClock
     incarnation: int
     references: ReferenceViews
     resolver: Resolver

@@ -10,6 +10,7 @@ import msgspec
 from streams.engine.decider import Decision, EngineCause, EntryFrame
 from streams.engine.journal import Answers, Checkpointed, JournalRecord
 from streams.engine.resolve import context_value
+from streams.engine.timekeeping import Moment
 
 
 class Position(msgspec.Struct):
@@ -32,6 +33,7 @@ class Work(msgspec.Struct):
     decision: Decision | None = None
     checkpoint: Checkpointed | None = None
     messages: int = 0
+    sent: Moment = (0, 0)
     since_ms: int | None = None
     """When the oldest of its messages was appended."""
 

@@ -16,6 +16,7 @@ import msgspec
 from streams.core.processor import Processor
 from streams.engine.faust_process import SystemClock, run_process
 from streams.engine.faust_transport import ChunkApp, GroupOptions, assert_safe, chunk_app, group_for
+from streams.engine.journal import journal_topic
 from streams.engine.kafka_cluster import ClusterError, common_partitions, probe, read_incarnation
 from streams.engine.kafka_log import KafkaBroker
 from streams.engine.kafka_references import ReferenceFeed
@@ -73,8 +74,13 @@ class ProcessorRunner:
         partitions = await common_partitions(options.kafka, processor.inputs)
         abilities = await probe(options.kafka, processor.inputs)
         incarnation = await read_incarnation(options.kafka)
+        journal = await probe(options.kafka, [journal_topic(processor.name)])
         self._broker = broker = KafkaBroker(
-            options.kafka, idempotent=abilities.idempotent, stamps=abilities.stamps, lz4=options.lz4
+            options.kafka,
+            idempotent=abilities.idempotent,
+            stamps=abilities.stamps,
+            stamps_journal=journal.stamps,
+            lz4=options.lz4,
         )
         clock = SystemClock()
         observer = options.observer(processor) if options.observer else Observer()
