@@ -397,3 +397,25 @@ def test_a_message_that_is_out_of_memory_once_is_not_refused_for_ever(make: Make
     harness.run_until_idle()
     assert watching(harness).drifts == []
     assert kinds(harness) == ["deposited", "failed", "deposited"]
+
+
+def test_a_message_for_which_memory_never_suffices_is_passed_over(make: MakeHarness) -> None:
+    class Greedy(Bank):
+        armed = False
+
+        def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+            if self.armed and isinstance(cause, Arrival) and cause.message["amount"] == 666:
+                raise MemoryError
+            return super().decide(state, cause, context)
+
+    bank = Greedy()
+    harness = make(bank)
+    for amount in (1, 666, 2):
+        deposit(harness, amount)
+    harness.run_until_idle()
+    bank.armed = True
+    harness.restart()
+    deposit(harness, 4)
+    harness.run_until_idle()
+    assert watching(harness).skips == [(1, 1)]
+    assert balances(harness)[-1] == 7
