@@ -1,84 +1,20 @@
-"""`doorstream`: the one console script. Every command lives in `streams/commands`."""
+"""`doorstream`: the one console script."""
 
 from __future__ import annotations
 
-import logging
+import signal
 import sys
-
-import typer
-
-from streams.commands import db, dead, keys, stack, topics, worker
-from streams.commands.demo import demo
-from streams.commands.doctor import doctor
-from streams.commands.explain import explain
-from streams.commands.lag import lag
-from streams.commands.load import load
-from streams.commands.replay import replay
-from streams.commands.running import FOUND_WRONG, WRONG_USE, one_line_errors, unexpected
-from streams.commands.simulate import simulate
-from streams.commands.tail import tail
-from streams.commands.unlock import unlock
-
-WrongUse: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
-"""What typer raises for arguments that don't fit; it exports only this subclass of it."""
-
-app = typer.Typer(
-    name="doorstream",
-    help="An access-control pipeline on Kafka: controllers ask, one machine a site decides, doors obey.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(stack.app, name="stack")
-app.add_typer(topics.app, name="topics")
-app.add_typer(db.app, name="db")
-app.add_typer(worker.app, name="worker")
-app.add_typer(dead.app, name="dead")
-app.add_typer(keys.app, name="keys")
-app.command("demo")(demo)
-app.command("explain")(explain)
-app.command("load")(load)
-app.command("simulate")(simulate)
-app.command("tail")(tail)
-app.command("unlock")(unlock)
-app.command("lag")(lag)
-app.command("replay")(replay)
-app.command("doctor")(doctor)
 
 
 def main() -> None:
-    """Run the command line. What is wrong is said in one line, with the contract's exit codes; no library talks."""
-    for name in ("aiokafka", "clickhouse_connect", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    sys.exit(_exit_code())
-
-
-def _exit_code() -> int:
+    """Run the command line."""
+    # While the modules are read there is nothing to clean up: Ctrl-C just ends it, without a trace on the screen.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        with one_line_errors():
-            code = app(prog_name="doorstream", standalone_mode=False)
-            return code if isinstance(code, int) else 0
-    except typer.Exit as ended:
-        return int(ended.exit_code)
-    except typer.Abort:
-        return _told("aborted: nothing was done", FOUND_WRONG)
-    except WrongUse as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "doorstream"
-        if not error.args or not error.format_message():
-            return WRONG_USE
-        said = error.format_message().replace("Value error, ", "").rstrip(".")
-        return _told(f"{said}: see `{path} --help`", WRONG_USE)
-    except Exception as error:  # noqa: BLE001 - the last resort; no command ends with a traceback
-        try:
-            unexpected(error)
-        except typer.Exit as ended:
-            return int(ended.exit_code)
-
-
-def _told(line: str, code: int) -> int:
-    sys.stderr.write(f"doorstream: {' '.join(line.split())}\n")
-    return code
+        from streams.commands.app import exit_code  # noqa: PLC0415 - what takes a second is read here
+    finally:
+        signal.signal(signal.SIGINT, before)
+    sys.exit(exit_code())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from streams import cli
+from streams.commands import app
 from streams.commands.reading import since_ms
 from streams.commands.running import CommandError
 from streams.settings import Settings
@@ -105,13 +107,38 @@ def test_a_server_that_does_not_answer_is_exit_code_3(args: list[str], tmp_path:
     assert done.stderr.splitlines()[-1].startswith("doorstream: Kafka")
 
 
+INTERRUPTED_WHILE_READ = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "streams.commands.app":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from streams.cli import main
+main()
+"""
+
+
+def test_ctrl_c_leaves_no_trace_on_the_screen_however_early() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_READ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_a_defect_is_told_in_one_line_with_its_place(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_args: object, **_options: object) -> None:
         raise ZeroDivisionError("impossible")
 
-    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr(app, "app", broken)
     code, lines = outcome(monkeypatch, capsys)
     assert code == 1
     assert len(lines) == 1

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from deploy.stack.model import Endpoints
 from schemas.topics import registry
 from streams.agents.cluster import Cluster
-from streams.cli import app
+from streams.commands.app import app
 from streams.settings import Settings
 from tests.loading.folders import SOUND, written
 
