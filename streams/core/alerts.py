@@ -6,6 +6,7 @@ A low alert is recorded and closed by itself. Duress is critical and never group
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from schemas.envelope import event_headers
 from schemas.ids import derive
 from schemas.operators import OperatorRequestRefused
 from schemas.record import Output, Record
+from schemas.registry import LARGEST_VALUE
 from schemas.vocabulary import Reason, Severity
 from streams.core.access import AUTHENTICATION_FAILURES
 from streams.core.decoding import message_in
@@ -73,6 +75,8 @@ class _Trouble(NamedTuple):
 
 def trouble_of(message: Any) -> _Trouble | None:
     """What a message is worth raising; None for nothing."""
+    if message is None:
+        return None
     if isinstance(message, Duress):
         summary = f"Duress PIN used at {message.access_point_id}"
         return _Trouble("duress", Severity.CRITICAL, message.access_point_id, message.duress_id, summary, grouped=False)
@@ -101,6 +105,17 @@ def trouble_of(message: Any) -> _Trouble | None:
     return None
 
 
+class _Glance(msgspec.Struct):
+    """As much of a decision as tells whether it has to be read."""
+
+    type: str = ""
+    soft_breaches: tuple[str, ...] = ()
+
+
+_glance = msgspec.json.Decoder(_Glance).decode
+_QUIET = frozenset({"access_granted", "access_taken", "access_not_taken"})
+
+
 class AlertsProcessor:
     """Raises and closes alerts from what the site publishes."""
 
@@ -110,7 +125,13 @@ class AlertsProcessor:
     references: tuple[ReferenceTable, ...] = ()
 
     def decode(self, record: Record) -> Any:
-        """The message in a record."""
+        """The message in a record; None for one that nobody need know of, which most are."""
+        value = record.value
+        if record.topic == "access.decisions" and value is not None and len(value) <= LARGEST_VALUE:
+            with suppress(ValueError):
+                seen = _glance(value)
+                if seen.type in _QUIET and not seen.soft_breaches:
+                    return None
         return message_in(record)
 
     def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:  # noqa: ARG002
