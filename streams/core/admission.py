@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
@@ -39,6 +40,9 @@ class Verdict(Enum):
     DUPLICATE = "duplicate"
     FLOOD = "flood"
     REFUSED = "refused"
+
+
+_ADMITTED = Verdict.ADMITTED
 
 
 class Admission(msgspec.Struct, frozen=True, gc=False):
@@ -107,21 +111,21 @@ def admit(message: DeviceMessage, record: Record, state: State, context: Context
     heard: DeviceState = state.get(device_key(device.device_id)) or DeviceState(
         device.key_version, tokens=float(policy.device_burst), tokens_at_ms=context.now_ms
     )
-    heard = _refill(heard, policy, context.now_ms)
-    if heard.tokens < 1.0:
+    bucket = _refill(heard, policy, context.now_ms)
+    if bucket.tokens < 1.0:
         return Admission(
             Verdict.FLOOD,
-            None if heard.flooding else msgspec.structs.replace(heard, flooding=True),
+            None if bucket.flooding else _with(heard, bucket._replace(flooding=True)),
             device=device,
             reason=Reason.OUT_OF_SERVICE,
             detail=f"more than {policy.device_rate_per_s} messages/s",
         )
+    spent = _Bucket(bucket.tokens - 1.0, bucket.at_ms, bucket.flooding)
     if site.message_authentication == "required" and not keys.signed(device, record):
-        spent = msgspec.structs.replace(heard, tokens=heard.tokens - 1.0)
         detail = f"no valid {MAC_HEADER} under key version {device.key_version}"
-        return Admission(Verdict.REFUSED, spent, device, site, policy, Reason.INVALID_SIGNATURE, detail)
-    verdict, after, detail = _number(message, record, heard, device)
-    reason = Reason.REPLAYED_REQUEST if verdict is Verdict.REFUSED else None
+        return Admission(Verdict.REFUSED, _with(heard, spent), device, site, policy, Reason.INVALID_SIGNATURE, detail)
+    verdict, after, detail = _number(message, record, heard, spent, device)
+    reason = None if verdict is _ADMITTED else Reason.REPLAYED_REQUEST if verdict is Verdict.REFUSED else None
     return Admission(verdict, after, device, site, policy, reason, detail)
 
 
@@ -133,36 +137,35 @@ def misplaced(site_id: str, context: Context) -> bool:
     return context.partitions > 0 and partition_of(site_id, context.partitions) != context.partition
 
 
-def _refill(heard: DeviceState, policy: Policy, now_ms: int) -> DeviceState:
+class _Bucket(NamedTuple):
+    """What a device may still send, as of when, and whether it was told that it sends too much."""
+
+    tokens: float
+    at_ms: int
+    flooding: bool
+
+
+def _refill(heard: DeviceState, policy: Policy, now_ms: int) -> _Bucket:
     passed = max(0, now_ms - heard.tokens_at_ms) / 1000
     tokens = min(float(policy.device_burst), heard.tokens + passed * policy.device_rate_per_s)
-    return DeviceState(
-        heard.key_version,
-        heard.boot,
-        heard.highest,
-        heard.window,
-        heard.digests,
-        heard.backlog_boot,
-        heard.backlog_highest,
-        heard.backlog_digest,
-        tokens,
-        now_ms,
-        heard.flooding and tokens < policy.device_burst / 2,
-    )
+    return _Bucket(tokens, now_ms, heard.flooding and tokens < policy.device_burst / 2)
+
+
+def _with(heard: DeviceState, bucket: _Bucket) -> DeviceState:
+    return msgspec.structs.replace(heard, tokens=bucket.tokens, tokens_at_ms=bucket.at_ms, flooding=bucket.flooding)
 
 
 def _number(
-    message: DeviceMessage, record: Record, heard: DeviceState, device: Device
+    message: DeviceMessage, record: Record, heard: DeviceState, bucket: _Bucket, device: Device
 ) -> tuple[Verdict, DeviceState, str]:
     digest = blake2b(record.value or b"", digest_size=_DIGEST_BYTES).digest()
-    heard = msgspec.structs.replace(heard, tokens=heard.tokens - 1.0)
     if heard.key_version != device.key_version:
         # A swapped controller: its boots and numbers start afresh under its own key.
-        heard = DeviceState(device.key_version, tokens=heard.tokens, tokens_at_ms=heard.tokens_at_ms)
+        heard, bucket = DeviceState(device.key_version), bucket._replace(flooding=False)
     if record.topic == BACKLOG:
-        return _backlog_number(message, heard, digest)
+        return _backlog_number(message, _with(heard, bucket), digest)
     if message.boot < heard.boot:
-        return Verdict.REFUSED, heard, f"boot {message.boot} is below {heard.boot}"
+        return Verdict.REFUSED, _with(heard, bucket), f"boot {message.boot} is below {heard.boot}"
     if message.boot > heard.boot:
         window, digests, highest = 1, _NO_DIGESTS, message.sequence
     else:
@@ -172,9 +175,9 @@ def _number(
             window = ((window << ahead) & _MASK) | 1 if ahead < WINDOW else 1
             highest = message.sequence
         elif -ahead >= WINDOW:
-            return Verdict.REFUSED, heard, f"number {message.sequence} is below the window"
+            return Verdict.REFUSED, _with(heard, bucket), f"number {message.sequence} is below the window"
         elif window >> -ahead & 1:
-            return _seen(message.sequence, heard, digest)
+            return _seen(message.sequence, _with(heard, bucket), digest)
         else:
             window |= 1 << -ahead
     at = message.sequence % WINDOW * _DIGEST_BYTES
@@ -188,11 +191,9 @@ def _number(
         heard.backlog_boot,
         heard.backlog_highest,
         heard.backlog_digest,
-        heard.tokens,
-        heard.tokens_at_ms,
-        heard.flooding,
+        *bucket,
     )
-    return Verdict.ADMITTED, after, ""
+    return _ADMITTED, after, ""
 
 
 def _seen(sequence: int, heard: DeviceState, digest: bytes) -> tuple[Verdict, DeviceState, str]:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from schemas.base import Message
 from schemas.commands import Command
-from schemas.envelope import event_headers, type_of
+from schemas.envelope import CONTENT_TYPE, SPECVERSION
 from schemas.ids import derive
 from schemas.keys import DEVICE
-from schemas.record import Output, Record
+from schemas.record import Headers, Output, Record
 from schemas.registry import topic_of
 from schemas.sealing import Sealer
 from schemas.signing import sign
 from schemas.topics import registry
 from streams.core import reference
 from streams.core.admission import Keys
-from streams.core.processor import Context
+from streams.core.processor import Context, Outcome
 from streams.core.times import rfc3339
 
 SEALED = "sealed"
+_SOURCE = ("ce_source", b"/doorstream/site")
 _MAY_BE_SECRET = (b"pin", b"template", b"secret", b"\\u", b"\\U")
 
 
@@ -46,23 +48,45 @@ _IDS: Mapping[str, Callable[[Any], str]] = {
 }
 
 
-def publish_site(message: Message, context: Context, keys: Keys) -> Output:
-    """The record that a message of the site becomes, on the site's own partition."""
-    fields: Any = message
-    type_ = type_of(message)
-    topic = topic_of(type_)
-    value = message.to_json()
-    if isinstance(message, Command):
-        key = message.device_id.encode()
-        time = message.issued_at
-    else:
-        key = fields.site_id.encode()
-        time = fields.decided_at
-    headers = event_headers(_IDS[type_](message), "/doorstream/site", type_, rfc3339(time))
-    if isinstance(message, Command):
-        device = reference.device(context.references, message.device_id)
+class _Form(NamedTuple):
+    """What is the same for all messages of a type; `id_of` gives an event's id."""
+
+    topic: str
+    id_of: Callable[[Any], str]
+    is_command: bool
+    type_header: tuple[str, bytes]
+
+
+@cache
+def _form(model: type) -> _Form | None:
+    """None for outcomes that concern the state alone."""
+    if not issubclass(model, Message):
+        return None
+    type_ = str(model.model_fields["type"].default)
+    return _Form(topic_of(type_), _IDS[type_], issubclass(model, Command), ("ce_type", type_.encode()))
+
+
+def publish_site(outcome: Outcome, context: Context, keys: Keys) -> Output | None:
+    """The record that a message of the site becomes, on the site's own partition; None for what is no message."""
+    kind: Any = type(outcome)
+    form = _form(kind)
+    if form is None:
+        return None
+    topic, id_of, is_command, type_header = form
+    value = outcome.to_json()
+    key = (outcome.device_id if is_command else outcome.site_id).encode()
+    headers: Headers = (
+        ("ce_id", id_of(outcome).encode()),
+        _SOURCE,
+        SPECVERSION,
+        ("ce_time", rfc3339(outcome.issued_at if is_command else outcome.decided_at).encode()),
+        type_header,
+        CONTENT_TYPE,
+    )
+    if is_command:
+        device = reference.device(context.references, outcome.device_id)
         version = device.key_version if device is not None else 1
-        secret = keys.of(DEVICE, message.device_id, version)
+        secret = keys.of(DEVICE, outcome.device_id, version)
         if secret is not None:
             headers = (*headers, sign(secret, version, topic, key, value, headers))
     return Output(topic, key, value, headers, context.partition)

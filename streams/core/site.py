@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from schemas.access import AccessDenied, AccessRecorded, AccessRequested, MessageRefused
-from schemas.base import DeviceMessage, JournalPosition, Message
+from schemas.base import DeviceMessage, JournalPosition
 from schemas.doors import DoorEvent
 from schemas.envelope import type_of
 from schemas.ids import derive
@@ -126,7 +126,7 @@ class SiteProcessor:
 
     def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:  # noqa: ARG002
         """The record that an outcome becomes; state-only ones become none."""
-        return publish_site(outcome, context, self._keys) if isinstance(outcome, Message) else None
+        return publish_site(outcome, context, self._keys)
 
     def scrub(self, record: Record) -> tuple[bytes | None, str | None]:
         """A dead letter's value, sealed where it may hold a secret."""
@@ -134,9 +134,10 @@ class SiteProcessor:
 
     def deadline(self, key: str, entity: Any) -> int | None:  # noqa: ARG002 - the engine's signature
         """When a door's oldest grant runs out, or a remembered request may be forgotten."""
-        if isinstance(entity, DoorState):
-            return min((pending.until_ms for pending in entity.pending), default=None)
-        return entity.until_ms if isinstance(entity, OperatorAsked) else None
+        kind = type(entity)
+        if kind is DoorState:
+            return min([pending.until_ms for pending in entity.pending], default=None)
+        return entity.until_ms if kind is OperatorAsked else None
 
     def encode_entity(self, entity: Any) -> bytes:
         """An entity's bytes."""

@@ -108,8 +108,7 @@ class Decider:
         """End an entry: the digest now covers it."""
         digest = blake2b(frame.digest, digest_size=DIGEST_SIZE)
         digest.update(b"%d" % frame.number)
-        for part in run.parts:
-            digest.update(part)
+        digest.update(b"".join(run.parts))
         run.decision.digest = digest.digest()
         return run.decision
 
