@@ -249,6 +249,21 @@ class Machine:
             for topic, offset in slot.partition.position.inputs.items()
         }
 
+    def moving(self, feeds: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """How far each input has come, for a watchdog: its feed's position, or the decided one where records wait.
+
+        Partitions that wait for a person are left out. (A feed also passes what is no record, such as a transaction's
+        end, and alone it would hide a partition that decides nothing of what it was fed.)
+        """
+        found = dict(feeds)
+        for index, slot in self._slots.items():
+            if slot.phase == HALTED:
+                found = {place: offset for place, offset in found.items() if place[1] != index}
+            elif slot.partition is not None:
+                waiting = [queue for queue in slot.partition.queues.values() if queue.size]
+                found.update({(queue.topic, index): queue.taken for queue in waiting})
+        return found
+
     # -- giving up ----------------------------------------------------------------------------------------------
 
     def _drop(self, slot: Slot, partition: Partition, reason: str) -> None:

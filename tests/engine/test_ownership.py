@@ -290,3 +290,29 @@ def test_a_machine_waits_for_references_as_new_as_the_last_owners(make: MakeHarn
     slow._read_references = read  # type: ignore[method-assign]
     harness.run_until_idle()
     assert [event["note"] for event in events(harness)] == ["view 2", "view 2"]
+
+
+def test_a_partition_that_decides_nothing_of_what_it_was_fed_shows_no_progress(make: MakeHarness) -> None:
+    harness = make(partitions=2)
+    deposit(harness)
+    harness.run_until_idle()
+    feeds = {("requests", 0): 12, ("requests", 1): 5, ("orders", 0): 0}
+    machine = harness.worker.machine
+    # Nothing waits: what the feed has passed beyond the last record was no record.
+    assert machine.moving(feeds) == feeds
+    held = harness.broker.fault(JOURNAL)
+    for _ in range(10):
+        deposit(harness)
+        harness.worker.step(0.02)
+    assert machine.moving(feeds) == feeds | {("requests", 0): 2}
+    held.release()
+    harness.run_until_idle()
+    assert machine.moving(feeds) == feeds
+
+
+def test_a_partition_that_waits_for_a_person_is_no_standstill(make: MakeHarness) -> None:
+    harness = make(partitions=2, options=MachineOptions(dead_letter_consecutive=1))
+    harness.publish("requests", "a", message("nonsense"), partition=0)
+    harness.run_until_idle()
+    feeds = {("requests", 0): 0, ("requests", 1): 5}
+    assert harness.worker.machine.moving(feeds) == {("requests", 1): 5}
