@@ -56,7 +56,8 @@ class InputQueue:
             if count == 0:
                 break
             stop = self.fed if not self._chunks and count == len(items) else part[-1].record.offset + 1
-            runs.append((self.taken, stop, fetched_ms, part))
+            # What retention took before it could be read is no part of the entry: a replay would ask for it.
+            runs.append((part[0].record.offset, stop, fetched_ms, part))
             self.taken = stop
             self.size -= count
             share -= count

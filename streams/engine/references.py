@@ -121,7 +121,9 @@ class Table:
         if version.decoded is _UNUSED:
             try:
                 version.decoded = None if version.value is None else self.spec.decode(version.value)
-            except ValueError:
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001 - a bad record is absent, whatever it makes a decoder raise
                 version.decoded = None
         return version.decoded
 
@@ -142,7 +144,9 @@ class Table:
         """The indexed strings of a value."""
         try:
             return tuple(self.spec.indexes[index](data))
-        except (ValueError, TypeError, KeyError):
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - as above; nobody is to be stopped by one bad record
             return _BAD
 
     def _index(self, id_: str, data: bytes, *, remove: bool) -> None:

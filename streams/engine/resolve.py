@@ -209,11 +209,16 @@ class Resolver:
         if any(row.position > seen for row in rows):
             self._present[lookup] = rows
         else:
+            self._absent.pop(lookup, None)
             self._absent[lookup] = now_s + self._options.absence_cached_s
 
     def _forget(self, now_s: float) -> None:
-        if len(self._absent) > _LARGEST_BATCH:
-            self._absent = {lookup: until for lookup, until in self._absent.items() if until > now_s}
+        while self._absent:
+            # In the order in which they end: a flood of unknown cards costs each of them one look.
+            first = next(iter(self._absent))
+            if self._absent[first] > now_s:
+                break
+            del self._absent[first]
         if len(self._present) > _LARGEST_BATCH:
             for lookup in list(self._present):
                 self._kept(lookup)

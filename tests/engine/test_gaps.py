@@ -77,3 +77,23 @@ def test_a_gap_at_which_the_broker_fails_is_read_again(make: MakeHarness) -> Non
         harness.worker.step(0.05)
     harness.run_until_idle()
     assert balances(harness) == [1, 2, 3, 4]
+
+
+def test_what_retention_took_before_it_was_read_is_not_asked_for_by_a_recovery(make: MakeHarness) -> None:
+    harness = make(options=MachineOptions(checkpoint_interval_s=1))
+    deposit(harness)
+    harness.run_until_idle()
+    harness.advance(2)
+    harness.crash()
+    for _ in range(5):
+        deposit(harness)
+    harness.broker.log("requests", 0).delete_before(4)
+    harness.start()
+    harness.run_until_idle()
+    assert watching(harness).recoveries[-1] == (0, 0)
+    harness.restart()
+    deposit(harness)
+    harness.run_until_idle()
+    assert watching(harness).halts == []
+    assert watching(harness).recoveries[-1] == (0, 1)
+    assert balances(harness) == [1, 2, 3, 4]

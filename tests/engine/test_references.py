@@ -181,3 +181,19 @@ def test_a_past_view_shares_nothing_worked_out_with_the_present(world: World) ->
     world.write("c1", "ann")
     world.views.live().derived["cards of ann"] = 1
     assert world.views.as_of(world.views.positions()).derived == {}
+
+
+@pytest.mark.parametrize("value", [b"[]", b"7", b"null", b"{}", b"[" * 100_000, b"\xff"])
+def test_a_record_of_any_other_shape_is_absent(world: World, value: bytes) -> None:
+    def decode(data: bytes) -> str:
+        return str(json.loads(data).get("owner")["name"])
+
+    def names(data: bytes) -> Iterable[str]:
+        return [json.loads(data).get("owner")["name"]]
+
+    views = ReferenceViews([ReferenceTable("card", TOPIC, decode, {"owner": names})], world.clock)
+    views.apply(TOPIC, [world.broker.publish(TOPIC, "c1", value, partition=0)])
+    good = world.broker.publish(TOPIC, "c2", b'{"owner": {"name": "ann"}}', partition=0)
+    views.apply(TOPIC, [good])
+    assert views.live().get("card", "c1") is None
+    assert views.live().find("card", "owner", "ann") == ("ann",)
