@@ -2,6 +2,10 @@
 
 The numbers of a boot are tracked in a window as in IPsec (RFC 4303, 3.4.3). The same message again is decided once; the
 same number with other content, a number below the window, or a lower boot is a replay.
+
+Every device has a token bucket. Only its own new messages empty it: what a stranger can send in its name, forged or
+repeated, has another one, which bounds what is recorded of it. The backlog needs none, since a day of it comes at
+once, and each of its messages passes only once.
 """
 
 from __future__ import annotations
@@ -89,7 +93,7 @@ class Keys:
 
 
 def admit(message: DeviceMessage, record: Record, state: State, context: Context, keys: Keys) -> Admission:
-    """Listen to a message, or say why not. The order is: flood, who it is of, the mac, the number."""
+    """Listen to a message, or say why not. The order is: who it is of, the mac, the device's own flood, the number."""
     references = context.references
     device = reference.device(references, message.device_id)
     if device is None:
@@ -109,10 +113,17 @@ def admit(message: DeviceMessage, record: Record, state: State, context: Context
     if misplaced(message.site_id, context):
         return Admission(Verdict.REFUSED, device=device, reason=Reason.UNKNOWN_ACCESS_POINT, detail=MISPLACED)
     heard: DeviceState = state.get(device_key(device.device_id)) or DeviceState(
-        device.key_version, tokens=float(policy.device_burst), tokens_at_ms=context.now_ms
+        device.key_version,
+        tokens=float(policy.device_burst),
+        tokens_at_ms=context.now_ms,
+        stranger_tokens=float(policy.device_burst),
     )
     bucket = _refill(heard, policy, context.now_ms)
-    if bucket.tokens < 1.0:
+    if site.message_authentication == "required" and not keys.signed(device, record):
+        detail = f"no valid {MAC_HEADER} under key version {device.key_version}"
+        refused = Admission(Verdict.REFUSED, None, device, site, policy, Reason.INVALID_SIGNATURE, detail)
+        return _not_its_own(refused, heard, bucket)
+    if bucket.tokens < 1.0 and record.topic != BACKLOG:
         return Admission(
             Verdict.FLOOD,
             None if bucket.flooding else _with(heard, bucket._replace(flooding=True)),
@@ -120,13 +131,23 @@ def admit(message: DeviceMessage, record: Record, state: State, context: Context
             reason=Reason.OUT_OF_SERVICE,
             detail=f"more than {policy.device_rate_per_s} messages/s",
         )
-    spent = _Bucket(bucket.tokens - 1.0, bucket.at_ms, bucket.flooding)
-    if site.message_authentication == "required" and not keys.signed(device, record):
-        detail = f"no valid {MAC_HEADER} under key version {device.key_version}"
-        return Admission(Verdict.REFUSED, _with(heard, spent), device, site, policy, Reason.INVALID_SIGNATURE, detail)
+    spent = bucket if record.topic == BACKLOG else _Bucket(bucket.tokens - 1.0, *bucket[1:])
     verdict, after, detail = _number(message, record, heard, spent, device)
-    reason = None if verdict is _ADMITTED else Reason.REPLAYED_REQUEST if verdict is Verdict.REFUSED else None
-    return Admission(verdict, after, device, site, policy, reason, detail)
+    if verdict is _ADMITTED:
+        return Admission(verdict, after, device, site, policy)
+    reason = Reason.REPLAYED_REQUEST if verdict is Verdict.REFUSED else None
+    return _not_its_own(Admission(verdict, None, device, site, policy, reason, detail), heard, bucket)
+
+
+def _not_its_own(admission: Admission, heard: DeviceState, bucket: _Bucket) -> Admission:
+    """What anybody could have sent: recorded while the strangers' bucket lasts, then told once more and no longer."""
+    if bucket.strangers >= 1.0:
+        after = _with(heard, bucket._replace(strangers=bucket.strangers - 1.0))
+        return msgspec.structs.replace(admission, state=after)
+    if admission.verdict is Verdict.DUPLICATE:
+        return admission
+    told = None if bucket.strangers_flooding else _with(heard, bucket._replace(strangers_flooding=True))
+    return msgspec.structs.replace(admission, verdict=Verdict.FLOOD, state=told)
 
 
 def misplaced(site_id: str, context: Context) -> bool:
@@ -138,21 +159,34 @@ def misplaced(site_id: str, context: Context) -> bool:
 
 
 class _Bucket(NamedTuple):
-    """What a device may still send, as of when, and whether it was told that it sends too much."""
+    """What a device, and what others in its name, may still send, as of when, and whether too much was told of."""
 
     tokens: float
     at_ms: int
     flooding: bool
+    strangers: float
+    strangers_flooding: bool
 
 
 def _refill(heard: DeviceState, policy: Policy, now_ms: int) -> _Bucket:
     passed = max(0, now_ms - heard.tokens_at_ms) / 1000
-    tokens = min(float(policy.device_burst), heard.tokens + passed * policy.device_rate_per_s)
-    return _Bucket(tokens, now_ms, heard.flooding and tokens < policy.device_burst / 2)
+    burst, more = float(policy.device_burst), passed * policy.device_rate_per_s
+    tokens, strangers = min(burst, heard.tokens + more), min(burst, heard.stranger_tokens + more)
+    half = burst / 2
+    return _Bucket(
+        tokens, now_ms, heard.flooding and tokens < half, strangers, heard.strangers_flooding and strangers < half
+    )
 
 
 def _with(heard: DeviceState, bucket: _Bucket) -> DeviceState:
-    return msgspec.structs.replace(heard, tokens=bucket.tokens, tokens_at_ms=bucket.at_ms, flooding=bucket.flooding)
+    return msgspec.structs.replace(
+        heard,
+        tokens=bucket.tokens,
+        tokens_at_ms=bucket.at_ms,
+        flooding=bucket.flooding,
+        stranger_tokens=bucket.strangers,
+        strangers_flooding=bucket.strangers_flooding,
+    )
 
 
 def _number(

@@ -14,7 +14,8 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
 
     `window` is a bitmap (little endian) of the numbers up to `highest` that were seen in this boot, bit 0 the highest;
     `digests` has two bytes of each of these numbers' content, at `number % 1024`; `backlog_*` are the backlog's own
-    counter. `tokens` are what the device may still send now, as of `tokens_at_ms`.
+    counter. `tokens` are what the device may still send now, as of `tokens_at_ms`; `stranger_tokens` bound what is
+    recorded of what anybody could send in its name.
     """
 
     key_version: int
@@ -28,6 +29,8 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
     tokens: float = 0.0
     tokens_at_ms: int = 0
     flooding: bool = False
+    stranger_tokens: float = 0.0
+    strangers_flooding: bool = False
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):
