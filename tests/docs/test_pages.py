@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from streams.cli import app
+from streams.commands.app import app
 from tests.docs.pages import PAGES, ROOT, Command, commands, links
 
 CLI = typer.main.get_command(app)
