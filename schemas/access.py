@@ -59,14 +59,17 @@ Check = tuple[str, CheckOutcome, str]
 
 
 class Decision(Message):
-    """What granted and denied share. Zones, cardholder and the rest are null where they are not known."""
+    """What granted and denied share. Zones, cardholder and the rest are null where they are not known.
+
+    `boot` and `sequence` are the request's; `request_id` is derived from them.
+    """
 
     decision_id: Id
     request_id: Id
     site_id: Id
     device_id: Id
-    boot: Counter
-    sequence: Counter
+    boot: Counter | None = None
+    sequence: Counter | None = None
     access_point_id: Id
     door_id: Id | None = None
     zone_from: Id | None = None
