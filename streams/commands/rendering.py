@@ -26,7 +26,13 @@ def line_of(topic: str, fields: Fields) -> str:
     type_ = str(fields.get("type", "?"))
     when = _clock(fields.get("decided_at") or fields.get("issued_at") or fields.get("occurred_at"))
     render = _LINES.get(type_, _other)
-    return f"{when} {type_:18} {render(fields)}" + ("" if type_ in _LINES else f"  [{topic}]")
+    try:
+        told = render(fields)
+    except (TypeError, AttributeError, KeyError, IndexError):
+        # Anybody may have written this: the shape is not what its type promises.
+        render, told = _other, f"(malformed) {_other(fields)}"
+    line = f"{when} {type_:18} {told}" + ("" if render is not _other else f"  [{topic}]")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def _clock(text: Any) -> str:

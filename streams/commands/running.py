@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Coroutine, Iterator
@@ -27,6 +28,7 @@ from deploy.stack import StackError
 from streams.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 FOUND_WRONG = 1
 WRONG_USE = 2
@@ -105,7 +107,9 @@ def unexpected(error: Exception) -> NoReturn:
 
 def print_json(data: Any) -> None:
     """One JSON document on stdout."""
-    say(json.dumps(data, ensure_ascii=False, default=str))
+    text = json.dumps(data, ensure_ascii=False, default=str)
+    # Half a surrogate pair, which JSON may hold, is no UTF-8: written as JSON's own escape.
+    say(text if text.isascii() or not _SURROGATES.search(text) else json.dumps(data, default=str))
 
 
 def say(line: str = "") -> None:

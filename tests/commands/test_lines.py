@@ -13,7 +13,7 @@ from schemas.registry import MODELS
 from streams.commands.live import Frame, View, plain, sparkline
 from streams.commands.reading import since_ms
 from streams.commands.rendering import line_of, without_secrets
-from streams.commands.running import CommandError
+from streams.commands.running import CommandError, print_json
 from streams.commands.tail import fields_of, fits
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -84,3 +84,31 @@ def test_a_frame_is_drawn_and_printed(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_sparkline_is_scaled_to_its_largest_value() -> None:
     assert sparkline([0, 50, 100]) == "▁▄█"
     assert sparkline([]) == ""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "access_requested", "factors": 5},
+        {"type": "access_requested", "factors": [7]},
+        {"type": "access_granted", "soft_breaches": None},
+        {"type": "access_denied", "failed_checks": 3},
+        {"type": "access_door", "request": "x"},
+        {"type": "access_door", "request": {"boot": 1}},
+        {"type": ["a"], "decided_at": {}},
+    ],
+)
+def test_a_message_of_any_shape_is_a_line(fields: dict[str, object]) -> None:
+    assert "\n" not in line_of("access.requests", fields)
+
+
+def test_no_message_speaks_to_the_terminal() -> None:
+    line = line_of("access.requests", {"type": "access_requested", "access_point_id": "\x1b[2J\r\n\x9b", "factors": []})
+    assert line.isprintable()
+
+
+def test_json_with_half_a_character_is_printed_and_read_again(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": "\ud800", "other": "é"})
+    assert json.loads(capsys.readouterr().out) == {"name": "\ud800", "other": "é"}
+    print_json({"name": "é"})
+    assert capsys.readouterr().out == '{"name": "é"}\n'
