@@ -23,7 +23,7 @@ REFERENCE_TOPICS = tuple(entity.topic for entity in ENTITIES if entity.name != "
 SLICE_RECORDS = 500
 """Records that are read before the event loop gets its turn: some 5 ms."""
 
-_KEPT_RECORDS = 30_000
+_KEPT_RECORDS = 40_000
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _MOST = 2**63 - 1
@@ -46,12 +46,15 @@ class Skipped(NamedTuple):
 class Messages:
     """Reads records for `readers` sinks that are given the very same ones, so that each is decoded once.
 
-    What one sink has read is kept for the others until they have, up to a limit.
+    What one sink has read is kept for the others until they have read it, up to a limit. Where one falls far behind,
+    the oldest are kept, which it comes to first; where it never comes, all are let go.
     """
 
     def __init__(self, readers: int = 1) -> None:
         self._readers = readers
         self._kept: dict[int, tuple[Record, Any, int]] = {}
+        self._in_vain = 0
+        """Records decoded since the last one that had been kept was asked for."""
 
     def read(self, records: Iterable[Record]) -> Iterable[tuple[Record, Any]]:
         """Each record with its message: None for a tombstone, the `ValueError` for what can't be decoded."""
@@ -60,12 +63,16 @@ class Messages:
             found = kept.pop(id(record), None)
             if found is not None and found[0] is record:
                 _, message, left = found
+                self._in_vain = 0
             else:
                 message, left = _message(record), self._readers
+                self._in_vain += 1
             if left > 1:
-                kept[id(record)] = (record, message, left - 1)
-                if len(kept) > _KEPT_RECORDS:
-                    del kept[next(iter(kept))]
+                if len(kept) >= _KEPT_RECORDS and self._in_vain > _KEPT_RECORDS:
+                    kept.clear()
+                    self._in_vain = 0
+                if len(kept) < _KEPT_RECORDS:
+                    kept[id(record)] = (record, message, left - 1)
             yield record, message
 
 
@@ -97,7 +104,9 @@ def next_offsets(records: Sequence[Record]) -> dict[Place, int]:
 
 def within(moment: datetime) -> datetime:
     """A device's clock may say anything; both stores hold 1970 to 2200."""
-    return _EARLIEST if moment < _EARLIEST else min(moment, _LATEST)
+    if _EARLIEST.year < moment.year < _LATEST.year:  # all but always, and much cheaper than comparing moments
+        return moment
+    return max(_EARLIEST, min(moment, _LATEST))
 
 
 def appended_at(record: Record) -> datetime:

@@ -1,0 +1,73 @@
+"""What all sinks share: each record decoded once, and times that both stores hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from schemas.record import Record
+from sinks import reading
+from sinks.reading import Messages, within
+from tests.sinks.records import a_day
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The offsets of all that is decoded."""
+    offsets: list[int] = []
+    decode = reading._message
+
+    def counting(record: Record) -> object:
+        offsets.append(record.offset)
+        return decode(record)
+
+    monkeypatch.setattr(reading, "_message", counting)
+    return offsets
+
+
+def test_two_sinks_that_read_the_same_records_decode_each_once(decoded: list[int]) -> None:
+    day = a_day(40)
+    messages = Messages(readers=2)
+    first = list(messages.read(day))
+    second = list(messages.read(day))
+    assert len(decoded) == len(day)
+    assert [(id(record), id(message)) for record, message in first] == [(id(r), id(m)) for r, m in second]
+    assert messages._kept == {}
+
+
+def test_equal_records_that_are_fetched_again_are_not_taken_for_the_first(decoded: list[int]) -> None:
+    messages = Messages(readers=2)
+    list(messages.read(a_day(5)))
+    again = a_day(5)
+    assert [record for record, _ in messages.read(again)] == again
+    assert len(decoded) == 2 * len(again)
+
+
+def test_a_sink_that_stays_away_fills_no_memory_and_shares_again_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, decoded: list[int]
+) -> None:
+    monkeypatch.setattr(reading, "_KEPT_RECORDS", 60)
+    messages = Messages(readers=2)
+    for _ in range(5):
+        list(messages.read(a_day(30)))
+        assert len(messages._kept) <= 60
+    for _ in range(5):
+        day = a_day(5)
+        decoded.clear()
+        list(messages.read(day))
+        list(messages.read(day))
+    assert len(decoded) == len(day)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)),
+        (datetime(1970, 6, 1, tzinfo=UTC), datetime(1970, 6, 1, tzinfo=UTC)),
+        (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))), datetime(1970, 1, 1, tzinfo=UTC)),
+        (datetime(9999, 12, 31, tzinfo=timezone(-timedelta(hours=14))), datetime(2200, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_times_are_kept_within_what_both_stores_hold(told: datetime, kept: datetime) -> None:
+    assert within(told) == kept
