@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,7 +45,8 @@ class _Indexed(msgspec.Struct):
     interlock: dict[str, str] | None = None
 
 
-_read = msgspec.json.Decoder(_Indexed).decode
+_read = lru_cache(maxsize=1)(msgspec.json.Decoder(_Indexed).decode)
+"""Kept for one value: a record's indexes are made one after the other."""
 _Index = Callable[[bytes], Sequence[str]]
 
 
