@@ -21,6 +21,7 @@ check: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/doorstream topics check
+	$(BIN)/pytest --quiet tests/docs --deselect tests/docs/test_pages.py::test_a_command_runs_as_the_page_says
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m bench $(ARGS)
