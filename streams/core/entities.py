@@ -149,8 +149,12 @@ def door_key(door_id: str) -> str:
 
 
 def presence_key(site_id: str, cardholder_id: str) -> str:
-    """`presence/<site>/<cardholder>`."""
+    """`presence/<site>/<cardholder>`; without a cardholder, since when older presences at the site are forgiven."""
     return f"presence/{site_id}/{cardholder_id}"
+
+
+EVERYBODY = ""
+"""Stands for all cardholders in a presence key; nobody's id is empty."""
 
 
 def zone_key(zone_id: str) -> str:

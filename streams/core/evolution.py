@@ -12,6 +12,7 @@ from schemas.commands import AccessDoor
 from streams.core.access import Accompanied
 from streams.core.admission import DeviceHeard
 from streams.core.entities import (
+    EVERYBODY,
     DoorState,
     Lockout,
     PermissionUse,
@@ -158,9 +159,7 @@ def _opened(zone: ZoneState, outcome: Passed) -> ZoneState:
 
 
 def _lost(state: State, outcome: PresenceLost) -> Iterator[Change]:
-    if outcome.cardholder_id is None:
-        return
-    yield presence_key(outcome.site_id, outcome.cardholder_id), Presence(None, outcome.at_ms)
+    yield presence_key(outcome.site_id, outcome.cardholder_id or EVERYBODY), Presence(None, outcome.at_ms)
     for zone_id in outcome.leave:
         yield zone_key(zone_id), _counted(_zone(state, zone_id), -1, escort=outcome.escort)
 

@@ -11,7 +11,17 @@ from schemas.places import Zone
 from schemas.vocabulary import Direction, Enforcement, Reason
 from streams.core import reference
 from streams.core.checks import Findings, Question
-from streams.core.entities import DoorState, Presence, Risk, ZoneState, door_key, presence_key, risk_key, zone_key
+from streams.core.entities import (
+    EVERYBODY,
+    DoorState,
+    Presence,
+    Risk,
+    ZoneState,
+    door_key,
+    presence_key,
+    risk_key,
+    zone_key,
+)
 
 NAMES = ("passback", "occupancy", "two-person", "escort", "interlock", "first-person-in", "risk")
 TWO = 2
@@ -48,6 +58,9 @@ def _passback(question: Question, findings: Findings, holder: Cardholder, zone: 
     if found is not None and rule.presence_timeout_s:
         age_ms = question.context.now_ms - found.since_ms
         at = at if age_ms < rule.presence_timeout_s * 1000 else None
+    forgiven: Presence | None = question.state.get(presence_key(question.site.site_id, EVERYBODY))
+    if found is not None and forgiven is not None and found.since_ms <= forgiven.since_ms:
+        at = None
     broken = at is not None and not _may_come_from(question, at)
     return findings.note(
         "passback",

@@ -12,17 +12,22 @@ import pytest
 
 from schemas.people import Cardholder, Credential, Permission
 from schemas.places import AccessPoint, Device, Door, Occupancy, Passback, Site, Zone
-from schemas.rules import Holiday, HolidayCalendar, HolidayWindow, Schedule, Window
+from schemas.rules import Holiday, HolidayCalendar, HolidayWindow, OperatorRights, Policy, Schedule, Window
 from schemas.vocabulary import Direction, Enforcement
 from streams.core.alerts import AlertsProcessor
 from streams.core.entities import Risk, risk_key
 from streams.engine.harness import Harness
-from tests.core.gate import CARD, Gate, Rows, card, checks
+from tests.core.gate import CARD, SINGLES, Gate, Rows, card, checks
 
 MakeGate = Callable[..., Gate]
 BERLIN = ZoneInfo("Europe/Berlin")
 PERMISSION = Permission(
     permission_id="ann-perm", site_id="hq", cardholder_id="ann", zone_ids=("in",), schedule_id="always"
+)
+OPERATED = Policy(
+    policy_id="p",
+    methods=SINGLES,
+    operators=(OperatorRights(operator_id="op-7", rights=("forgive_passback",)),),
 )
 INSIDE = Zone(zone_id="in", site_id="hq", parent_id="hq", kind="building", name="in")
 
@@ -179,6 +184,22 @@ def test_a_hard_rule_that_is_broken_denies_and_is_named(make: MakeGate) -> None:
     assert (again["type"], again["reason"]) == ("access_denied", "passback")
     assert gate.ask(card("ann"), at="d-out")["type"] == "access_granted"
     assert gate.ask(card("ann"))["type"] == "access_granted", "who left may come back"
+
+
+@pytest.mark.parametrize("forgiven", ["ann", None])
+def test_forgiving_one_or_everybody_lets_them_in_again(make: MakeGate, forgiven: str | None) -> None:
+    gate = make(INSIDE.model_copy(update={"passback": Passback(enforcement=Enforcement.HARD)}), OPERATED)
+    gate.ask(card("ann"))
+    assert gate.ask(card("ann"))["reason"] == "passback"
+    fields = {
+        "type": "passback_forgiven", "request_id": "r1", "site_id": "hq", "operator_id": "op-7",
+        "occurred_at": "2026-03-02T08:00:00Z", "cardholder_id": forgiven,
+    }  # fmt: skip
+    gate.harness.publish("operator.requests", "hq", json.dumps(fields).encode())
+    gate.harness.run_until_idle()
+    gate.harness.advance(1)
+    assert gate.ask(card("ann"))["type"] == "access_granted"
+    assert gate.ask(card("ann"))["reason"] == "passback", "from then on it counts again"
 
 
 @pytest.mark.branch("A2.12")
