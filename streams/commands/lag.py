@@ -72,5 +72,5 @@ async def _lag_of(
     for place in places:
         offset = committed[place].offset if place in committed else -1
         read += offset >= 0
-        waiting += ends[place] - max(offset, starts[place])
+        waiting += max(0, ends[place] - max(offset, starts[place]))
     return Lag(reader, topic, waiting, len(places), read)

@@ -103,7 +103,7 @@ class KafkaBroker(Broker):
         self._pair: tuple[SharedProducer, SharedProducer] | None = None
         self._starting = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
-        self._readers = Readers(settings, timeout_s)
+        self._readers = Readers(settings, timeout_s, lists_ends=idempotent)
         self._admin: AIOKafkaAdminClient | None = None
         self._can_delete = True
 

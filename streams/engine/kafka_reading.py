@@ -47,10 +47,15 @@ def now_ms() -> int:
 
 
 class Readers:
-    """A few consumers without a group, kept for the next read."""
+    """A few consumers without a group, kept for the next read.
 
-    def __init__(self, settings: KafkaSettings, timeout_s: float) -> None:
+    `lists_ends`: whether the broker lists where partitions end as it is; the embedded one lists the last batch's first
+    offset + 1, and tells the truth only with what it delivers.
+    """
+
+    def __init__(self, settings: KafkaSettings, timeout_s: float, *, lists_ends: bool = True) -> None:
         self._settings = settings
+        self._lists_ends = lists_ends
         self._timeout_s = timeout_s
         self._idle: list[AIOKafkaConsumer] = []
         self._asker: AIOKafkaConsumer | None = None
@@ -87,7 +92,8 @@ class Readers:
             start, end = await asyncio.gather(asker.beginning_offsets([place]), asker.end_offsets([place]))
         except (KafkaError, ValueError) as error:
             raise TransientError(f"{topic}/{partition} can't be asked for its bounds: {error!r}") from error
-        return Bounds(start[place], end[place])
+        ends = end if self._lists_ends else await self._delivered_ends(end)
+        return Bounds(start[place], ends[place])
 
     async def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Where partitions end; in one request, or one by one where that fails."""
@@ -96,13 +102,34 @@ class Readers:
             return {}
         asker = await self._ask()
         try:
-            return {(one.topic, one.partition): end for one, end in (await asker.end_offsets(places)).items()}
+            listed = await asker.end_offsets(places)
+            ends = listed if self._lists_ends else await self._delivered_ends(listed)
+            return {(one.topic, one.partition): end for one, end in ends.items()}
         except (KafkaError, ValueError):
             found: dict[TopicPartition, int] = {}
             for place in places:
                 with contextlib.suppress(KafkaError, ValueError):
                     found[place.topic, place.partition] = (await asker.end_offsets([place]))[place]
             return found
+
+    async def _delivered_ends(self, listed: Mapping[AioPartition, int]) -> Mapping[AioPartition, int]:
+        """Where partitions end by what fetches from their listed ends say."""
+        consumer = await self._start()
+        try:
+            consumer.assign(list(listed))
+            for place, end in listed.items():
+                consumer.seek(place, end)
+            known: dict[AioPartition, int] = {}
+            until = time.monotonic() + self._timeout_s
+            while len(known) < len(listed) and time.monotonic() < until:
+                await consumer.getmany(timeout_ms=FETCH_WAIT_MS)
+                known = {place: end for place in listed if (end := consumer.highwater(place)) is not None}
+            return {place: max(end, known.get(place, end)) for place, end in listed.items()}
+        except (KafkaError, OSError) as error:
+            raise TransientError(f"the ends of partitions can't be fetched: {error!r}") from error
+        finally:
+            with contextlib.suppress(Exception):
+                await consumer.stop()
 
     async def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[Sequence[Record]]:
         """The records with start <= offset < stop that still exist, in order, in batches."""

@@ -137,7 +137,7 @@ class Recorder:
         abilities = await probe(options.kafka, self._topics)
         incarnation = await read_incarnation(options.kafka)
         self.lanes = [SinkLane(sink, incarnation, options.lanes, self._rewind) for sink in self._sinks]
-        self._readers = Readers(options.kafka, ASK_TIMEOUT_S)
+        self._readers = Readers(options.kafka, ASK_TIMEOUT_S, lists_ends=abilities.idempotent)
         group = group_for(options.group, embedded=not abilities.idempotent)
         self._app = app = chunk_app(options.name, self._topics, options.kafka, self._feed, group=group)
         app.consumer.revoking, app.consumer.assigned = self._revoking, self._on_assigned
