@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.commands import AccessDoor
-from streams.simulator.controller import Number, Released
+from streams.simulator.effects import Number, Released
 from streams.simulator.lock import Moment
 
 PENDING_S = 10.0

@@ -29,9 +29,10 @@ from schemas.places import AccessPoint, Device, Door
 from schemas.registry import decode
 from schemas.sealing import Sealer
 from schemas.vocabulary import Direction, DoorMode, Reason
+from streams.simulator.effects import Answered, Effect, Number, Released
 from streams.simulator.factors import CardShown, Shown, travelling
 from streams.simulator.lock import SHUT, DoorMemory, Lock, Moment
-from streams.simulator.wire import Incoming, Memory, Outgoing, Signature, Voice
+from streams.simulator.wire import Incoming, Memory, Signature, Voice
 
 ANSWER_WITHIN_S = 2.0
 """Without an answer for that long, the door's degraded mode decides."""
@@ -43,42 +44,12 @@ HEARTBEAT_S = 15.0
 COMMANDS_REMEMBERED = 512
 SNAPSHOT_VERSION = "campus"
 
-Number = tuple[int, int]
-"""A request of a controller: its boot and sequence."""
-
 Snapshot = Callable[[AccessPoint, Sequence[Shown], Moment], Reason | None]
 """The synced permissions: why a person may not pass, or None where they may."""
 
 FailureReason = Literal[
     "not_pending", "stale_sequence", "stale_epoch", "invalid_signature", "locked_down", "expired", "fault"
 ]
-
-
-@dataclass(frozen=True)
-class Released:
-    """A lock was released: for a command (solicited or not), by the degraded mode, or by the exit button."""
-
-    device_id: str
-    door_id: str
-    cause: Literal["command", "unsolicited", "degraded", "exit"]
-    command_id: str | None = None
-    number: Number | None = None
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What the person at the reader learns: the door opens, it does not, or nobody answered.
-
-    `alone`: the controller decided in its degraded mode.
-    """
-
-    device_id: str
-    number: Number
-    outcome: Literal["granted", "denied", "none"]
-    alone: bool = False
-
-
-Effect = Outgoing | Released | Answered
 
 
 @dataclass

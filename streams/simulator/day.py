@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from schemas.people import Cardholder
 from schemas.places import AccessPoint
-from schemas.vocabulary import Enforcement
+from schemas.vocabulary import Direction, Enforcement
 from streams.simulator.oracle import Oracle
 from streams.simulator.people import People, unfit
 from streams.simulator.places import Places
@@ -20,6 +21,12 @@ LONG_S = 30.0
 
 LAST_AT = 0.93
 """People set out for the last time at that share of the day; the rest of it is for their way."""
+
+LEAST_CROWD = 60
+REQUESTS_A_PERSON = 10
+"""About what one person's day asks for, so that a crowd is large enough."""
+
+FEW = 5
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class Planner:
         self._seed = seed
         self._seconds = seconds
         self._ways: dict[tuple[str, str], list[str]] = {}
+        self._let_in: dict[str, list[Cardholder]] = {}
+        self._crowd = LEAST_CROWD
 
     def plan(self, scenario: str, requests: int) -> list[Scene]:
         """The scenes of all sites, in order, of about so many requests.
@@ -56,6 +65,7 @@ class Planner:
             ValueError: no site has both a street and people who may enter.
         """
         sites = sorted(self._places.sites)
+        self._crowd = max(LEAST_CROWD, requests // (len(sites) * REQUESTS_A_PERSON))
         scenes: list[Scene] = []
         for site_id in sites:
             chance = random.Random(f"{self._seed}/{scenario}/{site_id}")  # noqa: S311 - a plan, not a secret
@@ -103,7 +113,7 @@ class Planner:
             return found
         street = self._places.outside(site_id)
         reached: list[str] = []
-        if street is not None:
+        if street is not None and any(p.site_id == site_id for p in self._people.permissions[holder.cardholder_id]):
             wallet, queue = Wallet(self._people, holder, random.Random(0)), [street]  # noqa: S311
             for here in queue:
                 for step in self._places.steps(here):
@@ -121,9 +131,26 @@ class Planner:
         return shown is not None and self._oracle.permitted(point, holder, shown, self._now)
 
     def _regulars(self, site_id: str) -> list[Cardholder]:
-        """Those whom the entrances let in."""
-        found = [holder for _id, holder in sorted(self._people.holders.items()) if not holder.needs_escort]
-        return [holder for holder in found if self.ways(site_id, holder)]
+        """Some of those whom the entrances let in: as many as the day needs, always the same ones."""
+        found = self._let_in.get(site_id)
+        if found is None:
+            everybody = [holder for _id, holder in sorted(self._people.holders.items()) if not holder.needs_escort]
+            random.Random(f"{self._seed}/{site_id}").shuffle(everybody)  # noqa: S311 - a plan, not a secret
+            able = (holder for holder in everybody if self.ways(site_id, holder))
+            found = self._let_in[site_id] = list(islice(able, self._crowd))
+        return list(found)
+
+    def _able(self, site_id: str, zone_id: str, chance: random.Random) -> list[Cardholder]:
+        """A few who may go to a zone."""
+        around = set(self._places.paths[zone_id])
+        likely = [
+            holder
+            for id_, holder in sorted(self._people.holders.items())
+            if not holder.needs_escort
+            and any(p.site_id == site_id and around & set(p.zone_ids) for p in self._people.permissions[id_])
+        ]
+        chance.shuffle(likely)
+        return list(islice((holder for holder in likely if zone_id in self.ways(site_id, holder)), FEW))
 
     def _workers(self, site_id: str, requests: int, chance: random.Random) -> Iterator[Scene]:
         street, regulars = self._places.outside(site_id), self._regulars(site_id)
@@ -151,9 +178,9 @@ class Planner:
         yield go(chance.triangular(0.0, 0.25, 0.1), desk, street)
         for number in range(meetings):
             room = chance.choice(ways)
-            at = 0.25 + 0.5 * (number + chance.random()) / meetings
+            at = 0.25 + 0.4 * (number + chance.random()) / meetings
             yield go(at, room, desk)
-            yield go(at + 0.4 / meetings * chance.random(), desk, room)
+            yield go(at + 0.05 * chance.random(), desk, room)
         lunch = chance.triangular(0.4, 0.6, 0.5)
         yield go(lunch, street, desk)
         yield go(lunch + chance.uniform(0.04, 0.1), desk, street)
@@ -206,6 +233,8 @@ class Planner:
     def _secrets(self, site_id: str, many: int, chance: random.Random) -> Iterator[Scene]:
         """At readers that want a PIN or a face: forgotten, mistyped, forced, in disguise."""
         for holder in chance.sample(regulars := self._regulars(site_id), len(regulars)):
+            if many <= 0:
+                return
             wallet = Wallet(self._people, holder, chance)
             for zone_id in self.ways(site_id, holder):
                 for step in self._into(zone_id):
@@ -222,21 +251,26 @@ class Planner:
         for zone_id, zone in sorted(self._places.zones.items()):
             if zone.site_id != site_id:
                 continue
-            able = [h for h in self._regulars(site_id) if zone_id in self.ways(site_id, h)]
+            rules = (zone.two_person.enforcement, zone.escort.enforcement)
+            able = self._able(site_id, zone_id, chance) if Enforcement.HARD in rules else []
             if zone.two_person.enforcement is Enforcement.HARD and len(able) > 1:
                 who = tuple(h.cardholder_id for h in chance.sample(able, 2))
                 yield Scene(0.3 + 0.3 * chance.random(), "together", site_id, who, zone_id, 8)
             if zone.escort.enforcement is Enforcement.HARD:
-                guests = [h for h in self._people.holders.values() if h.needs_escort and self.ways(site_id, h)]
+                guests = [h for _id, h in sorted(self._people.holders.items()) if h.needs_escort]
+                chance.shuffle(guests)
+                guests = list(islice((guest for guest in guests if self.ways(site_id, guest)), FEW))
                 hosts = [h for h in able if h.escort]
                 if guests and hosts:
                     who = (chance.choice(hosts).cardholder_id, chance.choice(guests).cardholder_id)
                     yield Scene(0.2 + 0.5 * chance.random(), "visits", site_id, who, zone_id, 10)
         for door_id, door in sorted(self._places.doors.items()):
-            if door.site_id == site_id and door.interlock is not None:
-                inner = [p.zone_to for p in self._places.points.values() if p.door_id == door_id]
-                able = [h for h in self._regulars(site_id) if set(inner) & set(self.ways(site_id, h))]
-                if len(able) > 1 and door.interlock.enforcement is Enforcement.HARD:
+            rule = door.interlock if door.site_id == site_id else None
+            if rule is not None and rule.enforcement is Enforcement.HARD:
+                sides = [p for p in self._places.points.values() if p.door_id == door_id]
+                inner = next((p.zone_to for p in sides if p.direction is Direction.ENTRY), site_id)
+                able = self._able(site_id, inner, chance)
+                if len(able) > 1:
                     who = tuple(h.cardholder_id for h in chance.sample(able, 2))
                     yield Scene(0.2 + 0.5 * chance.random(), "mantrap", site_id, who, door_id, 8)
 

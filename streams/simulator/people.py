@@ -56,6 +56,10 @@ class People:
         self.policies: dict[str, Policy] = dict(records.get("policy", {}))
         self.schedules: dict[str, Schedule] = dict(records.get("schedule", {}))
         self.calendars: dict[str, HolidayCalendar] = dict(records.get("holiday-calendar", {}))
+        self._holidays = {
+            id_: {holiday.date: holiday.kind for holiday in reversed(calendar.days)}
+            for id_, calendar in self.calendars.items()
+        }
         self.pins, self.templates = campus.pins, campus.templates
         self.places = places
         self.cards = {c.card_number: c for c in self.credentials.values() if c.card_number is not None}
@@ -117,14 +121,10 @@ class People:
         return False
 
     def _windows(self, schedule: Schedule, site: Site, day: datetime) -> Iterable[tuple[int, int]]:
-        kinds = [
-            holiday.kind
-            for id_ in site.holiday_calendar_ids
-            for holiday in self.calendars[id_].days
-            if holiday.date == day.date()
-        ]
-        if kinds and schedule.observes_holidays:
-            return [(_minute(w.start), _minute(w.end)) for w in schedule.holidays if w.kind == kinds[0]]
+        calendars = [self._holidays[id_] for id_ in site.holiday_calendar_ids]
+        kind = next((days[day.date()] for days in calendars if day.date() in days), None)
+        if kind is not None and schedule.observes_holidays:
+            return [(_minute(w.start), _minute(w.end)) for w in schedule.holidays if w.kind == kind]
         return [(_minute(w.start), _minute(w.end)) for w in schedule.windows if DAYS[day.weekday()] in w.days]
 
     def _fact(self, shown: Shown, point: AccessPoint, policy: Policy, holder: Cardholder | None, at: datetime) -> _Fact:

@@ -7,19 +7,12 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from schemas.factors import Card
-from schemas.signing import MAC_HEADER
-from schemas.vocabulary import Reason
-from streams.simulator.book import RequestKey
 from streams.simulator.day import Scene
 from streams.simulator.factors import CardShown
+from streams.simulator.foul import FOUL, STRANGER, play_foul
 from streams.simulator.judge import Judge
 from streams.simulator.places import Step
 from streams.simulator.stage import Stage
-from streams.simulator.wire import Outgoing
-
-STRANGER = "9"
-"""Card numbers of strangers begin so; a number that happens to be on file is not used."""
 
 PROPPED_S = 22.0
 """How long a propped door stands open: just longer than a controller bears it."""
@@ -36,7 +29,7 @@ async def play(stage: Stage, judge: Judge, scene: Scene, chance: random.Random) 
     holders = [one for one in scene.who if one in stage.people.holders]
     async with stage.engaged(holders):
         if scene.kind in FOUL:
-            await _foul(stage, judge, scene, chance)
+            await play_foul(stage, judge, scene, chance)
         else:
             await PLAYS[scene.kind](stage, scene, chance)
 
@@ -261,44 +254,6 @@ async def mantrap(stage: Stage, scene: Scene, chance: random.Random) -> None:
 def _before(stage: Stage, zone_id: str) -> str:
     return next(p.zone_from for p in stage.places.points.values() if p.zone_to == zone_id and p.direction == "entry")
 
-
-async def _foul(stage: Stage, judge: Judge, scene: Scene, chance: random.Random) -> None:
-    """Somebody shows a card; and somebody who listens on the wire plays foul with what was said."""
-    premises = stage.premises
-    door_id = stage.places.points[scene.goal].door_id
-    card = stage.any_card(scene.who[0])
-    if card is None or premises.controller_of(door_id) is None:
-        return
-    async with premises.turns[door_id]:
-        reply = await premises.ask(scene.goal, card)
-        record = premises.records.get(reply.key)
-        if record is not None and reply.outcome != "none":
-            _play_foul(stage, judge, scene.kind, reply.key, record, chance)
-        if reply.granted:
-            await premises.walk_through(door_id, None if reply.alone else reply.key, stage.tempo.swing_s)
-            stage.stands(scene.site_id, scene.who[0], stage.places.points[scene.goal].zone_to)
-
-
-def _play_foul(stage: Stage, judge: Judge, kind: str, key: RequestKey, record: Outgoing, chance: random.Random) -> None:
-    if kind in ("reads_twice", "replay"):
-        for _ in range(1 if kind == "reads_twice" else 3):
-            stage.premises.intrude(record)
-        return
-    other = Card(kind="card", card_number=STRANGER + str(chance.randrange(10**9)))
-    message = record.message.model_copy(update={"factors": (other,)})
-    if kind == "reused_number":
-        judge.expect_refusal(key, Reason.REPLAYED_REQUEST)
-        stage.premises.intrude(stage.premises.signed(message))
-        return
-    judge.expect_refusal(key, Reason.INVALID_SIGNATURE)
-    if kind == "altered":
-        stage.premises.intrude(record._replace(value=message.to_json()))
-    else:
-        headers = tuple(header for header in record.headers if header[0] != MAC_HEADER)
-        stage.premises.intrude(record._replace(headers=headers))
-
-
-FOUL = ("reads_twice", "replay", "altered", "reused_number", "unsigned")
 
 PLAYS: dict[str, Callable[[Stage, Scene, random.Random], Awaitable[None]]] = {
     one.__name__: one

@@ -19,7 +19,8 @@ from schemas.sealing import Sealer
 from streams.simulator.audit import Auditor
 from streams.simulator.book import Asked, Book, RequestKey
 from streams.simulator.broker import Arrived
-from streams.simulator.controller import Answered, Controller, Effect, Number, Released
+from streams.simulator.controller import Controller
+from streams.simulator.effects import Answered, Effect, Number, Released
 from streams.simulator.factors import Shown
 from streams.simulator.lock import Moment
 from streams.simulator.oracle import Oracle

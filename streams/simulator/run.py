@@ -20,12 +20,13 @@ from streams.simulator.book import Book, RequestKey
 from streams.simulator.broker import COMMANDS, DECISIONS, Arrived, Line, Marks
 from streams.simulator.day import Planner, Scene
 from streams.simulator.factors import CardShown
+from streams.simulator.foul import STRANGER
 from streams.simulator.happenings import Happenings
 from streams.simulator.judge import Judge
 from streams.simulator.oracle import Oracle
 from streams.simulator.people import People
 from streams.simulator.places import Places
-from streams.simulator.plays import STRANGER, play
+from streams.simulator.plays import play
 from streams.simulator.premises import TICK_S, Premises
 from streams.simulator.progress import Progress
 from streams.simulator.report import Report, report_of
@@ -95,6 +96,7 @@ class Simulation:
             NobodyDecidesError: no worker decides, or the campus is not loaded.
             ValueError: nobody may enter anywhere.
         """
+        scenes = self._plan()  # before anything is said: nobody listens while a day is planned
         async with Line.opened(self._kafka, self._sent) as line:
             self._line = line
             async for arrived in line.history():
@@ -103,7 +105,7 @@ class Simulation:
             try:
                 self._premises.start()
                 await self._while_listening(self._workers_answer(), tasks)
-                await self._while_listening(self._day(), tasks)
+                await self._while_listening(self._day(scenes), tasks)
                 await self._while_listening(self._drain(line), tasks)
             finally:
                 for task in tasks:
@@ -159,10 +161,13 @@ class Simulation:
             raise NobodyDecidesError("the site does not know its doors: run `doorstream load` with the same folder")
         self._book.times.forget()
 
-    async def _day(self) -> None:
+    def _plan(self) -> list[Scene]:
         options = self._options
         planner = Planner(self._people, self._places, self._oracle, datetime.now(UTC), options.seed, options.seconds)
-        scenes = planner.plan(options.scenario, int(options.seconds * options.rate))
+        return planner.plan(options.scenario, int(options.seconds * options.rate))
+
+    async def _day(self, scenes: Sequence[Scene]) -> None:
+        options = self._options
         per_site = options.rate / max(1, len(self._places.sites))
         tempo = Tempo(
             pause_s=min(0.3, 6.0 / per_site), swing_s=min(0.15, 3.0 / per_site), outage_s=min(8.0, options.seconds / 6)
