@@ -17,7 +17,7 @@ from schemas.vocabulary import Direction, Enforcement
 from streams.core.alerts import AlertsProcessor
 from streams.core.entities import Risk, risk_key
 from streams.engine.harness import Harness
-from tests.core.gate import CARD, SINGLES, Gate, Rows, card, checks
+from tests.core.gate import CARD, CARD_AND_PIN, SINGLES, Gate, Rows, card, checks, face, pin
 
 MakeGate = Callable[..., Gate]
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -283,3 +283,20 @@ def test_an_access_point_of_another_device_is_unknown(make: MakeGate) -> None:
     other = Door(door_id="e", site_id="hq", device_id="c2", name="e")
     decision = make(elsewhere, other, Device(device_id="c2", site_id="hq")).ask(card("ann"), at="e-in")
     assert (decision["type"], decision["reason"]) == ("access_denied", "unknown_access_point")
+
+
+def test_no_secret_leaves_with_any_output(make: MakeGate) -> None:
+    gate = make(methods=(*SINGLES, CARD_AND_PIN))
+    gate.ask(card("ann"), pin("4711", of=None))
+    gate.ask(pin("8305"))
+    gate.ask(face((0.123456789, 0.9, 0.1, 0.1)))
+    for topic in (
+        "access.decisions",
+        "device.commands",
+        "duress.events",
+        "access.requests.dead",
+        "doorstream.site.journal",
+    ):
+        for record in gate.harness.outputs(topic, marked=False):
+            text = (record.value or b"") + repr(record.headers).encode()
+            assert not any(secret in text for secret in (b'"4711"', b"8305", b"0.123456789", b"argon2"))
