@@ -80,18 +80,21 @@ def _may_come_from(question: Question, at: str) -> bool:
 
 
 def _occupancy(question: Question, findings: Findings, holder: Cardholder) -> None:
+    """The innermost full zone that refuses is named; one that only reports never speaks for one that refuses."""
     presence: Presence | None = question.state.get(presence_key(question.site.site_id, holder.cardholder_id))
     inside = reference.zone_path(question.context.references, presence.zone_id) if presence and presence.zone_id else ()
+    full: tuple[str, Enforcement] | None = None
     for zone_id in question.zone_path:
         zone = reference.zone(question.context.references, zone_id)
         if zone is None or zone.occupancy.enforcement is _OFF or zone_id in inside:
             continue
         state: ZoneState = question.state.get(zone_key(zone_id)) or ZoneState()
-        if state.count >= zone.occupancy.limit:
-            inputs = f"zone={zone_id} count={state.count}/{zone.occupancy.limit}"
-            enforcement = _enforced(zone.occupancy.enforcement, holder)
-            return findings.note("occupancy", Reason.OCCUPANCY_LIMIT, inputs, enforcement)
-    return findings.note("occupancy", None, "")
+        hard = zone.occupancy.enforcement is Enforcement.HARD
+        if state.count >= zone.occupancy.limit and (full is None or (hard and full[1] is not Enforcement.HARD)):
+            full = f"zone={zone_id} count={state.count}/{zone.occupancy.limit}", zone.occupancy.enforcement
+    if full is None:
+        return findings.note("occupancy", None, "")
+    return findings.note("occupancy", Reason.OCCUPANCY_LIMIT, full[0], _enforced(full[1], holder))
 
 
 def _two_person(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:

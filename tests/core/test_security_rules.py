@@ -8,7 +8,7 @@ import pytest
 
 from schemas.base import Message
 from schemas.doors import RequestToExit
-from schemas.places import AccessPoint, Accompaniment, FirstPersonIn, Interlock, Occupancy, Passback
+from schemas.places import AccessPoint, Accompaniment, FirstPersonIn, Interlock, Occupancy, Passback, Zone
 from schemas.vocabulary import Direction, Enforcement
 from streams.core.entities import Lockout, Risk
 from streams.core.evolution import LockoutSet, RiskSet
@@ -102,6 +102,16 @@ def test_who_is_exempt_breaks_a_hard_rule_softly(rule: str, reason: str) -> None
     decision, alerts = breach(rule, HARD, exempt=True)
     assert (decision["type"], decision["soft_breaches"]) == ("access_granted", [reason])
     assert [alert["kind"] for alert in alerts] == ["soft_breach"]
+
+
+@pytest.mark.branch("A2.12")
+def test_a_full_zone_that_only_reports_hides_no_full_zone_around_it_that_refuses() -> None:
+    site = Zone(
+        zone_id="hq", site_id="hq", kind="site", name="Headquarters", occupancy=Occupancy(enforcement=HARD, limit=1)
+    )
+    with House(*ADA, *BOB, site, hall(occupancy=Occupancy(enforcement=SOFT, limit=1))) as house:
+        assert house.ask(card("bob"))["type"] == "access_granted"
+        assert house.ask(card("ada"))["reason"] == "occupancy_limit"
 
 
 @pytest.mark.branch("A2.13")
