@@ -29,6 +29,7 @@ class Happenings:
 
     places: Places
     _where: dict[tuple[str, str], tuple[str | None, datetime]] = field(default_factory=dict)
+    _forgiven: dict[str, datetime] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _escorts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _escort_at: dict[str, datetime] = field(default_factory=dict)
@@ -38,12 +39,16 @@ class Happenings:
     _grants: dict[str, _Grant] = field(default_factory=dict)
     _moves: dict[str, list[tuple[datetime, bool]]] = field(default_factory=lambda: defaultdict(list))
 
-    def where(self, site_id: str, holder_id: str, at: datetime | None = None, timeout_s: int = 0) -> str | None:
-        """The zone that somebody was last known to be in; None where nobody knows, or it is too long ago."""
-        zone_id, since = self._where.get((site_id, holder_id), (None, _LONG_AGO))
-        if at is not None and timeout_s and at - since >= timedelta(seconds=timeout_s):
-            return None
+    def where(self, site_id: str, holder_id: str) -> str | None:
+        """The zone that somebody was last known to be in; None where nobody knows."""
+        zone_id, _since = self._where.get((site_id, holder_id), (None, _LONG_AGO))
         return zone_id
+
+    def comes_from(self, site_id: str, holder_id: str, at: datetime, timeout_s: int) -> str | None:
+        """The same for passback, which forgets after so many seconds (0: never) and may be forgiven to everybody."""
+        zone_id, since = self._where.get((site_id, holder_id), (None, _LONG_AGO))
+        timed_out = timeout_s and at - since >= timedelta(seconds=timeout_s)
+        return None if timed_out or since <= self._forgiven.get(site_id, _LONG_AGO) else zone_id
 
     def count(self, zone_id: str) -> int:
         """How many are in a zone and all below it."""
@@ -116,6 +121,10 @@ class Happenings:
         old, _since = self._where.get((site_id, holder.cardholder_id), (None, at))
         self._count(old, None, holder)
         self._where[site_id, holder.cardholder_id] = (None, at)
+
+    def forgiven(self, site_id: str, at: datetime) -> None:
+        """Everybody's passback at a site is forgiven; they are still counted where they are."""
+        self._forgiven[site_id] = at
 
     def _count(self, old: str | None, new: str | None, holder: Cardholder) -> None:
         left = self.places.paths.get(old, ()) if old is not None else ()

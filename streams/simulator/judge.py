@@ -48,9 +48,7 @@ class Judge:
             case "access_taken" | "access_not_taken":
                 self._passage(decision)
             case "operator_request_accepted" if decision["request_type"] == "passback_forgiven":
-                holder = self._people.holders.get(decision.get("cardholder_id") or "")
-                if holder is not None:
-                    self._oracle.happenings.lost(decision["site_id"], holder, _time(decision["decided_at"]))
+                self._forgiven(decision["site_id"], decision.get("cardholder_id"), _time(decision["decided_at"]))
         return None
 
     def duress(self, event: Decision) -> None:
@@ -79,6 +77,13 @@ class Judge:
             self.differences.append(f"{decision_id}: a duress event without a duress PIN")
         for key in self._awaited.values():
             self.differences.append(f"{_name(key, self._book.asked[key])}: granted, neither taken nor not taken")
+
+    def _forgiven(self, site_id: str, holder_id: str | None, at: datetime) -> None:
+        happenings, holder = self._oracle.happenings, self._people.holders.get(holder_id or "")
+        if holder is not None:
+            happenings.lost(site_id, holder, at)
+        elif holder_id is None:
+            happenings.forgiven(site_id, at)
 
     def _decided(self, decision: Decision, *, before: bool) -> RequestKey | None:
         reason = decision.get("reason")

@@ -141,7 +141,7 @@ class Oracle:
     def _passback(self, point: AccessPoint, holder: Cardholder, zone: Zone, at: datetime) -> Reason | None:
         if zone.passback.enforcement is not Enforcement.HARD:
             return None
-        where = self.happenings.where(point.site_id, holder.cardholder_id, at, zone.passback.presence_timeout_s)
+        where = self.happenings.comes_from(point.site_id, holder.cardholder_id, at, zone.passback.presence_timeout_s)
         if where is None or where == point.zone_from:
             return None
         around = self._places.paths.get(where, ())
@@ -152,11 +152,10 @@ class Oracle:
         inside = self._places.paths.get(where, ()) if where is not None else ()
         for zone_id in self._places.paths[point.zone_to]:
             rule = self._places.zones[zone_id].occupancy
-            if zone_id in inside or rule.enforcement is Enforcement.OFF:
+            if zone_id in inside or rule.enforcement is not Enforcement.HARD:
                 continue
             if self.happenings.count(zone_id) >= rule.limit:
-                # The innermost full zone speaks for all: a soft one in front of a hard one hides it.
-                return Reason.OCCUPANCY_LIMIT if rule.enforcement is Enforcement.HARD else None
+                return Reason.OCCUPANCY_LIMIT
         return None
 
     def _two_person(self, holder: Cardholder, zone: Zone, at: datetime) -> Reason | None:

@@ -212,3 +212,13 @@ def test_two_commands_of_one_request_are_doubled_and_a_repeated_record_is_not() 
     court.book.commanded(KEY, "b", 1.7)
     assert len(court.book.doubled) == 1
     assert court.book.times.quantile_ms(0.0) == 500.0
+
+
+@pytest.mark.parametrize("who", ["ann", None])
+def test_a_passback_that_an_operator_forgave_to_one_or_to_all_is_forgotten(who: str | None) -> None:
+    court = Court(hall=HARD_PASSBACK)
+    court.world.enters("ann", "hall")
+    fields = {"type": "operator_request_accepted", "request_type": "passback_forgiven", "site_id": "s"}
+    court.judge.read({**fields, "cardholder_id": who, "decided_at": NOON.isoformat()})
+    court.hears("access_granted")
+    assert court.findings == []

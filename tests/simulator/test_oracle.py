@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from schemas.people import Cardholder, Credential, Permission
-from schemas.places import AccessPoint, Device, Site
+from schemas.places import AccessPoint, Device, Occupancy, Site, Zone
 from schemas.rules import Holiday, HolidayCalendar, HolidayWindow, Policy, Schedule, SingleMethod, Window
-from schemas.vocabulary import Direction, FactorKind
+from schemas.vocabulary import Direction, Enforcement, FactorKind
 from streams.simulator.factors import BiometricRead, CardShown, PinTyped
 from tests.simulator.small import (
     ESCORTED,
@@ -200,6 +200,15 @@ def test_a_full_zone_takes_nobody_else() -> None:
     assert world.expect("main-in", ANN) == {"occupancy_limit"}
     world.enters("bob", "street")
     assert world.expect("main-in", ANN) == {"granted"}
+
+
+def test_a_full_zone_that_only_reports_hides_no_full_zone_around_it_that_refuses() -> None:
+    soft = {"occupancy": Occupancy(enforcement=Enforcement.SOFT, limit=0)}
+    around = Zone(
+        zone_id="s", site_id="s", kind="site", name="s", occupancy=Occupancy(enforcement=Enforcement.HARD, limit=0)
+    )
+    assert World(campus(hall=soft)).expect("main-in", ANN) == {"granted"}
+    assert World(campus(around, hall=soft)).expect("main-in", ANN) == {"occupancy_limit"}
 
 
 def test_the_first_of_two_is_turned_away_and_both_get_in_together() -> None:
