@@ -162,7 +162,7 @@ class MessageRefused(Message):
 
 
 class Duress(Message):
-    """A duress PIN opened a door: for monitoring alone."""
+    """A duress PIN was used, whatever was decided: for monitoring alone."""
 
     type: Literal["duress"] = "duress"
     duress_id: Id

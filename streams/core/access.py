@@ -9,20 +9,23 @@ import msgspec
 
 from schemas.access import AccessDenied, AccessGranted, AccessRecorded, AccessRequested, Duress
 from schemas.base import RequestNumber, trusted
-from schemas.commands import ShowDisplay
 from schemas.ids import derive, request_id
+from schemas.places import AccessPoint, Device, Door
 from schemas.record import Record
 from schemas.rules import Policy
-from schemas.vocabulary import Classification, Direction, Display, Reason, Timeliness
+from schemas.vocabulary import Direction, Reason, Timeliness
 from streams.core import reference
-from streams.core.admission import Admission, DeviceHeard, Keys, Verdict, admit
-from streams.core.authentication import authenticate
-from streams.core.checks import Findings, Question, check_person
+from streams.core.admission import BACKLOG, Admission, DeviceHeard, Keys, Verdict, admit
+from streams.core.authentication import Authentication, authenticate
+from streams.core.checks import Findings, Question, check_person, in_service, is_free_egress
+from streams.core.denials import classify, display_of, refusal, show
 from streams.core.entities import Pending
-from streams.core.passage import PresenceLost, await_passage, command_for, journal_position, taken
+from streams.core.lockouts import refuses_unheard
+from streams.core.passage import await_passage, command_for, journal_position, taken
+from streams.core.presence import lose_presence
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.schedules import local
-from streams.core.security_rules import check_rules, is_free_egress, soften
+from streams.core.security_rules import check_rules
 from streams.core.times import from_ms, to_ms
 
 Request = AccessRequested | AccessRecorded
@@ -31,57 +34,11 @@ _granted = trusted(AccessGranted)
 _denied = trusted(AccessDenied)
 _ONLINE, _GRACE, _LATE = Timeliness.ONLINE, Timeliness.GRACE, Timeliness.LATE
 _ENTRY = Direction.ENTRY
-_NORMAL = Classification.NORMAL
 _ADMITTED, _DUPLICATE = Verdict.ADMITTED, Verdict.DUPLICATE
 # Bound once: until Python 3.12 each look-up of a member through its class runs Python code.
 
 ACTUATING = (Timeliness.ONLINE, Timeliness.GRACE)
 _ONLY_COMPANY = {Reason.NO_ACCOMPANIMENT}
-
-DISPLAYS: dict[Reason, Display] = {
-    Reason.UNKNOWN_CREDENTIAL: Display.NOT_RECOGNISED,
-    Reason.CREDENTIAL_UNASSIGNED: Display.NOT_RECOGNISED,
-    Reason.INCORRECT_AUTHENTICATION_FACTOR: Display.TRY_AGAIN,
-    Reason.VERIFICATION_FAILED: Display.TRY_AGAIN,
-    Reason.AUTHENTICATION_FACTOR_TIMEOUT: Display.TRY_AGAIN,
-    Reason.AUTHENTICATION_UNAVAILABLE: Display.TRY_AGAIN,
-    Reason.CREDENTIAL_LOCKOUT: Display.LOCKED,
-    Reason.ACCESS_POINT_LOCKOUT: Display.LOCKED,
-    Reason.LOCKDOWN: Display.LOCKED,
-    Reason.THREAT_LEVEL: Display.LOCKED,
-    Reason.OUT_OF_TIME_RANGE: Display.NOT_NOW,
-    Reason.PASSBACK: Display.NOT_NOW,
-    Reason.OCCUPANCY_LIMIT: Display.WAIT,
-    Reason.NO_ACCOMPANIMENT: Display.WAIT,
-    Reason.INCORRECT_ACCOMPANIMENT: Display.WAIT,
-    Reason.INTERLOCK: Display.WAIT,
-    Reason.FIRST_PERSON_ABSENT: Display.WAIT,
-    Reason.OUT_OF_SERVICE: Display.OUT_OF_SERVICE,
-    Reason.UNKNOWN_ACCESS_POINT: Display.OUT_OF_SERVICE,
-    Reason.INVALID_SIGNATURE: Display.OUT_OF_SERVICE,
-    Reason.REPLAYED_REQUEST: Display.OUT_OF_SERVICE,
-    Reason.STALE_REQUEST: Display.OUT_OF_SERVICE,
-}
-"""What the reader shows; every other reason is a lack of permission."""
-
-AUTHENTICATION_FAILURES = frozenset(
-    {
-        Reason.UNKNOWN_CREDENTIAL,
-        Reason.INCORRECT_AUTHENTICATION_FACTOR,
-        Reason.VERIFICATION_FAILED,
-        Reason.AUTHENTICATION_FACTOR_TIMEOUT,
-        Reason.AUTHENTICATION_UNAVAILABLE,
-    }
-)
-_SECURITY = frozenset(
-    {
-        Reason.CREDENTIAL_LOST,
-        Reason.CREDENTIAL_STOLEN,
-        Reason.LOCKDOWN,
-        Reason.INVALID_SIGNATURE,
-        Reason.REPLAYED_REQUEST,
-    }
-)
 
 
 class Accompanied(msgspec.Struct, frozen=True, gc=False, tag="accompanied"):
@@ -93,26 +50,10 @@ class Accompanied(msgspec.Struct, frozen=True, gc=False, tag="accompanied"):
     escort: bool
 
 
-def display_of(reason: Reason) -> Display:
-    """What the reader shows for a reason."""
-    return DISPLAYS.get(reason, Display.NO_PERMISSION)
-
-
-def classify(reason: Reason | None, *, soft: bool) -> Classification:
-    """M2's class of a decision."""
-    if reason is None and not soft:
-        return _NORMAL
-    if reason in _SECURITY:
-        return Classification.SECURITY
-    if reason in AUTHENTICATION_FAILURES or soft:
-        return Classification.ABNORMAL
-    return Classification.ABNORMAL
-
-
 def timeliness_of(record: Record, policy: Policy, context: Context) -> tuple[Timeliness, int]:
     """How late a request is, and its age in milliseconds: by the broker's append time, never a device's clock."""
     age_ms = max(0, context.now_ms - record.timestamp_ms)
-    if record.topic == "access.backlog":
+    if record.topic == BACKLOG:
         return Timeliness.OFFLINE, age_ms
     if age_ms <= policy.online_s * 1000:
         return _ONLINE, age_ms
@@ -123,25 +64,41 @@ def decide_access(arrival: Arrival, state: State, context: Context, keys: Keys) 
     """Every outcome of a request for access, or of a record of one that a controller decided alone."""
     request: Request = arrival.message
     admission = admit(request, arrival.record, state, context, keys)
+    verdict = admission.verdict
     if admission.state is not None:
-        yield DeviceHeard(request.device_id, admission.state, admission.verdict is _DUPLICATE)
-    if admission.verdict is _DUPLICATE:
+        yield DeviceHeard(request.device_id, admission.state, verdict is _DUPLICATE)
+    if verdict is _DUPLICATE:
         return
-    if admission.verdict is not _ADMITTED:
-        if admission.verdict is Verdict.REFUSED or admission.state is not None:
+    if verdict is not _ADMITTED:
+        if verdict is Verdict.REFUSED or admission.state is not None:
             yield refusal(arrival, context, admission.reason or Reason.OUT_OF_SERVICE, admission.detail)
-        return
-    question = _question(request, arrival.record, admission, state, context)
-    if question is None:
-        detail = "no such access point at this controller"
-        decision = _id(request)
-        yield refusal(arrival, context, Reason.UNKNOWN_ACCESS_POINT, detail, decision_id=decision)
-        return
-    yield from _decide(request, arrival.record, question)
+    else:
+        question = _question(request, arrival.record, admission, state, context)
+        if question is None:
+            yield from _refuse_unknown(arrival, admission, context)
+        else:
+            yield from _decide(request, arrival.record, question)
 
 
 def _id(request: Request) -> str:
     return derive("decision", request.type, request_id(request.device_id, request.boot, request.sequence))
+
+
+def _refuse_unknown(arrival: Arrival, admission: Admission, context: Context) -> Iterator[Outcome]:
+    timeliness = Timeliness.ONLINE
+    if admission.policy is not None:
+        timeliness, _ = timeliness_of(arrival.record, admission.policy, context)
+    decision = refusal(
+        arrival,
+        context,
+        Reason.UNKNOWN_ACCESS_POINT,
+        "no such access point at this controller",
+        decision_id=_id(arrival.message),
+        timeliness=timeliness,
+    )
+    yield decision
+    if timeliness in ACTUATING:
+        yield show(decision, arrival.message)
 
 
 def _question(
@@ -155,19 +112,34 @@ def _question(
     if door.device_id != device.device_id or not point.site_id == door.site_id == site.site_id:
         return None
     policy = place.policy or policy
-    at_ms = to_ms(request.occurred_at) if record.topic == "access.backlog" else context.now_ms
+    live = record.topic != BACKLOG
+    at_ms = context.now_ms if live else to_ms(request.occurred_at)
+    known = authenticate(request, policy, device, context, at_ms)
+    if _unheard(known, point, door, device, state, context.now_ms):
+        known = authenticate(request, policy, device, context, at_ms, heard=False)
     return Question(
         site=site,
         policy=policy,
         device=device,
         door=door,
         point=point,
-        authentication=authenticate(request, policy, point, device, context, now_ms=at_ms),
+        authentication=known,
         at_ms=at_ms,
         local=local(at_ms, site.time_zone),
         zone_path=place.zone_path,
         state=state,
         context=context,
+        live=live,
+        policy_known=place.policy_known,
+    )
+
+
+def _unheard(known: Authentication, point: AccessPoint, door: Door, device: Device, state: State, now_ms: int) -> bool:
+    if is_free_egress(point, door):
+        return False
+    several = known.method is not None and "+" in known.method
+    return not in_service(point, device) or refuses_unheard(
+        state, point.access_point_id, known.credential, known.cardholder, now_ms, several=several
     )
 
 
@@ -175,82 +147,68 @@ def _decide(request: Request, record: Record, question: Question) -> Iterator[Ou
     findings = Findings()
     check_person(question, findings)
     check_rules(question, findings)
-    granted = not findings.failed
-    if not granted and is_free_egress(question):
-        soften(findings)
-        granted = True
+    if is_free_egress(question.point, question.door):
+        findings.soften()
+    granted = not findings.denied
     timeliness, age_ms = timeliness_of(record, question.policy, question.context)
     fields = _fields(request, question, findings, timeliness, age_ms)
     if isinstance(request, AccessRecorded):
         fields["recorded_outcome"] = request.outcome
         fields["difference"] = (request.outcome == "granted") is not granted
+    actuates = timeliness in ACTUATING
+    decision: AccessGranted | AccessDenied
     if granted:
-        yield from _grant(request, question, findings, fields, actuates=timeliness in ACTUATING)
+        decision = _granted(**fields, actuated=actuates)
     else:
-        yield from _deny(request, question, findings, fields, shown=timeliness in ACTUATING)
-
-
-def _grant(
-    request: Request, question: Question, findings: Findings, fields: dict[str, Any], *, actuates: bool
-) -> Iterator[Outcome]:
-    decision = _granted(**fields, actuated=actuates)
+        reason = findings.failed[0]
+        decision = _denied(**fields, reason=reason, display=display_of(reason))
     yield decision
-    known, context = question.authentication, question.context
-    if known.duress:
-        yield _duress(decision, context)
+    if question.authentication.duress:
+        yield _duress(decision, question.context)
+    if actuates and isinstance(decision, AccessGranted):
+        yield from _let_in(request, question, findings, decision)
+    elif actuates and isinstance(decision, AccessDenied):
+        yield from _turn_away(request, question, findings, decision)
+    else:
+        yield from _not_actuated(request, question, findings, decision)
+
+
+def _let_in(request: Request, question: Question, findings: Findings, decision: AccessGranted) -> Iterator[Outcome]:
     pending = _pending(request, question, findings, decision)
-    if actuates:
-        number = RequestNumber(boot=request.boot, sequence=request.sequence)
-        yield command_for(question, pending, number, override=findings.override)
-        yield from await_passage(question, pending)
-        if known.cardholder is not None and question.point.direction is _ENTRY:
-            holder = known.cardholder
-            yield Accompanied(question.point.zone_to, holder.cardholder_id, context.now_ms, holder.escort)
-    elif isinstance(request, AccessRecorded) and request.outcome == "granted":
-        yield from taken(pending, question.door.door_id, question.at_ms, "recorded", question.state, context)
-    elif known.cardholder is not None:
-        yield _lose_presence(question)
+    number = RequestNumber(boot=request.boot, sequence=request.sequence)
+    yield command_for(question, pending, number, override=findings.override)
+    yield from await_passage(question, pending)
+    holder = question.authentication.cardholder
+    if holder is not None and question.point.direction is _ENTRY:
+        yield Accompanied(question.point.zone_to, holder.cardholder_id, question.context.now_ms, holder.escort)
 
 
-def _deny(
-    request: Request, question: Question, findings: Findings, fields: dict[str, Any], *, shown: bool
+def _turn_away(request: Request, question: Question, findings: Findings, decision: AccessDenied) -> Iterator[Outcome]:
+    yield show(decision, request)
+    holder = question.authentication.cardholder
+    if holder is not None and set(findings.failed) == _ONLY_COMPANY:
+        yield Accompanied(question.point.zone_to, holder.cardholder_id, question.context.now_ms, escort=False)
+
+
+def _not_actuated(
+    request: Request, question: Question, findings: Findings, decision: AccessGranted | AccessDenied
 ) -> Iterator[Outcome]:
-    reason = findings.failed[0]
-    decision = _denied(**fields, reason=reason, display=display_of(reason))
-    yield decision
-    holder = question.authentication.cardholder
-    if shown:
-        yield ShowDisplay(
-            command_id=derive("display", decision.decision_id),
-            decision_id=decision.decision_id,
-            site_id=decision.site_id,
-            device_id=decision.device_id,
-            access_point_id=decision.access_point_id,
-            issued_at=decision.decided_at,
-            code=decision.display,
-            request=RequestNumber(boot=request.boot, sequence=request.sequence),
-        )
-        if holder is not None and set(findings.failed) == _ONLY_COMPANY:
-            yield Accompanied(question.point.zone_to, holder.cardholder_id, question.context.now_ms, escort=False)
-    elif isinstance(request, AccessRecorded) and request.outcome == "granted" and holder is not None:
-        yield _lose_presence(question)
+    """What is known of somebody whom the controller answered alone: a passage, nothing any more, or nothing new."""
+    state, context, who = question.state, question.context, decision.cardholder_id
+    if isinstance(request, AccessRecorded):
+        if request.outcome == "denied":
+            return
+        if isinstance(decision, AccessGranted):
+            pending = _pending(request, question, findings, decision)
+            yield from taken(pending, question.door.door_id, question.at_ms, "recorded", state, context)
+            return
+    elif isinstance(decision, AccessDenied):
+        return
+    if who is not None:
+        yield lose_presence(question.site.site_id, who, state, context)
 
 
-def _lose_presence(question: Question) -> PresenceLost:
-    holder = question.authentication.cardholder
-    who = holder.cardholder_id if holder is not None else None
-    return lose_presence(question.site.site_id, who, question.state, question.context)
-
-
-def lose_presence(site_id: str, cardholder_id: str | None, state: State, context: Context) -> PresenceLost:
-    """Forget where a cardholder is; the zones counted down with it."""
-    found = state.get(f"presence/{site_id}/{cardholder_id}")
-    inside = reference.zone_path(context.references, found.zone_id) if found is not None and found.zone_id else ()
-    escort = found is not None and found.escort
-    return PresenceLost(site_id, cardholder_id, context.now_ms, inside, escort)
-
-
-def _duress(decision: AccessGranted, context: Context) -> Duress:
+def _duress(decision: AccessGranted | AccessDenied, context: Context) -> Duress:
     return Duress(
         duress_id=derive("duress", decision.decision_id),
         decision_id=decision.decision_id,
@@ -267,6 +225,7 @@ def _duress(decision: AccessGranted, context: Context) -> Duress:
 
 def _pending(request: Request, question: Question, findings: Findings, decision: AccessGranted) -> Pending:
     point, now_ms, permission = question.point, question.context.now_ms, findings.permission
+    entry = point.direction is _ENTRY
     return Pending(
         site_id=decision.site_id,
         device_id=request.device_id,
@@ -280,9 +239,10 @@ def _pending(request: Request, question: Question, findings: Findings, decision:
         cardholder_id=decision.cardholder_id,
         credential_id=decision.credential_id,
         permission_id=decision.permission_id,
-        single_use=permission is not None and permission.kind == "single_use",
+        single_use=entry and permission is not None and permission.kind == "single_use",
         granted_ms=now_ms,
         until_ms=now_ms + question.door.grant_window_s * 1000,
+        reserves=findings.reserves if entry else (),
     )
 
 
@@ -290,7 +250,6 @@ def _fields(
     request: Request, question: Question, findings: Findings, timeliness: Timeliness, age_ms: int
 ) -> dict[str, Any]:
     known, context, policy = question.authentication, question.context, question.policy
-    reason = findings.failed[0] if findings.failed else None
     asked = request_id(request.device_id, request.boot, request.sequence)
     return {
         "decision_id": derive("decision", request.type, asked),
@@ -317,7 +276,7 @@ def _fields(
         "factors": known.factors,
         "fused_score": known.fused_score,
         "checks": tuple(findings.checks),
-        "classification": classify(reason, soft=bool(findings.soft)),
+        "classification": classify(findings.failed[:1] + findings.soft),
         "policy_version": _version(policy, context),
         "journal": journal_position(context),
     }
@@ -330,36 +289,3 @@ def _version(policy: Policy, context: Context) -> str:
     if known is not None:
         return known
     return reference.remember(references, key, f"{policy.policy_id}@{references.position('policy', policy.policy_id)}")
-
-
-def refusal(
-    arrival: Arrival, context: Context, reason: Reason, detail: str, *, decision_id: str | None = None
-) -> AccessDenied:
-    """A denial of a message that was not evaluated.
-
-    Its id comes from where the record lies, so that it never takes the place of the decision of the request whose
-    number it claims.
-    """
-    request, record = arrival.message, arrival.record
-    offline = record.topic == "access.backlog"
-    return AccessDenied(
-        decision_id=decision_id or derive("refusal", record.topic, record.partition, record.offset),
-        request_id=request_id(request.device_id, request.boot, request.sequence),
-        site_id=request.site_id,
-        device_id=request.device_id,
-        boot=request.boot,
-        sequence=request.sequence,
-        access_point_id=request.access_point_id,
-        reason=reason,
-        failed_checks=(reason,),
-        timeliness=Timeliness.OFFLINE if offline else Timeliness.ONLINE,
-        age_ms=max(0, context.now_ms - record.timestamp_ms),
-        occurred_at=request.occurred_at,
-        decided_at=from_ms(context.now_ms),
-        checks=(("admission", "failed", detail),),
-        classification=classify(reason, soft=False),
-        recorded_outcome=request.outcome if isinstance(request, AccessRecorded) else None,
-        policy_version="none",
-        journal=journal_position(context),
-        display=display_of(reason),
-    )

@@ -115,10 +115,10 @@ def admit(message: DeviceMessage, record: Record, state: State, context: Context
     heard: DeviceState = state.get(device_key(device.device_id)) or DeviceState(
         device.key_version,
         tokens=float(policy.device_burst),
-        tokens_at_ms=context.now_ms,
+        tokens_at_ms=record.timestamp_ms,
         stranger_tokens=float(policy.device_burst),
     )
-    bucket = _refill(heard, policy, context.now_ms)
+    bucket = _refill(heard, policy, record.timestamp_ms)
     if site.message_authentication == "required" and not keys.signed(device, record):
         detail = f"no valid {MAC_HEADER} under key version {device.key_version}"
         refused = Admission(Verdict.REFUSED, None, device, site, policy, Reason.INVALID_SIGNATURE, detail)
@@ -168,13 +168,15 @@ class _Bucket(NamedTuple):
     strangers_flooding: bool
 
 
-def _refill(heard: DeviceState, policy: Policy, now_ms: int) -> _Bucket:
-    passed = max(0, now_ms - heard.tokens_at_ms) / 1000
+def _refill(heard: DeviceState, policy: Policy, sent_ms: int) -> _Bucket:
+    """By the broker's append time: what queued up while nobody decided is no flood."""
+    at_ms = max(sent_ms, heard.tokens_at_ms)
+    passed = (at_ms - heard.tokens_at_ms) / 1000
     burst, more = float(policy.device_burst), passed * policy.device_rate_per_s
     tokens, strangers = min(burst, heard.tokens + more), min(burst, heard.stranger_tokens + more)
     half = burst / 2
     return _Bucket(
-        tokens, now_ms, heard.flooding and tokens < half, strangers, heard.strangers_flooding and strangers < half
+        tokens, at_ms, heard.flooding and tokens < half, strangers, heard.strangers_flooding and strangers < half
     )
 
 

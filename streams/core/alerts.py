@@ -1,6 +1,7 @@
 """The `alerts` processor: what somebody should know of, raised once per window and closed when it ends (M3).
 
-A low alert is recorded and closed by itself. Duress is critical and never grouped with anything.
+A low alert is recorded and closed by itself. Duress is critical and never grouped with anything. Since more people read
+alerts than may know of duress, its alert says where to look and not who it is about: that stays in `duress.events`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ from schemas.operators import OperatorRequestRefused
 from schemas.record import Output, Record
 from schemas.registry import LARGEST_VALUE
 from schemas.vocabulary import Reason, Severity
-from streams.core.access import AUTHENTICATION_FAILURES
 from streams.core.decoding import message_in
+from streams.core.denials import authentication_failed
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, ReferenceTable, State, Tick
 from streams.core.times import from_ms
 
-VERSION = "alerts-2"
+VERSION = "alerts-3"
 WINDOW_S = 300
 """How long what has the same dedup key counts as one trouble, from its first sight on."""
+
+LONGEST_KEY = 120
+"""A longer dedup key is replaced by its hash: cut off, two troubles might become one."""
 
 _SECURITY = frozenset({Reason.INVALID_SIGNATURE, Reason.REPLAYED_REQUEST})
 
@@ -78,10 +82,10 @@ def trouble_of(message: Any) -> _Trouble | None:
     if message is None:
         return None
     if isinstance(message, Duress):
-        summary = f"Duress PIN used at {message.access_point_id}"
+        summary = f"Silent alarm at {message.access_point_id}: see duress.events"
         return _Trouble("duress", Severity.CRITICAL, message.access_point_id, message.duress_id, summary, grouped=False)
     if isinstance(message, AccessDenied) and message.reason is not None:
-        if message.reason in AUTHENTICATION_FAILURES:
+        if authentication_failed(message):
             summary = f"Authentication failed at {message.access_point_id}: {message.reason}"
             return _Trouble(
                 "authentication_failed", Severity.LOW, message.access_point_id, message.decision_id, summary
@@ -147,9 +151,9 @@ class AlertsProcessor:
         if trouble is None:
             return []
         site_id = cause.message.site_id
-        dedup_key = f"{site_id}/{trouble.kind}/{trouble.where}"[:120]
-        if not trouble.grouped:
-            dedup_key = f"{site_id}/{trouble.kind}/{trouble.cause_id}"[:120]
+        dedup_key = f"{site_id}/{trouble.kind}/{trouble.where if trouble.grouped else trouble.cause_id}"
+        if len(dedup_key) > LONGEST_KEY:
+            dedup_key = derive("dedup", dedup_key)
         key = f"alert/{dedup_key}"
         found: OpenAlert | None = state.get(key)
         if found is not None:
@@ -168,7 +172,7 @@ class AlertsProcessor:
             getattr(cause.message, "door_id", None),
             getattr(cause.message, "access_point_id", None),
             getattr(cause.message, "device_id", None),
-            getattr(cause.message, "cardholder_id", None),
+            None if isinstance(cause.message, Duress) else getattr(cause.message, "cardholder_id", None),
         )
         return [_message(AlertRaised, opened, context, "unacknowledged"), Seen(key, opened)]
 

@@ -16,7 +16,8 @@ from schemas.rules import Policy
 from schemas.vocabulary import CheckOutcome, Direction, Enforcement, Posture, Reason
 from streams.core import reference, schedules, times
 from streams.core.authentication import Authentication
-from streams.core.entities import Lockout, PermissionUse, ZonePosture, lockout_key, permission_key, posture_key
+from streams.core.entities import PermissionUse, ZonePosture, permission_key, posture_key
+from streams.core.lockouts import is_exempt, is_locked, locked_subject
 from streams.core.processor import Context, State
 
 PASSED, FAILED, SOFT, SKIPPED = CheckOutcome.PASSED, CheckOutcome.FAILED, CheckOutcome.SOFT, CheckOutcome.SKIPPED
@@ -26,7 +27,11 @@ _RANK = {Posture.NORMAL: 0, Posture.EMERGENCY_OPENING: 1, Posture.LOCKDOWN: 2, P
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
-    """May this person pass here, now? `at_ms` is the time that schedules and validity are judged at."""
+    """May this person pass here, now? `at_ms` is the time that schedules and validity are judged at.
+
+    `live` is false for what happened earlier, so that the state of now says little about it. `policy_known` is false
+    where the access point names a policy that is not on file, and `policy` is the site's.
+    """
 
     site: Site
     policy: Policy
@@ -39,12 +44,14 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     zone_path: tuple[str, ...]
     state: State
     context: Context
+    live: bool
+    policy_known: bool
 
 
 class Findings:
     """What the checks found, in their order."""
 
-    __slots__ = ("checks", "failed", "override", "permission", "soft")
+    __slots__ = ("checks", "denied", "failed", "override", "permission", "reserves", "soft")
 
     def __init__(self) -> None:
         self.checks: list[Check] = []
@@ -52,6 +59,8 @@ class Findings:
         self.soft: list[Reason] = []
         self.permission: Permission | None = None
         self.override = False
+        self.reserves: tuple[str, ...] = ()
+        self.denied = False
 
     def note(self, name: str, reason: Reason | None, inputs: str, enforcement: Enforcement = _HARD) -> None:
         """Record a check: passed without a reason, else failed, or soft where it is not enforced."""
@@ -63,6 +72,12 @@ class Findings:
         else:
             self.checks.append((name, FAILED, inputs))
             self.failed.append(reason)
+            self.denied = True
+
+    def soften(self) -> None:
+        """Deny nothing: what failed stays listed, and is on record as broken too (A2: egress is always granted)."""
+        self.soft = [*self.failed, *self.soft]
+        self.denied = False
 
     def skip(self, name: str, inputs: str = "") -> None:
         """Record a check that had no subject."""
@@ -74,58 +89,63 @@ def check_person(question: Question, findings: Findings) -> None:
     _in_service(question, findings)
     _posture(question, findings)
     known = question.authentication
-    findings.note("credential", known.failure, known.detail)
+    if known.heard:
+        findings.note("credential", known.failure, known.detail)
+    else:
+        findings.skip("credential", f"{known.detail} not listened to")
     _lockout(question, findings)
     _permission(question, findings)
 
 
+def is_free_egress(point: AccessPoint, door: Door) -> bool:
+    """Whether this side of a door may never be refused."""
+    return point.direction is Direction.EGRESS and door.egress == "free"
+
+
+def in_service(point: AccessPoint, device: Device) -> bool:
+    """Whether an access point is enabled and its device active."""
+    return point.enabled and device.status == "active"
+
+
 def _in_service(question: Question, findings: Findings) -> None:
-    well = question.point.enabled and question.device.status == "active"
+    well = in_service(question.point, question.device) and question.policy_known
     inputs = f"access_point={'enabled' if question.point.enabled else 'disabled'} device={question.device.status}"
+    if not question.policy_known:
+        inputs = f"{inputs} policy={question.point.policy_id} is not on file"
     findings.note("in-service", None if well else Reason.OUT_OF_SERVICE, inputs)
 
 
 def _posture(question: Question, findings: Findings) -> None:
-    strongest = _NORMAL
+    """Every zone on the way in must let the cardholder pass."""
     get = question.state.get
-    for zone_id in question.zone_path or (question.point.zone_to,):
-        found: ZonePosture | None = get(posture_key(zone_id))
-        if found is not None and _RANK[found.posture] > _RANK[strongest.posture]:
-            strongest = found
-    if strongest is _NORMAL:
+    found = [get(posture_key(zone_id)) for zone_id in question.zone_path or (question.point.zone_to,)]
+    postures: list[ZonePosture] = [one for one in found if one is not None]
+    if not postures:
         findings.note("posture", None, "posture=normal")
         return
-    if _RANK[strongest.posture] < _RANK[Posture.LOCKDOWN]:
-        findings.note("posture", None, f"posture={strongest.posture}")
+    strongest = max((one.posture for one in postures), key=_RANK.__getitem__)
+    closed = [one.clearance for one in postures if _RANK[one.posture] >= _RANK[Posture.LOCKDOWN]]
+    if not closed:
+        findings.note("posture", None, f"posture={strongest}")
         return
-    holder = question.authentication.cardholder
-    cleared = (
-        question.authentication.failure is None
-        and holder is not None
-        and strongest.clearance is not None
-        and holder.clearance >= strongest.clearance
-    )
+    known = question.authentication
+    clearance = known.cardholder.clearance if known.cardholder is not None and known.failure is None else None
+    cleared = clearance is not None and all(least is not None and clearance >= least for least in closed)
     findings.override = cleared
-    inputs = f"posture={strongest.posture} clearance={holder.clearance if holder else '-'}/{strongest.clearance}"
+    needed = "nobody" if None in closed else max(least for least in closed if least is not None)
+    inputs = f"posture={strongest} clearance={'-' if clearance is None else clearance}/{needed}"
     findings.note("posture", None if cleared else Reason.LOCKDOWN, inputs)
 
 
 def _lockout(question: Question, findings: Findings) -> None:
-    known, now_ms = question.authentication, question.context.now_ms
-    exempt = known.cardholder is not None and known.cardholder.exempt
-    exempt = exempt or (known.credential is not None and known.credential.emergency)
-    enforcement = _SOFT if exempt else _HARD
-    subjects = []
-    if known.credential is not None:
-        subjects.append(("credential", known.credential.credential_id))
-    if known.cardholder is not None:
-        subjects.append(("cardholder", known.cardholder.cardholder_id))
-    for subject, id_ in subjects:
-        if _locked(question.state.get(lockout_key(subject, id_)), now_ms):
-            findings.note("lockout", Reason.CREDENTIAL_LOCKOUT, f"{subject}=locked", enforcement)
-            return
+    known, state, now_ms = question.authentication, question.state, question.context.now_ms
+    enforcement = _SOFT if is_exempt(known.credential, known.cardholder) else _HARD
+    subject = locked_subject(state, known.credential, known.cardholder, now_ms)
+    if subject is not None:
+        findings.note("lockout", Reason.CREDENTIAL_LOCKOUT, f"{subject}=locked", enforcement)
+        return
     several = known.method is not None and "+" in known.method and known.failure is None
-    if _locked(question.state.get(lockout_key("access-point", question.point.access_point_id)), now_ms):
+    if is_locked(state, "access-point", question.point.access_point_id, now_ms):
         if several:
             # A guessed door still opens for a card with its PIN.
             findings.note("lockout", None, f"access_point=locked method={known.method}")
@@ -133,10 +153,6 @@ def _lockout(question: Question, findings: Findings) -> None:
             findings.note("lockout", Reason.ACCESS_POINT_LOCKOUT, "access_point=locked", enforcement)
         return
     findings.note("lockout", None, "none")
-
-
-def _locked(lock: Lockout | None, now_ms: int) -> bool:
-    return lock is not None and (lock.until_ms is None or now_ms < lock.until_ms)
 
 
 _NO_REASONS = (None, None, None, None)
@@ -247,7 +263,8 @@ def _type(question: Question, permission: Permission) -> tuple[Reason | None, st
     if permission.kind == "single_use":
         use: PermissionUse = question.state.get(permission_key(permission.permission_id)) or PermissionUse()
         taken = use.used + len(use.reserved)
-        reason = Reason.MAX_USES if taken >= permission.max_uses else None
+        leaving = question.point.direction is Direction.EGRESS
+        reason = Reason.MAX_USES if taken >= permission.max_uses and not leaving else None
         return reason, f"type=single_use used={taken}/{permission.max_uses}"
     return None, f"type={permission.kind}"
 
@@ -266,7 +283,8 @@ def _schedule(question: Question, permission: Permission) -> tuple[Reason | None
 def _at_that_minute(question: Question, schedule_id: str) -> tuple[Reason | None, str]:
     references = question.context.references
     schedule = reference.schedule(references, schedule_id)
-    calendars = reference.calendars(references, question.site.holiday_calendar_ids)
+    observed = schedule is not None and schedule.observes_holidays
+    calendars = reference.calendars(references, question.site.holiday_calendar_ids if observed else ())
     inputs = f"schedule={schedule_id} local={question.local:%a %H:%M}"
     if schedule is None or calendars is None:
         missing = "schedule" if schedule is None else "holiday calendar"

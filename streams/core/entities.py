@@ -34,7 +34,7 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A grant whose passage is awaited at a door until `until_ms`."""
+    """A grant whose passage is awaited at a door until `until_ms`; a place is kept in the zones it `reserves`."""
 
     site_id: str
     device_id: str
@@ -51,6 +51,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):
     single_use: bool
     granted_ms: int
     until_ms: int
+    reserves: tuple[str, ...] = ()
 
 
 class DoorState(msgspec.Struct, frozen=True, gc=False, tag="door", array_like=True):
@@ -73,9 +74,9 @@ class Presence(msgspec.Struct, frozen=True, gc=False, tag="presence", array_like
 class ZoneState(msgspec.Struct, frozen=True, gc=False, tag="zone", array_like=True):
     """A zone: `zone/<id>`.
 
-    `count` people are inside, `escorts` of them may accompany. `candidate` is who was last let in, or turned away only
-    for lack of company, at `candidate_ms`; `escort_ms` is when an escort was last let in; `opened_on` is the local day
-    on which a first person opened the zone.
+    `count` people are inside, `escorts` of them may accompany, and `expected` more have been let in and have not passed
+    yet. `candidate` is who was last let in, or turned away only for lack of company, at `candidate_ms`; `escort_ms` is
+    when an escort was last let in; `opened_on` is the local day on which a first person opened the zone.
     """
 
     count: int = 0
@@ -84,6 +85,7 @@ class ZoneState(msgspec.Struct, frozen=True, gc=False, tag="zone", array_like=Tr
     candidate_ms: int = 0
     escort_ms: int = 0
     opened_on: str = ""
+    expected: int = 0
 
 
 class PermissionUse(msgspec.Struct, frozen=True, gc=False, tag="permission", array_like=True):

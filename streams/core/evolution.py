@@ -32,7 +32,8 @@ from streams.core.entities import (
     zone_key,
 )
 from streams.core.operators import OperatorAnswered, remembered
-from streams.core.passage import MOST_PENDING, DoorMoved, GrantPending, Passed, PresenceLost
+from streams.core.passage import MOST_PENDING, DoorMoved, GrantPending
+from streams.core.presence import Passed, PresenceLost, presence_of, zone_state
 from streams.core.processor import Change, Outcome, State
 
 _replace = msgspec.structs.replace
@@ -82,7 +83,7 @@ def _moved(state: State, outcome: DoorMoved) -> Iterable[Change]:
 
 
 def _accompanied(state: State, outcome: Accompanied) -> Iterable[Change]:
-    zone = _zone(state, outcome.zone_id)
+    zone = zone_state(state, outcome.zone_id)
     escort_ms = outcome.at_ms if outcome.escort else zone.escort_ms
     after = _replace(zone, candidate=outcome.cardholder_id, candidate_ms=outcome.at_ms, escort_ms=escort_ms)
     return ((zone_key(outcome.zone_id), after),)
@@ -104,11 +105,6 @@ def _door(state: State, door_id: str) -> DoorState:
     return found
 
 
-def _zone(state: State, zone_id: str) -> ZoneState:
-    found: ZoneState = state.get(zone_key(zone_id)) or ZoneState()
-    return found
-
-
 def _use(state: State, permission_id: str) -> PermissionUse:
     found: PermissionUse = state.get(permission_key(permission_id)) or PermissionUse()
     return found
@@ -118,16 +114,24 @@ def _grant_pending(state: State, outcome: GrantPending) -> Iterator[Change]:
     door = _door(state, outcome.door_id)
     kept = (*door.pending, outcome.pending)[-MOST_PENDING:]
     yield door_key(outcome.door_id), _replace(door, pending=kept)
+    for zone_id in outcome.pending.reserves:
+        zone = zone_state(state, zone_id)
+        yield zone_key(zone_id), _replace(zone, expected=zone.expected + 1)
     if outcome.pending.single_use and outcome.pending.permission_id is not None:
         use = _use(state, outcome.pending.permission_id)
         reserved = (*use.reserved, outcome.pending.decision_id)
         yield permission_key(outcome.pending.permission_id), _replace(use, reserved=reserved)
 
 
-def _no_longer_pending(state: State, outcome: AccessTaken | AccessNotTaken) -> Iterable[Change]:
+def _no_longer_pending(state: State, outcome: AccessTaken | AccessNotTaken) -> Iterator[Change]:
     door = _door(state, outcome.door_id)
     kept = tuple(pending for pending in door.pending if pending.decision_id != outcome.decision_id)
-    return ((door_key(outcome.door_id), _replace(door, pending=kept)),)
+    yield door_key(outcome.door_id), _replace(door, pending=kept)
+    for pending in door.pending:
+        if pending.decision_id == outcome.decision_id:
+            for zone_id in pending.reserves:
+                zone = zone_state(state, zone_id)
+                yield zone_key(zone_id), _replace(zone, expected=max(0, zone.expected - 1))
 
 
 def _release(state: State, outcome: AccessNotTaken) -> Iterator[Change]:
@@ -139,29 +143,35 @@ def _release(state: State, outcome: AccessNotTaken) -> Iterator[Change]:
 
 
 def _passed(state: State, outcome: Passed) -> Iterator[Change]:
-    key = presence_key(outcome.site_id, outcome.cardholder_id)
-    yield key, Presence(outcome.zone_to, outcome.at_ms, outcome.escort)
-    for zone_id in outcome.leave:
-        yield zone_key(zone_id), _counted(_zone(state, zone_id), -1, escort=outcome.escort)
-    for zone_id in outcome.enter:
-        zone = _counted(_zone(state, zone_id), 1, escort=outcome.escort)
-        yield zone_key(zone_id), _opened(zone, outcome) if zone_id == outcome.opens else zone
-    if outcome.opens is not None and outcome.opens not in outcome.enter:
-        yield zone_key(outcome.opens), _opened(_zone(state, outcome.opens), outcome)
+    site_id = outcome.site_id
+    zones: dict[str, ZoneState] = {}
+    if not outcome.overtaken:
+        before = presence_of(state, site_id, outcome.cardholder_id)
+        was_escort = before is not None and before.escort
+        zones = _recounted(state, outcome.leave, -1, escort=was_escort)
+        zones |= _recounted(state, outcome.enter, 1, escort=outcome.escort)
+        now = Presence(outcome.zone_to, outcome.at_ms, outcome.escort)
+        yield presence_key(site_id, outcome.cardholder_id), now
+    if outcome.opens is not None:
+        zone = zones.get(outcome.opens) or zone_state(state, outcome.opens)
+        zones[outcome.opens] = _replace(zone, opened_on=max(zone.opened_on, outcome.opened_on))
+    for zone_id, zone in zones.items():
+        yield zone_key(zone_id), zone
     if outcome.permission_id is not None:
         use = _use(state, outcome.permission_id)
         reserved = tuple(one for one in use.reserved if one != outcome.decision_id)
         yield permission_key(outcome.permission_id), PermissionUse(use.used + 1, reserved)
 
 
-def _opened(zone: ZoneState, outcome: Passed) -> ZoneState:
-    return _replace(zone, opened_on=outcome.opened_on)
-
-
 def _lost(state: State, outcome: PresenceLost) -> Iterator[Change]:
-    yield presence_key(outcome.site_id, outcome.cardholder_id or EVERYBODY), Presence(None, outcome.at_ms)
-    for zone_id in outcome.leave:
-        yield zone_key(zone_id), _counted(_zone(state, zone_id), -1, escort=outcome.escort)
+    key = presence_key(outcome.site_id, outcome.cardholder_id or EVERYBODY)
+    yield key, Presence(None, outcome.at_ms)
+    for zone_id, zone in _recounted(state, outcome.leave, -1, escort=outcome.escort).items():
+        yield zone_key(zone_id), zone
+
+
+def _recounted(state: State, zone_ids: tuple[str, ...], step: int, *, escort: bool) -> dict[str, ZoneState]:
+    return {zone_id: _counted(zone_state(state, zone_id), step, escort=escort) for zone_id in zone_ids}
 
 
 def _counted(zone: ZoneState, step: int, *, escort: bool) -> ZoneState:

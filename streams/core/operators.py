@@ -24,10 +24,10 @@ from schemas.places import Site
 from schemas.record import Record
 from schemas.signing import MAC_HEADER, NONCE_HEADER, NOT_AFTER_HEADER, verify
 from streams.core import reference
-from streams.core.access import lose_presence
 from streams.core.admission import MISPLACED, Keys, misplaced
 from streams.core.entities import DoorState, OperatorAsked, door_key, nonce_key, operator_key
 from streams.core.passage import next_sequence
+from streams.core.presence import lose_presence
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.times import from_ms, to_ms
 
@@ -87,9 +87,12 @@ def _check_signature(request: OperatorRequest, record: Record, site: Site, conte
     end = record.header(NOT_AFTER_HEADER)
     if end is not None:
         try:
-            until_ms = to_ms(datetime.fromisoformat(end.decode("ascii")))
-        except (ValueError, UnicodeDecodeError):
-            raise _Refused("expired", f"{NOT_AFTER_HEADER} is no RFC 3339 time") from None
+            moment = datetime.fromisoformat(end.decode("ascii"))
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise _Refused("expired", f"{NOT_AFTER_HEADER} is no RFC 3339 time with an offset")
+        until_ms = to_ms(moment)
         if context.now_ms > until_ms:
             raise _Refused("expired", f"the request ended at {end.decode()}: send it again")
         if until_ms > context.now_ms + REMEMBERED_S * 1000:
@@ -122,7 +125,7 @@ def _check_right(request: OperatorRequest, site: Site, context: Context) -> None
     if request.operator_id not in known:
         detail = f"{request.operator_id} is no operator of {site.site_id}: name them in policy {site.policy_id}"
         raise _Refused("unknown_operator", detail)
-    right = RIGHTS[_type(request)]
+    right = RIGHTS.get(_type(request))
     if right not in known[request.operator_id]:
         detail = f"{request.operator_id} lacks the right `{right}`: give it in policy {site.policy_id}"
         raise _Refused("no_right", detail)

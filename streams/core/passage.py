@@ -11,21 +11,20 @@ import msgspec
 from schemas.access import AccessNotTaken, AccessTaken
 from schemas.base import JournalPosition, RequestNumber, trusted
 from schemas.commands import AccessDoor
+from schemas.devices import Heartbeat
 from schemas.doors import DoorClosed, DoorEvent, DoorForcedOpen, DoorOpened, NoEntryAfterGranted
-from schemas.people import Cardholder
 from schemas.vocabulary import Direction
 from streams.core import reference
 from streams.core.checks import Question
-from streams.core.entities import DoorState, Pending, Presence, door_key, presence_key
+from streams.core.entities import DoorState, Pending, door_key
+from streams.core.presence import moved
 from streams.core.processor import Context, Outcome, State
-from streams.core.schedules import local
-from streams.core.times import from_ms
+from streams.core.times import from_ms, to_ms
 
 _access_door = trusted(AccessDoor)
 _taken = trusted(AccessTaken)
 _not_taken = trusted(AccessNotTaken)
 _DIRECTIONS = {direction.value: direction for direction in Direction}
-_ENTRY = Direction.ENTRY
 
 MOST_PENDING = 8
 """Grants that may wait for a passage at one door; the oldest of more counts as not taken."""
@@ -46,32 +45,6 @@ class DoorMoved(msgspec.Struct, frozen=True, gc=False, tag="door_moved"):
 
     door_id: str
     open: bool
-
-
-class Passed(msgspec.Struct, frozen=True, gc=False, tag="passed"):
-    """Somebody is now in another zone: the zones left and entered, and what that used up."""
-
-    site_id: str
-    cardholder_id: str
-    zone_to: str
-    at_ms: int
-    leave: tuple[str, ...]
-    enter: tuple[str, ...]
-    escort: bool
-    permission_id: str | None
-    decision_id: str
-    opens: str | None = None
-    opened_on: str = ""
-
-
-class PresenceLost(msgspec.Struct, frozen=True, gc=False, tag="presence_lost"):
-    """Nobody knows any more where a cardholder is: passback is soft until it is known again."""
-
-    site_id: str
-    cardholder_id: str | None
-    at_ms: int
-    leave: tuple[str, ...]
-    escort: bool = False
 
 
 def journal_position(context: Context) -> JournalPosition:
@@ -132,10 +105,17 @@ def decide_door_event(message: DoorEvent, state: State, context: Context) -> Ite
         pending = _matching(found, message.command_id)
         if pending is not None:
             if isinstance(message, DoorOpened):
-                at_ms = round(message.occurred_at.timestamp() * 1000)
-                yield from taken(pending, message.door_id, at_ms, "door_opened", state, context)
+                yield from taken(pending, message.door_id, to_ms(message.occurred_at), "door_opened", state, context)
             else:
                 yield not_taken(pending, message.door_id, context)
+
+
+def decide_heartbeat(message: Heartbeat, context: Context) -> Iterator[Outcome]:
+    """What a heartbeat tells of the positions of its controller's own doors."""
+    for told in message.doors:
+        door = reference.door(context.references, told.door_id)
+        if told.open is not None and door is not None and door.device_id == message.device_id:
+            yield DoorMoved(told.door_id, open=told.open)
 
 
 def decide_overdue(key: str, deadline_ms: int, state: State, context: Context) -> Iterator[Outcome]:
@@ -161,45 +141,18 @@ def taken(
     state: State,
     context: Context,
 ) -> Iterator[Outcome]:
-    """Somebody passed: the event, and what it moves."""
+    """Somebody passed: the event, and what it moves.
+
+    Presence is known from now on; of a passage that was recorded offline, since its own time.
+    """
     yield _taken(
         **_passage(pending, door_id, context),
         occurred_at=from_ms(occurred_ms),
         evidence=evidence,
     )
     if pending.cardholder_id is not None:
-        holder = reference.cardholder(context.references, pending.cardholder_id)
-        yield moved(pending, holder, state, context)
-
-
-def moved(pending: Pending, holder: Cardholder | None, state: State, context: Context) -> Passed:
-    """Where the cardholder of a passage is now, and what that uses up."""
-    who = str(pending.cardholder_id)
-    presence: Presence | None = state.get(presence_key(pending.site_id, who))
-    references = context.references
-    old = reference.zone_path(references, presence.zone_id) if presence and presence.zone_id else ()
-    new = reference.zone_path(references, pending.zone_to)
-    opens, day = None, ""
-    if holder is not None and holder.first_person and pending.direction == _ENTRY:
-        opens, day = pending.zone_to, _local_day(pending.site_id, context)
-    return Passed(
-        site_id=pending.site_id,
-        cardholder_id=who,
-        zone_to=pending.zone_to,
-        at_ms=context.now_ms,
-        leave=() if old == new else tuple([zone for zone in old if zone not in new]),
-        enter=() if old == new else tuple([zone for zone in new if zone not in old]),
-        escort=holder is not None and holder.escort,
-        permission_id=pending.permission_id if pending.single_use else None,
-        decision_id=pending.decision_id,
-        opens=opens,
-        opened_on=day,
-    )
-
-
-def _local_day(site_id: str, context: Context) -> str:
-    site = reference.site(context.references, site_id)
-    return local(context.now_ms, site.time_zone).date().isoformat() if site is not None else ""
+        since_ms = min(occurred_ms, context.now_ms) if evidence == "recorded" else context.now_ms
+        yield moved(pending, pending.cardholder_id, since_ms, state, context)
 
 
 def not_taken(pending: Pending, door_id: str, context: Context) -> AccessNotTaken:

@@ -174,18 +174,42 @@ def secret(references: References, credential_id: str) -> Secret | None:
     return found
 
 
-def credential_by_card(references: References, card_number: str) -> Credential | None:
-    """The credential with that card number; None where there is none, or several (ambiguous means unknown)."""
-    found = references.find("credential", "card_number", card_number)
-    if len(found) != 1:
-        return None
-    one: Credential = found[0]
-    return one if one.kind is _CARD else None
+def the_card(found: Sequence[Credential], facility_code: str | None) -> Credential | None:
+    """The one card among credentials of a number; None where there is none, or several (ambiguous means unknown).
+
+    Where both the card and a credential have a facility code, they must be the same.
+    """
+    cards = [
+        one
+        for one in found
+        if one.kind is _CARD and (None in (one.facility_code, facility_code) or one.facility_code == facility_code)
+    ]
+    return cards[0] if len(cards) == 1 else None
+
+
+def credential_by_card(references: References, card_number: str, facility_code: str | None = None) -> Credential | None:
+    """The credential of a card."""
+    return the_card(references.find("credential", "card_number", card_number), facility_code)
 
 
 def credentials_of(references: References, cardholder_id: str, kind: FactorKind) -> list[Credential]:
     """A cardholder's credentials of one kind, in the order of their ids."""
     return [c for c in references.find("credential", "cardholder_id", cardholder_id) if c.kind is kind]
+
+
+def own_credential(
+    references: References, cardholder_id: str, kind: FactorKind, claimed_id: str | None
+) -> Credential | None:
+    """The credential that a PIN or a biometric of a cardholder is judged by: the claimed one, else the first active.
+
+    None where there is none, or where the claimed one is somebody else's.
+    """
+    if claimed_id is not None:
+        claimed: Credential | None = references.get("credential", claimed_id)
+        if claimed is not None and claimed.kind is kind:
+            return claimed if claimed.cardholder_id == cardholder_id else None
+    found = credentials_of(references, cardholder_id, kind)
+    return next((one for one in found if one.status == "active"), found[0] if found else None)
 
 
 def permissions_of(references: References, cardholder_id: str) -> Sequence[Permission]:
@@ -208,11 +232,15 @@ def remember(references: References, key: Any, value: Derived) -> Derived:
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """An access point with its door, its own policy if it has one, and the path of the zone that it leads to."""
+    """An access point with its door, its own policy if it has one, and the path of the zone that it leads to.
+
+    `policy_known` is false where the policy that it names is not on file.
+    """
 
     point: AccessPoint
     door: Door
     policy: Policy | None
+    policy_known: bool
     zone_path: tuple[str, ...]
 
 
@@ -227,9 +255,8 @@ def place(references: References, access_point_id: str) -> Place | None:
     if point is None or at is None:
         return None
     own = policy(references, point.policy_id) if point.policy_id is not None else None
-    if point.policy_id is not None and own is None:
-        return None
-    return remember(references, key, Place(point, at, own, zone_path(references, point.zone_to)))
+    known_policy = point.policy_id is None or own is not None
+    return remember(references, key, Place(point, at, own, known_policy, zone_path(references, point.zone_to)))
 
 
 def zone_path(references: References, zone_id: str) -> tuple[str, ...]:

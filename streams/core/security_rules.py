@@ -8,22 +8,16 @@ from __future__ import annotations
 
 from schemas.people import Cardholder
 from schemas.places import Zone
-from schemas.vocabulary import Direction, Enforcement, Reason
+from schemas.vocabulary import Enforcement, Reason
 from streams.core import reference
 from streams.core.checks import Findings, Question
-from streams.core.entities import (
-    EVERYBODY,
-    DoorState,
-    Presence,
-    Risk,
-    ZoneState,
-    door_key,
-    presence_key,
-    risk_key,
-    zone_key,
-)
+from streams.core.entities import DoorState, Risk, door_key, risk_key
+from streams.core.presence import forgiven_ms, presence_of, zone_state, zones_entered
 
 NAMES = ("passback", "occupancy", "two-person", "escort", "interlock", "first-person-in", "risk")
+_MOMENTARY = ("occupancy", "two-person", "escort", "interlock")
+"""What depends on who is where at that very moment, so that it can't be judged of what happened earlier."""
+
 TWO = 2
 _OFF = Enforcement.OFF
 
@@ -37,10 +31,14 @@ def check_rules(question: Question, findings: Findings) -> None:
             findings.skip(name, "no cardholder" if holder is None else "no zone")
         return
     _passback(question, findings, holder, zone)
-    _occupancy(question, findings, holder)
-    _two_person(question, findings, holder, zone)
-    _escort(question, findings, holder, zone)
-    _interlock(question, findings, holder)
+    if question.live:
+        _occupancy(question, findings, holder)
+        _two_person(question, findings, holder, zone)
+        _escort(question, findings, holder, zone)
+        _interlock(question, findings, holder)
+    else:
+        for name in _MOMENTARY:
+            findings.skip(name, "not known of that moment")
     _first_person(question, findings, holder, zone)
     _risk(question, findings, holder)
 
@@ -53,14 +51,13 @@ def _passback(question: Question, findings: Findings, holder: Cardholder, zone: 
     rule = zone.passback
     if rule.enforcement is _OFF:
         return findings.skip("passback", "off")
-    found: Presence | None = question.state.get(presence_key(question.site.site_id, holder.cardholder_id))
+    found = presence_of(question.state, question.site.site_id, holder.cardholder_id)
     at = found.zone_id if found is not None else None
-    if found is not None and rule.presence_timeout_s:
-        age_ms = question.context.now_ms - found.since_ms
-        at = at if age_ms < rule.presence_timeout_s * 1000 else None
-    forgiven: Presence | None = question.state.get(presence_key(question.site.site_id, EVERYBODY))
-    if found is not None and forgiven is not None and found.since_ms <= forgiven.since_ms:
-        at = None
+    if found is not None:
+        age_ms = question.at_ms - found.since_ms
+        timed_out = bool(rule.presence_timeout_s) and age_ms >= rule.presence_timeout_s * 1000
+        forgiven = found.since_ms <= forgiven_ms(question.state, question.site.site_id)
+        at = None if timed_out or forgiven or age_ms < 0 else at
     broken = at is not None and not _may_come_from(question, at)
     return findings.note(
         "passback",
@@ -71,30 +68,50 @@ def _passback(question: Question, findings: Findings, holder: Cardholder, zone: 
 
 
 def _may_come_from(question: Question, at: str) -> bool:
-    """Whether somebody in that zone can stand before this door: in the zone it leads from, and not yet behind it."""
-    point = question.point
+    """Whether somebody in that zone can stand before this door: in the zone it leads from, and not yet behind it.
+
+    The street is one place, whatever its zones are called.
+    """
+    point, references = question.point, question.context.references
     if at == point.zone_from:
         return True
-    path = reference.zone_path(question.context.references, at)
+    path = reference.zone_path(references, at)
+    if not path:
+        here, there = reference.zone(references, at), reference.zone(references, point.zone_from)
+        return here is not None and there is not None and here.kind == there.kind == "outside"
     return point.zone_from in path and point.zone_to not in path
 
 
 def _occupancy(question: Question, findings: Findings, holder: Cardholder) -> None:
-    """The innermost full zone that refuses is named; one that only reports never speaks for one that refuses."""
-    presence: Presence | None = question.state.get(presence_key(question.site.site_id, holder.cardholder_id))
-    inside = reference.zone_path(question.context.references, presence.zone_id) if presence and presence.zone_id else ()
-    full: tuple[str, Enforcement] | None = None
-    for zone_id in question.zone_path:
+    """A place in every zone that is entered, beside those kept for who was let in and has not passed yet.
+
+    A full zone that denies speaks before one that only records.
+    """
+    state, site_id, who = question.state, question.site.site_id, holder.cardholder_id
+    limited: list[str] = []
+    full: dict[Enforcement, str] = {}
+    for zone_id in zones_entered(state, question.context, site_id, who, question.point.zone_to):
         zone = reference.zone(question.context.references, zone_id)
-        if zone is None or zone.occupancy.enforcement is _OFF or zone_id in inside:
+        if zone is None or zone.occupancy.enforcement is _OFF:
             continue
-        state: ZoneState = question.state.get(zone_key(zone_id)) or ZoneState()
-        hard = zone.occupancy.enforcement is Enforcement.HARD
-        if state.count >= zone.occupancy.limit and (full is None or (hard and full[1] is not Enforcement.HARD)):
-            full = f"zone={zone_id} count={state.count}/{zone.occupancy.limit}", zone.occupancy.enforcement
-    if full is None:
+        limited.append(zone_id)
+        there = zone_state(state, zone_id)
+        expected = there.expected - _expected_of(question, who, zone_id)
+        if there.count + expected >= zone.occupancy.limit:
+            inputs = f"zone={zone_id} count={there.count}+{expected}/{zone.occupancy.limit}"
+            full.setdefault(_enforced(zone.occupancy.enforcement, holder), inputs)
+    findings.reserves = tuple(limited)
+    if not full:
         return findings.note("occupancy", None, "")
-    return findings.note("occupancy", Reason.OCCUPANCY_LIMIT, full[0], _enforced(full[1], holder))
+    worst = Enforcement.HARD if Enforcement.HARD in full else Enforcement.SOFT
+    return findings.note("occupancy", Reason.OCCUPANCY_LIMIT, full[worst], worst)
+
+
+def _expected_of(question: Question, cardholder_id: str, zone_id: str) -> int:
+    """How many of the places kept in a zone are this cardholder's own, who asks again at the same door."""
+    door: DoorState | None = question.state.get(door_key(question.door.door_id))
+    pending = door.pending if door is not None else ()
+    return sum(one.cardholder_id == cardholder_id and zone_id in one.reserves for one in pending)
 
 
 def _two_person(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
@@ -102,7 +119,7 @@ def _two_person(question: Question, findings: Findings, holder: Cardholder, zone
     rule = zone.two_person
     if rule.enforcement is _OFF:
         return findings.skip("two-person", "off")
-    state: ZoneState = question.state.get(zone_key(zone.zone_id)) or ZoneState()
+    state = zone_state(question.state, zone.zone_id)
     recent = question.context.now_ms - state.candidate_ms <= rule.window_s * 1000
     other = state.candidate is not None and state.candidate != holder.cardholder_id and recent
     kept = state.count >= TWO or other
@@ -115,37 +132,42 @@ def _escort(question: Question, findings: Findings, holder: Cardholder, zone: Zo
     rule = zone.escort
     if rule.enforcement is _OFF or not holder.needs_escort:
         return findings.skip("escort", "off" if rule.enforcement is _OFF else "not needed")
-    state: ZoneState = question.state.get(zone_key(zone.zone_id)) or ZoneState()
+    state = zone_state(question.state, zone.zone_id)
     recent = state.escort_ms > 0 and question.context.now_ms - state.escort_ms <= rule.window_s * 1000
     kept = state.escorts > 0 or recent
-    other = state.candidate if question.context.now_ms - state.candidate_ms <= rule.window_s * 1000 else None
+    other = question.context.now_ms - state.candidate_ms <= rule.window_s * 1000 and state.candidate not in {
+        None,
+        holder.cardholder_id,
+    }
     reason = None if kept else Reason.INCORRECT_ACCOMPANIMENT if other else Reason.NO_ACCOMPANIMENT
     inputs = f"escorts_inside={state.escorts} escort_just_now={'yes' if recent else 'no'}"
     return findings.note("escort", reason, inputs, _enforced(rule.enforcement, holder))
 
 
 def _interlock(question: Question, findings: Findings, holder: Cardholder) -> None:
+    """The others must be shut, or never have been heard of since the site began: switches tell of every change."""
     rule = question.door.interlock
     if rule is None or rule.enforcement is _OFF:
         return findings.skip("interlock", "off")
+    unknown = None
     for other in reference.interlocked_doors(question.context.references, rule.group):
-        if other.door_id == question.door.door_id:
+        if other.door_id == question.door.door_id or other.site_id != question.site.site_id:
             continue
-        state: DoorState | None = question.state.get(door_key(other.door_id))
-        if state is None:
-            continue
+        state: DoorState = question.state.get(door_key(other.door_id)) or DoorState()
         about_to = any(pending.until_ms > question.context.now_ms for pending in state.pending)
         if state.open or about_to:
             inputs = f"door={other.door_id} is {'open' if state.open else 'about to open'}"
             return findings.note("interlock", Reason.INTERLOCK, inputs, _enforced(rule.enforcement, holder))
-    return findings.note("interlock", None, f"group={rule.group} others=shut")
+        if state.open is None and other.has_dps:
+            unknown = f"shut or {other.door_id} never heard of"
+    return findings.note("interlock", None, f"group={rule.group} others={unknown or 'shut'}")
 
 
 def _first_person(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
     rule = zone.first_person_in
     if rule.enforcement is _OFF:
         return findings.skip("first-person-in", "off")
-    state: ZoneState = question.state.get(zone_key(zone.zone_id)) or ZoneState()
+    state = zone_state(question.state, zone.zone_id)
     opened = state.opened_on == question.local.date().isoformat()
     reason = None if opened or holder.first_person else Reason.FIRST_PERSON_ABSENT
     inputs = f"opened={'today' if opened else 'not today'} first_person={'yes' if holder.first_person else 'no'}"
@@ -160,13 +182,3 @@ def _risk(question: Question, findings: Findings, holder: Cardholder) -> None:
     return findings.note(
         "risk", reason, f"score={found.score:g} limit={found.limit:g}", _enforced(Enforcement.HARD, holder)
     )
-
-
-def soften(findings: Findings) -> None:
-    """Egress is always granted: what failed is kept on record as broken, and denies nothing."""
-    findings.soft[:] = [*findings.failed, *findings.soft]
-
-
-def is_free_egress(question: Question) -> bool:
-    """Whether this side of the door may never be refused."""
-    return question.point.direction is Direction.EGRESS and question.door.egress == "free"

@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.access import AccessDenied, AccessRecorded, AccessRequested, MessageRefused
 from schemas.base import DeviceMessage, JournalPosition
+from schemas.devices import Heartbeat
 from schemas.doors import DoorEvent
 from schemas.envelope import type_of
 from schemas.ids import derive
@@ -15,18 +16,19 @@ from schemas.record import Output, Record
 from schemas.sealing import Sealer
 from schemas.vocabulary import Reason
 from streams.core import entities, reference, verifying
-from streams.core.access import decide_access, refusal
+from streams.core.access import decide_access
 from streams.core.admission import DeviceHeard, Keys, Verdict, admit
 from streams.core.decoding import message_in
+from streams.core.denials import refusal
 from streams.core.entities import DoorState, OperatorAsked
 from streams.core.evolution import Forgotten, evolve_site
 from streams.core.operators import decide_operator, refuse_operator
-from streams.core.passage import decide_door_event, decide_overdue
+from streams.core.passage import decide_door_event, decide_heartbeat, decide_overdue
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
 from streams.core.publication import publish_site, scrub
 from streams.core.times import from_ms
 
-VERSION = "site-6"
+VERSION = "site-7"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (
@@ -69,10 +71,11 @@ class SiteProcessor:
         point = reference.access_point(context.references, message.access_point_id)
         if site is None or point is None or point.site_id != site.site_id:
             return ()
-        found = verifying.needs(message, point, site, context)
-        if found and admit(message, arrival.record, state, context, self._keys).verdict is not Verdict.ADMITTED:
+        if not verifying.may_need(message, context):
             return ()
-        return found
+        if admit(message, arrival.record, state, context, self._keys).verdict is not Verdict.ADMITTED:
+            return ()
+        return verifying.needs(message, point, site, state, context)
 
     def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
         """The outcomes of a message or a deadline."""
@@ -102,6 +105,8 @@ class SiteProcessor:
                     outcomes.append(_refused(cause, context, Reason.UNKNOWN_ACCESS_POINT, detail))
                 else:
                     outcomes += decide_door_event(message, state, context)
+            elif isinstance(message, Heartbeat):
+                outcomes += decide_heartbeat(message, context)
         elif admission.verdict is Verdict.REFUSED or (admission.verdict is Verdict.FLOOD and outcomes):
             reason = admission.reason or Reason.OUT_OF_SERVICE
             outcomes.append(_refused(cause, context, reason, admission.detail))

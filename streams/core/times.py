@@ -8,10 +8,14 @@ from functools import lru_cache
 MOMENTS_KEPT = 1_024
 """All that is decided in one cycle has the same time: the last few are kept ready."""
 
+_EARLIEST_MS = round(datetime(2, 1, 1, tzinfo=UTC).timestamp() * 1000)
+_LATEST_MS = round(datetime(9998, 12, 31, tzinfo=UTC).timestamp() * 1000)
+"""A device's clock may show anything; between these, every time zone still has a calendar."""
+
 
 def to_ms(moment: datetime) -> int:
     """Unix milliseconds of a moment."""
-    return round(moment.timestamp() * 1000)
+    return min(max(round(moment.timestamp() * 1000), _EARLIEST_MS), _LATEST_MS)
 
 
 @lru_cache(MOMENTS_KEPT)

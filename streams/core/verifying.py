@@ -12,7 +12,10 @@ from schemas.people import Cardholder, Credential
 from schemas.places import AccessPoint, Site
 from schemas.vocabulary import FactorKind
 from streams.core import reference
-from streams.core.processor import Context, Lookup, Need, Verification
+from streams.core.answers import answer_name, claimed_id
+from streams.core.checks import in_service, is_free_egress
+from streams.core.lockouts import refuses_unheard
+from streams.core.processor import Context, Lookup, Need, State, Verification
 
 PIN = "pin"
 TEMPLATE = "template"
@@ -52,81 +55,135 @@ class TemplateToVerify(msgspec.Struct, frozen=True):
         return "TemplateToVerify(...)"
 
 
-def answer_name(index: int) -> str:
-    """The name in `Context.resolved` of what a factor's verification gave, by the factor's place in the request."""
-    return f"factor:{index}"
+def may_need(request: AccessRequested | AccessRecorded, context: Context) -> bool:
+    """Whether anything may have to be asked; cheap, and true for every secret."""
+    for factor in request.factors:
+        if not isinstance(factor, Card):
+            return True
+        found = context.references.find("credential", "card_number", factor.card_number)
+        if not found or _lacks_permissions(found[0].cardholder_id, context):
+            return True
+    return False
+
+
+def _lacks_permissions(cardholder_id: str | None, context: Context) -> bool:
+    return cardholder_id is not None and not reference.permissions_of(context.references, cardholder_id)
 
 
 def needs(
-    request: AccessRequested | AccessRecorded, point: AccessPoint, site: Site, context: Context
+    request: AccessRequested | AccessRecorded, point: AccessPoint, site: Site, state: State, context: Context
 ) -> Sequence[Need]:
     """Lookups for a card, or the permissions of its holder, that the local view lacks; verifications of secrets."""
     found: list[Need] = []
     holder: Cardholder | None = None
+    card: Credential | None = None
+    several = len({factor.kind for factor in request.factors}) > 1
     for factor in request.factors:
         if isinstance(factor, Card):
-            holder = _card_needs(factor.card_number, context, found)
+            card, holder = _card_needs(factor, context, found)
     for index, factor in enumerate(request.factors):
         if not isinstance(factor, Card):
-            need = _verification(factor, index, holder, point, site, context)
-            if need is not None:
-                found.append(need)
+            found += _factor_needs(factor, index, (card, holder), point, site, state, context, several=several)
     return found
 
 
-def _card_needs(card_number: str, context: Context, found: list[Need]) -> Cardholder | None:
-    rows = context.references.find("credential", "card_number", card_number)
-    if not rows:
-        found.append(Lookup(f"credential:{card_number}", "credential", "card_number", card_number))
-        return None
-    id_ = rows[0].cardholder_id
-    if id_ is None:
-        return None
-    if not reference.permissions_of(context.references, id_):
-        found.append(Lookup(f"permission:{id_}", "permission", "cardholder_id", id_))
-    return reference.cardholder(context.references, id_)
+def _card_needs(card: Card, context: Context, found: list[Need]) -> tuple[Credential | None, Cardholder | None]:
+    number = card.card_number
+    if not context.references.find("credential", "card_number", number):
+        found.append(Lookup(f"credential:{number}", "credential", "card_number", number))
+        return None, None
+    credential = reference.credential_by_card(context.references, number, card.facility_code)
+    if credential is None or credential.cardholder_id is None:
+        return credential, None
+    _permission_needs(credential.cardholder_id, context, found)
+    return credential, reference.cardholder(context.references, credential.cardholder_id)
+
+
+def _permission_needs(cardholder_id: str, context: Context, found: list[Need]) -> None:
+    if _lacks_permissions(cardholder_id, context):
+        found.append(Lookup(f"permission:{cardholder_id}", "permission", "cardholder_id", cardholder_id))
+
+
+def _factor_needs(
+    factor: Pin | Face | Fingerprint,
+    index: int,
+    card: tuple[Credential | None, Cardholder | None],
+    point: AccessPoint,
+    site: Site,
+    state: State,
+    context: Context,
+    *,
+    several: bool,
+) -> list[Need]:
+    found: list[Need] = []
+    credential, holder = card
+    named = claimed_id(factor, context)
+    if holder is None and named is not None:
+        holder = reference.cardholder(context.references, named)
+        if holder is None:
+            return found
+        _permission_needs(holder.cardholder_id, context, found)
+    elif holder is not None and named not in {None, holder.cardholder_id}:
+        return found
+    own = None
+    if holder is not None:
+        kind = FactorKind(factor.kind)
+        own = reference.own_credential(context.references, holder.cardholder_id, kind, factor.credential_id)
+        if _goes_unheard(point, credential or own, holder, state, context, several=several):
+            return found
+    plain = factor.pin if isinstance(factor, Pin) else factor.template
+    if plain is not None and not site.plain_secrets:
+        return found
+    need = _verification(factor, index, holder, own, point, context)
+    return [*found, need] if need is not None else found
+
+
+def _goes_unheard(
+    point: AccessPoint,
+    credential: Credential | None,
+    holder: Cardholder,
+    state: State,
+    context: Context,
+    *,
+    several: bool,
+) -> bool:
+    """Whether the decision would not listen to a secret anyway; see `lockouts`."""
+    door = reference.door(context.references, point.door_id)
+    device = reference.device(context.references, door.device_id) if door is not None else None
+    if door is None or device is None or is_free_egress(point, door):
+        return False
+    return not in_service(point, device) or refuses_unheard(
+        state, point.access_point_id, credential, holder, context.now_ms, several=several
+    )
 
 
 def _verification(
     factor: Pin | Face | Fingerprint,
     index: int,
     holder: Cardholder | None,
+    own: Credential | None,
     point: AccessPoint,
-    site: Site,
     context: Context,
 ) -> Verification | None:
-    kind = FactorKind(factor.kind)
-    plain = factor.pin if isinstance(factor, Pin) else factor.template
-    if plain is not None and not site.plain_secrets:
-        return None
-    if holder is None:
-        holder = _claimed(factor.cardholder_id, factor.credential_id, context)
+    name, lane, kind = answer_name(index), point.access_point_id, FactorKind(factor.kind)
     if isinstance(factor, Pin):
         if holder is None:
             return None
-        candidates = _candidates([holder.cardholder_id], kind, context)
-        payload = PinToVerify(factor.pin, factor.sealed, candidates[0] if candidates else None)
-        return Verification(answer_name(index), point.access_point_id, PIN, payload)
-    if factor.template is None and factor.sealed is None:
+        candidates = _candidates([own] if own is not None else [], context)
+        return Verification(name, lane, PIN, PinToVerify(factor.pin, factor.sealed, next(iter(candidates), None)))
+    if factor.score is not None or (factor.template is None and factor.sealed is None):
         return None
     people = [holder.cardholder_id] if holder else reference.permitted_cardholders(context.references, point)
-    sought = TemplateToVerify(factor.template, factor.sealed, factor.model, _candidates(people, kind, context))
-    return Verification(answer_name(index), point.access_point_id, TEMPLATE, sought)
+    enrolled = [one for id_ in people for one in reference.credentials_of(context.references, id_, kind)]
+    sought = TemplateToVerify(factor.template, factor.sealed, factor.model, _candidates(enrolled, context))
+    return Verification(name, lane, TEMPLATE, sought)
 
 
-def _claimed(cardholder_id: str | None, credential_id: str | None, context: Context) -> Cardholder | None:
-    if cardholder_id is None and credential_id is not None:
-        credential: Credential | None = context.references.get("credential", credential_id)
-        cardholder_id = credential.cardholder_id if credential else None
-    return reference.cardholder(context.references, cardholder_id) if cardholder_id else None
-
-
-def _candidates(people: Sequence[str], kind: FactorKind, context: Context) -> tuple[Candidate, ...]:
+def _candidates(enrolled: Sequence[Credential], context: Context) -> tuple[Candidate, ...]:
     found = []
-    for id_ in people:
-        for credential in reference.credentials_of(context.references, id_, kind):
-            secret = reference.secret(context.references, credential.credential_id)
-            if secret is not None and credential.status == "active":
-                position = context.references.position("secret", credential.credential_id)
-                found.append(Candidate(credential.credential_id, id_, position, secret.sealed))
+    for credential in enrolled:
+        secret = reference.secret(context.references, credential.credential_id)
+        if secret is not None and credential.status == "active" and credential.cardholder_id is not None:
+            position = context.references.position("secret", credential.credential_id)
+            found.append(Candidate(credential.credential_id, credential.cardholder_id, position, secret.sealed))
     return tuple(found)
