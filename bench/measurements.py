@@ -13,7 +13,8 @@ from bench.programs import Program, Rate, watch, worker
 from bench.stage import COMMANDS, REQUESTS, Stage
 
 FAUST_S = 8.0
-"""How long the peer is watched at steady work."""
+ENOUGH_S = 15.0
+"""How long the peer and ours are watched at steady work, at most."""
 FAUST_WANTED = 40_000
 WITHIN_S = 120.0
 
@@ -80,7 +81,10 @@ async def decide(stage: Stage, wanted: int) -> Rate:
     """One `doorstream worker decide`, counted by its commands: one for each request, each granted."""
     program, _ready = worker("decide", stage.folder, stage.environment)
     async with program:
-        return await watch(program, lambda: stage.count(COMMANDS), wanted, within_s=WITHIN_S)
+        rate = await watch(program, lambda: stage.count(COMMANDS), wanted, within_s=WITHIN_S, enough_s=ENOUGH_S)
+        # What is left would be in the way of the next measurement.
+        await stage.decided(WITHIN_S)
+        return rate
 
 
 async def plain_consumer(stage: Stage) -> Rate:
@@ -112,6 +116,7 @@ async def latencies(stage: Stage, size: Size, rates: tuple[int, ...], say: Calla
     async with program, Program("bench.echo", [stage.kafka], stage.folder, {}) as echoing:
         await program.answers(ready)
         await echoing.says("ready")
+        await stage.decided(WITHIN_S)
         for number in range(size.rounds):
             for rate in rates:
                 # The first requests find caches cold and connections unmade, on either side.

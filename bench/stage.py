@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from bench.programs import POLL_S, BenchmarkError
 from bench.world import MASTER, Shape, Signed, references, requests, signed_reference
 from schemas.partitioning import partition_of
 from schemas.topics import registry
@@ -75,6 +77,18 @@ class Stage:
         places = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
         ends = await self._asker.end_offsets(places)
         return int(sum(ends.values()))
+
+    async def decided(self, within_s: float) -> None:
+        """Wait until every request has its command.
+
+        Raises:
+            BenchmarkError: some have none after that time.
+        """
+        deadline = time.monotonic() + within_s
+        while (left := await self.count(REQUESTS) - await self.count(COMMANDS)) > 0:
+            if time.monotonic() > deadline:
+                raise BenchmarkError(f"{left} requests have no command after {within_s:g} s")
+            await asyncio.sleep(POLL_S)
 
     def messages(self, count: int) -> Iterator[Signed]:
         """Signed requests that no controller has sent before."""
