@@ -209,7 +209,7 @@ class Controllers:
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
-    async def wait_decided(self, names: Iterable[Name] | None = None, within_s: float = 40.0) -> None:
+    async def wait_decided(self, names: Iterable[Name] | None = None, within_s: float = 150.0) -> None:
         """Wait until these requests (all that were sent) have a decision."""
         wanted = set(self.sent if names is None else names)
         deadline = time.monotonic() + within_s

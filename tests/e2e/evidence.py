@@ -103,7 +103,7 @@ async def assert_a_replay_opens_nothing(cluster: Cluster, controllers: Controlle
 # -- the stores ---------------------------------------------------------------------------------------------------
 
 
-async def wait_recorded(cluster: Cluster, within_s: float = 40.0) -> None:
+async def wait_recorded(cluster: Cluster, within_s: float = 150.0) -> None:
     """Wait until both stores stand at the ends that their topics have now."""
     ends = await _ends(cluster)
     deadline = time.monotonic() + within_s

@@ -277,7 +277,7 @@ async def test_what_a_controller_decided_alone_is_judged_and_opens_nothing(wire:
     assert [(m["sequence"], m["type"], m["reason"], m["difference"]) for m in told] == [
         (5, "access_granted", None, True),
         (9, "access_granted", None, False),
-        (6, "access_denied", "replayed_request", False),
+        (6, "access_denied", "replayed_request", True),
     ]
     await wire.settle(0.5)
     orders = wire.messages("device.commands", type="access_door")

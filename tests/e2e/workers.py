@@ -66,7 +66,7 @@ class WorkerProcess:
         """SIGCONT."""
         self.process.send_signal(signal.SIGCONT)
 
-    def stop(self, within_s: float = 15.0) -> int:
+    def stop(self, within_s: float = 45.0) -> int:
         """SIGTERM, and wait; gives the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
