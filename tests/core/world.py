@@ -123,6 +123,10 @@ class World:
         found = self.send(request(*factors, at=at, **fields), **_how(fields))
         return next(one for one in found if isinstance(one, AccessGranted | AccessDenied))
 
+    def ask_quietly(self, *factors: Mapping[str, Any]) -> None:
+        """The same where there may be no decision."""
+        self.send(request(*factors))
+
     def send(self, fields: Mapping[str, Any], *, age_s: float = 0, key: bytes | None = None) -> list[Any]:
         """A controller's message, signed as it should be; everything that is published because of it."""
         if "sequence" not in fields:
