@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from aiokafka import ConsumerRecord
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as AioPartition
@@ -70,18 +71,21 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         fetcher = consumer._fetcher  # noqa: SLF001 - as Faust does, to fetch from some partitions only
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise ConsumerStoppedError
+        consumer._coordinator.check_errors()  # noqa: SLF001 - before the fetch: what was fetched must not be lost
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001
             fetched = await fetcher.fetched_records(self._open, timeout=timeout, max_records=CHUNK_RECORDS)
-        consumer._coordinator.check_errors()  # noqa: SLF001
         fetched_ms = time.time_ns() // 1_000_000
         generation = self.app.consumer_generation_id
-        for place, records in fetched.items():
-            self._open.busy(place)
-            seek = self._seeks.get(place, 0)
-            rows = tuple(to_records(records, fetched_ms))
-            chunk = Fetched(place.topic, place.partition, rows, fetched_ms, seek)
-            tp = TP(place.topic, place.partition)
-            yield tp, self._message(tp, chunk, records[-1].offset, generation)
+        # All of them before the first is handed over: whatever is sought meanwhile comes after this fetch.
+        found = [self._chunk(place, records, fetched_ms) for place, records in fetched.items()]
+        for chunk in found:
+            tp = TP(chunk.topic, chunk.partition)
+            yield tp, self._message(tp, chunk, chunk.records[-1].offset, generation)
+
+    def _chunk(self, place: AioPartition, records: Sequence[ConsumerRecord], fetched_ms: int) -> Fetched:
+        self._open.busy(place)
+        rows = tuple(to_records(records, fetched_ms))
+        return Fetched(place.topic, place.partition, rows, fetched_ms, self._seeks.get(place, 0))
 
     def _message(self, tp: TP, chunk: Chunk, offset: int, generation: int) -> Message:
         return Message(
@@ -107,9 +111,10 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
                     continue
                 try:
                     async for _tp, message in self.getmany(GETMANY_TIMEOUT_S):
-                        if not self.flow_active:
-                            break
-                        await self.callback(message)
+                        if self.flow_active:
+                            await self.callback(message)
+                        else:
+                            self._put_back(message.value)
                 except (KafkaError, OSError) as error:
                     if isinstance(error, ConsumerStoppedError):
                         raise
@@ -118,6 +123,15 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.transport.app.should_stop:
                 raise
+
+    def _put_back(self, chunk: Fetched) -> None:
+        # A fetch may outlast a change of ownership, and the partition may have been sought again before Faust lets
+        # its streams go on: dropped, its records would be missing, and it would count as under way for ever.
+        place = AioPartition(chunk.topic, chunk.partition)
+        consumer = self._thread._consumer  # noqa: SLF001
+        if self.up_to_date(chunk) and consumer is not None and place in consumer.assignment():
+            consumer.seek(place, chunk.records[0].offset)
+        self._open.free(place)
 
     def release(self, topic: str, partition: int) -> None:
         """The machine took the chunk: the partition may be fetched from again."""

@@ -1,0 +1,120 @@
+"""What was fetched reaches the machine once, in order, whatever happens to the group meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import TopicPartition as AioPartition
+
+from streams.engine.faust_consumer import ChunkConsumer
+from streams.engine.faust_transport import chunk_app
+from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.ports import Chunk
+
+FIRST, SECOND = AioPartition("orders", 0), AioPartition("orders", 1)
+
+
+def record(place: AioPartition, offset: int) -> ConsumerRecord[Any, Any]:
+    return ConsumerRecord(place.topic, place.partition, offset, 0, 1, None, b"{}", None, 0, 2, ())
+
+
+class Raw:
+    """An aiokafka consumer with ten records in each of two partitions; `during` runs in the middle of a fetch."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._fetcher = self._coordinator = self._subscriptions = self
+        self._records: dict[Any, Any] = {}
+        self.at = {FIRST: 0, SECOND: 0}
+        self.during: Callable[[], None] = lambda: None
+
+    def check_errors(self) -> None:
+        """Nothing is wrong."""
+
+    @contextlib.contextmanager
+    def fetch_context(self) -> Iterator[None]:
+        yield
+
+    async def fetched_records(self, places: Any, **_: Any) -> dict[AioPartition, list[ConsumerRecord[Any, Any]]]:
+        await asyncio.sleep(0)
+        found = {}
+        for place in self.at:
+            start = self.at[place]
+            if place in places and start < 10:
+                found[place] = [record(place, offset) for offset in range(start, start + 5)]
+                self.at[place] = start + 5
+        self.during()
+        return found
+
+    def assignment(self) -> set[AioPartition]:
+        return set(self.at)
+
+    def seek(self, place: AioPartition, offset: int) -> None:
+        self.at[place] = offset
+
+
+class Fetching:
+    def __init__(self, consumer: ChunkConsumer, raw: Raw) -> None:
+        self.consumer, self.raw = consumer, raw
+        self.handed: list[Chunk] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        consumer.callback = self.take
+        for place in (FIRST, SECOND):
+            consumer.seek_feed(place.topic, place.partition, 0)
+
+    async def take(self, message: Any) -> None:
+        self.handed.append(message.value)
+        happening, self.meanwhile = self.meanwhile, lambda: None
+        happening()
+        self.consumer.release(message.value.topic, message.value.partition)
+
+    async def run(self) -> None:
+        drain = asyncio.ensure_future(self.consumer._drain_messages(self.consumer))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        drain.cancel()
+        await asyncio.gather(drain, return_exceptions=True)
+
+    def offsets(self, place: AioPartition) -> list[int]:
+        chunks = [chunk for chunk in self.handed if (chunk.topic, chunk.partition) == place]
+        return [one.offset for chunk in chunks if self.consumer.up_to_date(chunk) for one in chunk.records]
+
+
+@pytest.fixture
+async def fetching() -> Fetching:
+    async def ignore(_chunk: Chunk) -> None:
+        pass
+
+    consumer: ChunkConsumer = chunk_app("ours", ["orders"], KafkaSettings("127.0.0.1:9"), ignore).consumer
+    raw = Raw()
+    consumer._thread._consumer = raw
+    return Fetching(consumer, raw)
+
+
+async def test_a_fetch_during_which_the_flow_stops_is_fetched_again(fetching: Fetching) -> None:
+    def stop() -> None:
+        fetching.raw.during = lambda: None
+        fetching.consumer.stop_flow()
+        asyncio.get_running_loop().call_later(0.01, fetching.consumer.resume_flow)
+
+    fetching.raw.during = stop
+    await fetching.run()
+    await asyncio.sleep(0.02)
+    await fetching.run()
+    assert fetching.offsets(FIRST) == list(range(10))
+    assert fetching.offsets(SECOND) == list(range(10))
+
+
+async def test_what_was_fetched_before_a_seek_is_known_to_be_out_of_date(fetching: Fetching) -> None:
+    await fetching.run()
+    fetching.handed.clear()
+    fetching.raw.at = {FIRST: 5, SECOND: 5}
+    # While the first chunk of the same fetch is handed over, somebody wants the second partition from 0 again.
+    fetching.meanwhile = lambda: fetching.consumer.seek_feed(SECOND.topic, SECOND.partition, 0)
+    await fetching.run()
+    assert fetching.offsets(SECOND) == list(range(10))
