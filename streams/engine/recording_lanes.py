@@ -225,9 +225,14 @@ class SinkLane:
 
     def _retry(self) -> Any:
         return stamina.retry_context(
-            on=lambda error: not isinstance(error, StalePositionError),
+            on=_is_failure,
             attempts=None,
             timeout=None,
             wait_initial=self._options.first_backoff_s,
             wait_max=self._options.last_backoff_s,
         )
+
+
+def _is_failure(error: BaseException) -> bool:
+    # stamina asks for cancellations, too: who stops must not wait for a store that is away.
+    return isinstance(error, Exception) and not isinstance(error, StalePositionError)
