@@ -13,6 +13,9 @@ import pytest
 from deploy.stack.choice import Servers, choose
 from deploy.stack.model import Endpoints
 
+# What holds the tests' own evidence says what it found, too.
+pytest.register_assert_rewrite("tests.e2e", "tests.engine.contract", "tests.engine.watching")
+
 _CHOSEN: list[Servers] = []
 
 

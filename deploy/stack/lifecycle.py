@@ -36,7 +36,6 @@ from deploy.stack.processes import (
     log_tail,
     marked,
     module_command,
-    send,
     spawn,
     stop,
 )
@@ -48,6 +47,7 @@ _ATTEMPTS = 3
 _FOLDER_MODE = 0o755
 _WATCHER_GRACE_S = 1.0
 _LEFTOVER_GRACE_S = 3.0
+_ROUNDS = 5
 
 Prepare = Callable[[Path, int, Progress], Launch]
 _BROKERS: dict[BrokerKind, Prepare] = {"embedded": tansu.prepare, "apache": apache.prepare}
@@ -185,7 +185,7 @@ async def _start_part(folder: Path, record: Record, name: str, say: Progress) ->
     preferred = record.ports.get(name)
     for attempt in range(_ATTEMPTS):
         port = free_port(preferred if attempt == 0 else None)
-        launch = await asyncio.to_thread(_preparer(name, record.broker), folder, port, say_from_thread)
+        launch = await _prepared(partial(_preparer(name, record.broker), folder, port, say_from_thread), folder, record)
         try:
             await _start_once(folder, record, name, launch)
         except StackError:
@@ -197,6 +197,19 @@ async def _start_part(folder: Path, record: Record, name: str, say: Progress) ->
             continue
         say(f"{name} is ready on {HOST}:{port}")
         return
+
+
+async def _prepared(prepare: Callable[[], Launch], folder: Path, record: Record) -> Launch:
+    """Prepare in a thread. A thread can't be cancelled: the programs that it runs are ended until it gives up."""
+    preparing = asyncio.ensure_future(asyncio.to_thread(prepare))
+    try:
+        return await asyncio.shield(preparing)
+    except asyncio.CancelledError:
+        while not (await asyncio.wait({preparing}, timeout=_WATCH_S))[0]:
+            await _end(_unrecorded(folder, record))
+        with contextlib.suppress(Exception):
+            preparing.result()
+        raise
 
 
 async def _start_once(folder: Path, record: Record, name: str, launch: Launch) -> None:
@@ -249,14 +262,26 @@ async def _stop_all(folder: Path, record: Record) -> list[str]:
         await stop(record.watcher, signal.SIGTERM, _WATCHER_GRACE_S)
     names = list(record.parts)
     done = await asyncio.gather(*(_stop_part(part) for part in record.parts.values()))
-    rest = marked(folder)
-    for process in rest:
-        send(process, signal.SIGTERM)
-    await asyncio.gather(*(stop(process, signal.SIGTERM, _LEFTOVER_GRACE_S) for process in rest))
+    ended = False
+    for _ in range(_ROUNDS):  # what is being ended may have been starting something
+        if not (rest := marked(folder)):
+            break
+        ended = True
+        await _end(rest)
     record.parts, record.owner, record.watcher, record.complete = {}, None, None, False
     record.write(folder)
     stopped = [name for name, was_running in zip(names, done, strict=True) if was_running]
-    return stopped + (["unrecorded processes"] if rest else [])
+    return stopped + (["unrecorded processes"] if ended else [])
+
+
+def _unrecorded(folder: Path, record: Record) -> list[Process]:
+    """What runs for this folder's parts before they do: the programs that prepare them."""
+    known = {part.process for part in record.parts.values()} | {record.watcher}
+    return [process for process in marked(folder) if process not in known]
+
+
+async def _end(processes: list[Process]) -> None:
+    await asyncio.gather(*(stop(process, signal.SIGTERM, _LEFTOVER_GRACE_S) for process in processes))
 
 
 def _endpoints(folder: Path, record: Record, options: StackOptions) -> Endpoints:

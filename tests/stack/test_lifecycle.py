@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from deploy.stack import BrokerKind, StackError, StackOptions, down, lifecycle, processes, status, up
-from deploy.stack.processes import Process, identify, is_alive, marked, stop
+from deploy.stack.launch import Launch, Progress
+from deploy.stack.processes import Process, environment, identify, is_alive, marked, stop
 from deploy.stack.state import Record
 from schemas.keys import read_master_secret
 
@@ -250,6 +252,24 @@ async def test_a_part_that_dies_while_starting_says_where_to_look(
     with pytest.raises(StackError, match=r"ended (while starting|at once).*kafka\.log"):
         await up(StackOptions(folder))
     assert time.monotonic() - started < PATIENCE_S
+    assert marked(folder.resolve()) == []
+
+
+async def test_what_prepares_a_part_ends_with_a_failed_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = threading.Event()
+
+    def prepare(folder: Path, _port: int, _say: Progress) -> Launch:
+        time.sleep(0.5)  # the other part has failed by now
+        slept = [sys.executable, "-c", "import time; time.sleep(60)"]
+        done = subprocess.run(slept, env=environment(folder, {}), check=False)
+        prepared.set()
+        raise StackError(f"ended with {done.returncode}")
+
+    monkeypatch.setattr("deploy.stack.tansu.binary", lambda _folder: Path("/bin/false"))
+    monkeypatch.setattr("deploy.stack.postgres.prepare", prepare)
+    with pytest.raises(StackError, match=r"kafka\.log"):
+        await up(StackOptions(folder))
+    assert prepared.is_set()
     assert marked(folder.resolve()) == []
 
 
