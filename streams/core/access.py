@@ -163,14 +163,15 @@ def _decide(request: Request, record: Record, question: Question) -> Iterator[Ou
         reason = findings.failed[0]
         decision = _denied(**fields, reason=reason, display=display_of(reason))
     yield decision
-    if question.authentication.duress:
-        yield _duress(decision, question.context)
     if actuates and isinstance(decision, AccessGranted):
         yield from _let_in(request, question, findings, decision)
     elif actuates and isinstance(decision, AccessDenied):
         yield from _turn_away(request, question, findings, decision)
     else:
         yield from _not_actuated(request, question, findings, decision)
+    if question.authentication.duress:
+        # Last, so that nothing that others see waits for it.
+        yield _duress(decision, question.context)
 
 
 def _let_in(request: Request, question: Question, findings: Findings, decision: AccessGranted) -> Iterator[Outcome]:

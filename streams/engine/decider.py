@@ -163,8 +163,7 @@ class Decider:
             raise
         except Exception as error:  # noqa: BLE001 - permanent by definition: the same on every replay
             store.rollback()
-            del run.decision.outputs[kept_outputs:]
-            del run.parts[kept_parts:]
+            run.cut(kept_outputs, kept_parts)
             self._refuse(cause, context, error, run)
         else:
             if isinstance(cause, Arrival):
@@ -179,8 +178,7 @@ class Decider:
             for outcome in self._processor.refuse(cause, context, text):
                 run.add(outcome, self._processor.publish(outcome, cause, context))
         except Exception as again:  # noqa: BLE001 - then the dead letter alone tells of it
-            del run.decision.outputs[kept_outputs:]
-            del run.parts[kept_parts:]
+            run.cut(kept_outputs, kept_parts)
             text = f"{text}; refusing it: {safe_text(again)}"
         if isinstance(cause, Tick):
             self._observer.tick_failed(self._partition, cause.key, text)
@@ -217,14 +215,25 @@ class Decider:
 
 
 class _Run:
-    """An entry half-way decided."""
+    """An entry half-way decided.
 
-    __slots__ = ("decision", "parts", "prefix")
+    Outputs are counted per topic: a gap in the numbers of one would tell its readers of what is written to another.
+    """
+
+    __slots__ = ("counts", "decision", "parts", "prefix")
 
     def __init__(self, number: int, prefix: str, decision: Decision) -> None:
+        self.counts: dict[str, int] = {}
         self.decision = decision
         self.parts: list[bytes] = []
         self.prefix = f"{prefix}{number}/"
+
+    def cut(self, outputs: int, parts: int) -> None:
+        """Forget all but the first outputs and parts."""
+        for output in self.decision.outputs[outputs:]:
+            self.counts[output.topic] -= 1
+        del self.decision.outputs[outputs:]
+        del self.parts[parts:]
 
     def add(self, outcome: Outcome, output: Output | None) -> None:
         """An outcome, and the record that it becomes (if it does)."""
@@ -236,11 +245,12 @@ class _Run:
 
     def add_output(self, output: Output) -> None:
         """Number an output."""
-        outputs = self.decision.outputs
-        position = f"{self.prefix}{len(outputs)}".encode()
-        outputs.append(
+        topic = output.topic
+        index = self.counts[topic] = self.counts.get(topic, -1) + 1
+        position = f"{self.prefix}{index}".encode()
+        self.decision.outputs.append(
             Output(
-                output.topic,
+                topic,
                 output.key,
                 output.value,
                 (*output.headers, (POSITION_HEADER, position)),

@@ -1,7 +1,8 @@
 """Positions of what doorstream wrote, and a reader's marks that drop repeats.
 
 The header `doorstream-position` of an output is `processor/incarnation/partition/number/index`: who decided it, in
-which life of the broker, in which partition, in which journal entry, as which output of that entry.
+which life of the broker, in which partition, in which journal entry, as which of that entry's outputs to that topic.
+Counted per topic, positions tell who reads one topic nothing of what else was published.
 """
 
 from __future__ import annotations

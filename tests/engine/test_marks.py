@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from schemas.record import Output
+from streams.core.processor import Cause, Context, Outcome
 from streams.engine.machine import Machine
 from streams.engine.marks import POSITION_HEADER, Marks
 from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
 from streams.engine.references import ReferenceViews
 from tests.engine.conftest import MakeHarness
-from tests.engine.toy import Bank, message
+from tests.engine.toy import Bank, Event, message
 from tests.engine.watching import balances, watching
 
 
@@ -73,6 +76,30 @@ def test_a_refused_message_leaves_its_mark(make: MakeHarness) -> None:
     assert len(letters) == 2
     assert letters[0].header("doorstream-source-position") == b"other/1/0/1/0"
     assert (letters[0].header(POSITION_HEADER) or b"").startswith(b"bank/")
+
+
+class TalksBehindBacks(Bank):
+    """What is withdrawn is published to `secrets`, which readers of the ledger must not know of."""
+
+    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
+        made = super().publish(outcome, cause, context)
+        secret = made is not None and isinstance(outcome, Event) and outcome.kind == "withdrawn"
+        return msgspec.structs.replace(made, topic="secrets") if made is not None and secret else made
+
+
+def test_positions_tell_readers_of_a_topic_nothing_of_what_is_published_to_others(make: MakeHarness) -> None:
+    harness = make(TalksBehindBacks())
+    for kind in ("deposit", "withdraw", "nonsense", "deposit", "withdraw", "deposit"):
+        harness.publish("requests", "a", message(kind))
+    harness.run_until_idle()
+    harness.restart()
+    harness.run_until_idle()
+    for topic, count in (("ledger", 4), ("secrets", 2), ("requests.dead", 1)):
+        sent = harness.outputs(topic)
+        assert [record.header(POSITION_HEADER) for record in sent] == [b"bank/1/0/1/%d" % at for at in range(count)]
+        again = harness.outputs(topic, marked=False)
+        assert [record.value for record in again] == [record.value for record in sent] * 2
+    assert watching(harness).drifts == []
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "naïve", "x" * 101])
