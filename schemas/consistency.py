@@ -22,22 +22,28 @@ def problems(topics: Mapping[str, Topic]) -> list[str]:
 def _message_problems(topics: Mapping[str, Topic]) -> list[str]:
     found = []
     for type_, model in MODELS.items():
-        carriers = [topic for topic in topics.values() if type_ in topic.messages]
+        carriers = [topic for topic in topics.values() if type_ in topic.messages and topic.same_as is None]
         if len(carriers) != 1:
             names = ", ".join(topic.name for topic in carriers) or "no topic"
             found.append(f"{type_} is carried by {names}: name it in the `messages` of exactly one topic")
         found += [
             f"{topic.name} is keyed by {topic.key}, which {type_} lacks: give it that field or another key"
-            for topic in carriers
-            if topic.key not in model.model_fields
+            for topic in topics.values()
+            if type_ in topic.messages and topic.key not in model.model_fields
         ]
     for topic in topics.values():
+        if topic.same_as is not None and not set(topic.messages) <= set(_messages(topics, topic.same_as)):
+            found.append(f"{topic.name} carries more than {topic.same_as}, which it is said to be the same as")
         found += [
             f"{topic.name} names {type_}, which has no model in schemas/"
             for type_ in topic.messages
             if type_ not in MODELS
         ]
     return found
+
+
+def _messages(topics: Mapping[str, Topic], name: str) -> tuple[str, ...]:
+    return topics[name].messages if name in topics else ()
 
 
 def _partition_problems(topics: Mapping[str, Topic]) -> list[str]:

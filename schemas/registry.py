@@ -34,13 +34,13 @@ MODELS: dict[str, type[Message]] = _types()
 
 @cache
 def topic_of(type_: str) -> str:
-    """The topic that carries a message type.
+    """The topic that carries a message type; not one that is the same for other readers.
 
     Raises:
         KeyError: no topic does.
     """
     for topic in registry().values():
-        if type_ in topic.messages:
+        if type_ in topic.messages and topic.same_as is None:
             return topic.name
     raise KeyError(type_)
 

@@ -31,6 +31,7 @@ class Topic(BaseModel):
     secret: bool = False
     dead: bool = False
     max_bytes: int | None = None
+    same_as: str | None = None
 
     @property
     def retention_ms(self) -> int:
@@ -80,6 +81,8 @@ def parse(text: str) -> dict[str, Topic]:
     topics: dict[str, Topic] = {}
     for name, fields in yaml.safe_load(text).items():
         topic = Topic(name=name, **fields)
+        if topic.same_as in topics and not topic.messages:
+            topic = topic.model_copy(update={"messages": topics[topic.same_as].messages})
         topics[name] = topic
         if topic.dead:
             dead = topic.dead_letters()

@@ -1,7 +1,7 @@
 """The `alerts` processor: what somebody should know of, raised once per window and closed when it ends (M3).
 
 A low alert is recorded and closed by itself. Duress is critical and never grouped with anything. Since more people read
-alerts than may know of duress, its alert says where to look and not who it is about: that stays in `duress.events`.
+`alerts` than may know of duress, its alerts are on `duress.alerts`, for monitoring alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ from streams.core.denials import authentication_failed
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, ReferenceTable, State, Tick
 from streams.core.times import from_ms
 
-VERSION = "alerts-3"
+VERSION = "alerts-4"
+ALERTS = "alerts"
+DURESS_ALERTS = "duress.alerts"
+"""What `alerts` is for everybody, for monitoring alone: no subscriber and no shared screen may tell of duress."""
+
+DURESS = "duress"
+"""The kind of alert that nobody but monitoring learns of."""
+
 WINDOW_S = 300
 """How long what has the same dedup key counts as one trouble, from its first sight on."""
 
@@ -82,8 +89,8 @@ def trouble_of(message: Any) -> _Trouble | None:
     if message is None:
         return None
     if isinstance(message, Duress):
-        summary = f"Silent alarm at {message.access_point_id}: see duress.events"
-        return _Trouble("duress", Severity.CRITICAL, message.access_point_id, message.duress_id, summary, grouped=False)
+        summary = f"Silent alarm at {message.access_point_id}"
+        return _Trouble(DURESS, Severity.CRITICAL, message.access_point_id, message.duress_id, summary, grouped=False)
     if isinstance(message, AccessDenied) and message.reason is not None:
         if authentication_failed(message):
             summary = f"Authentication failed at {message.access_point_id}: {message.reason}"
@@ -172,7 +179,7 @@ class AlertsProcessor:
             getattr(cause.message, "door_id", None),
             getattr(cause.message, "access_point_id", None),
             getattr(cause.message, "device_id", None),
-            None if isinstance(cause.message, Duress) else getattr(cause.message, "cardholder_id", None),
+            getattr(cause.message, "cardholder_id", None),
         )
         return [_message(AlertRaised, opened, context, "unacknowledged"), Seen(key, opened)]
 
@@ -193,7 +200,8 @@ class AlertsProcessor:
         type_ = str(getattr(outcome, "type", "alert"))
         event_id = derive(type_, outcome.alert_id, outcome.count)
         headers = event_headers(event_id, "/doorstream/alerts", type_, outcome.updated_at.isoformat())
-        return Output("alerts", outcome.alert_id.encode(), outcome.to_json(), headers, context.partition)
+        topic = DURESS_ALERTS if outcome.kind == DURESS else ALERTS
+        return Output(topic, outcome.alert_id.encode(), outcome.to_json(), headers, context.partition)
 
     def scrub(self, record: Record) -> tuple[bytes | None, str | None]:
         """Nothing that is read here holds a secret."""

@@ -33,6 +33,7 @@ TOPICS = (
     "access.decisions",
     "device.commands",
     "duress.events",
+    "duress.alerts",
     "alerts",
     "access.requests.dead",
     "door.events.dead",
@@ -177,7 +178,8 @@ async def test_a_sealed_pin_is_verified_and_seen_by_nobody(wire: Wire, controlle
         ("access_granted", None, "card+pin"),
     ]
     assert told[1]["display"] == "try_again"
-    await wire.wait("alerts", lambda m: m["kind"] == "duress")
+    await wire.wait("duress.alerts", lambda m: m["kind"] == "duress")
+    assert not [m for m in wire.messages("alerts") if m["kind"] == "duress"]
     assert [m["decision_id"] for m in wire.messages("duress.events")] == [told[2]["decision_id"]]
     assert told[0].keys() == told[2].keys()
     assert "duress" not in json.dumps(told[2])

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.base import Message
+from schemas.consistency import problems
 from schemas.reference import ENTITIES
 from schemas.registry import MODELS, topic_of
 from schemas.topics import Topic, parse, registry, topics_file
@@ -20,9 +21,17 @@ def test_every_topic_with_a_site_id_is_partitioned_by_site() -> None:
             assert topic.by_site, f"{topic.name} carries {type_}, which has a site_id"
 
 
-def test_every_message_type_is_carried_by_exactly_one_topic() -> None:
+def test_every_message_type_is_carried_by_exactly_one_topic_that_is_not_the_same_as_another() -> None:
+    topics = [topic for topic in registry().values() if topic.same_as is None]
     for type_ in MODELS:
-        assert [topic.name for topic in registry().values() if type_ in topic.messages] == [topic_of(type_)]
+        assert [topic.name for topic in topics if type_ in topic.messages] == [topic_of(type_)]
+
+
+def test_a_topic_that_is_the_same_as_another_carries_what_that_one_does() -> None:
+    assert registry()["duress.alerts"].messages == registry()["alerts"].messages != ()
+    page = dict(registry())
+    page["duress.alerts"] = page["duress.alerts"].model_copy(update={"messages": ("duress",)})
+    assert "duress.alerts carries more than alerts, which it is said to be the same as" in problems(page)
 
 
 def test_every_type_that_a_topic_names_has_a_model() -> None:
