@@ -45,3 +45,12 @@ class ShowDisplay(Command):
     access_point_id: Id
     code: Display
     request: RequestNumber
+
+
+class Probe(Command):
+    """Tell how you are: answered with a `heartbeat` that has the command's id as its `probe_id` (M1).
+
+    `issued_at` is the server's time, by which a controller sets what `not_after` of later commands means.
+    """
+
+    type: Literal["probe"] = "probe"

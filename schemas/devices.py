@@ -17,11 +17,27 @@ class DoorState(Frozen):
     open: bool | None = None
 
 
+class DeviceFault(Frozen):
+    """What is broken in a device: `code` tells one fault from another."""
+
+    code: Id
+    detail: Text = ""
+
+
 class Heartbeat(DeviceMessage):
-    """The controller lives; `doors` tells each door's mode and position where it knows."""
+    """The controller lives; `doors` tells each door's mode and position where it knows.
+
+    `probe_id` answers the `probe` command of that id. What else is told is the whole state: `faults` all that there
+    are. What a controller leaves out stays as it was.
+    """
 
     type: Literal["heartbeat"] = "heartbeat"
     doors: tuple[DoorState, ...] = ()
+    probe_id: Id | None = None
+    faults: tuple[DeviceFault, ...] | None = None
+    tamper: bool | None = None
+    power_failure: bool | None = None
+    battery_low: bool | None = None
 
 
 class Announced(DeviceMessage):

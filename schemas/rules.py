@@ -105,6 +105,42 @@ class OperatorRights(Frozen):
     rights: tuple[Right, ...]
 
 
+class DeviceTiming(Frozen):
+    """How often a device is to be heard: `offline_after_s` without a message and it is offline (M1).
+
+    A probe is sent every `probe_every_s` (0: never), and less often to a device that is offline.
+    """
+
+    heartbeat_s: Annotated[int, Field(ge=1, le=86_400)] = 15
+    offline_after_s: Annotated[int, Field(ge=1, le=604_800)] = 45
+    probe_every_s: Annotated[int, Field(ge=0, le=604_800)] = 300
+
+    @model_validator(mode="after")
+    def _waits_for_a_heartbeat(self) -> Self:
+        if self.offline_after_s <= self.heartbeat_s:
+            raise ValueError("offline_after_s must be more than heartbeat_s: a device that is well would be offline")
+        return self
+
+
+class DeviceType(DeviceTiming):
+    """Other times for the devices of a model, as their records name it."""
+
+    model: Annotated[Text, Field(min_length=1)]
+
+
+class Monitoring(DeviceTiming):
+    """How devices are watched; `types` for the models that differ.
+
+    A clock off by more than `clock_tolerance_s` is wrong, and right again within half of it. What changes more than
+    `flapping_changes` times in `flapping_window_s` is told as flapping, and then again when it has kept still as long.
+    """
+
+    types: tuple[DeviceType, ...] = ()
+    clock_tolerance_s: Annotated[int, Field(ge=1, le=86_400)] = 5
+    flapping_changes: Annotated[int, Field(ge=2, le=100)] = 6
+    flapping_window_s: Annotated[int, Field(ge=1, le=86_400)] = 600
+
+
 class Policy(Message):
     """How to authenticate and how strict to be.
 
@@ -122,6 +158,7 @@ class Policy(Message):
     grace_s: Seconds = 30
     device_rate_per_s: Annotated[int, Field(ge=1)] = 200
     device_burst: Annotated[int, Field(ge=1)] = 1000
+    monitoring: Monitoring = Monitoring()
     operators: tuple[OperatorRights, ...] = ()
 
     @model_validator(mode="after")

@@ -182,3 +182,32 @@ class Severity(StrEnum):
     MEDIUM = "medium"
     HIGH = "high"
     CRITICAL = "critical"
+
+
+class Connection(StrEnum):
+    """Whether a device is heard; `unknown` before its first message and its first deadline."""
+
+    UNKNOWN = "unknown"
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class DeviceEvent(StrEnum):
+    """What happened to a device: each trouble with the event that ends it (M1)."""
+
+    CONTROLLER_ONLINE = "controller_online"
+    CONTROLLER_OFFLINE = "controller_offline"
+    FAULT = "fault"
+    FAULT_CLEARED = "fault_cleared"
+    TAMPER = "tamper"
+    TAMPER_RESTORED = "tamper_restored"
+    POWER_FAILURE = "power_failure"
+    POWER_RESTORED = "power_restored"
+    BATTERY_LOW = "battery_low"
+    BATTERY_RESTORED = "battery_restored"
+    CLOCK_WRONG = "clock_wrong"
+    CLOCK_RIGHT = "clock_right"
+    FLAPPING = "flapping"
+    SETTLED = "settled"
+    PROBE_ANSWERED = "probe_answered"
+    MONITORING_ENDED = "monitoring_ended"

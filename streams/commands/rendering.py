@@ -89,6 +89,21 @@ def _alert(fields: Fields) -> str:
     return f"{fields.get('severity')} {fields.get('summary')} (x{fields.get('count')})"
 
 
+def _device_state(fields: Fields) -> str:
+    what = " ".join(str(fields[name]) for name in ("event", "code", "detail") if fields.get(name))
+    if fields.get("event") in {"flapping", "settled"}:
+        what += f" {fields.get('condition')}"
+    troubles = [name for name in ("tamper", "power_failure", "battery_low", "clock_wrong") if fields.get(name)]
+    troubles += [str(fault["code"]) for fault in fields.get("faults", ())]
+    now = ", ".join([str(fields.get("connection")), *troubles])
+    site = f"{fields.get('site_id')}: {fields.get('site_offline')} of {fields.get('site_devices')} offline"
+    return f"{fields.get('device_id'):12} {what} ({now}; {site})"
+
+
+def _probe(fields: Fields) -> str:
+    return f"{fields.get('device_id'):12} tell how you are"
+
+
 def _other(fields: Fields) -> str:
     shown = ("site_id", "device_id", "door_id", "command_id", "operator_id", "reason", "name")
     return " ".join(f"{name}={fields[name]}" for name in shown if fields.get(name) not in (None, ""))
@@ -101,6 +116,8 @@ _LINES: dict[str, Callable[[Fields], str]] = {
     "access_not_taken": _passage,
     "access_door": _command,
     "display": _display,
+    "probe": _probe,
+    "device_state": _device_state,
     "access_requested": _requested,
     "access_recorded": _requested,
     "message_refused": _refused,
