@@ -23,15 +23,13 @@ from streams.core.entities import (
     device_key,
     door_key,
     lockout_key,
-    nonce_key,
-    operator_key,
     permission_key,
     posture_key,
     presence_key,
     risk_key,
     zone_key,
 )
-from streams.core.operators import OperatorAnswered, remembered
+from streams.core.operator_admission import OperatorAnswered, evolve_answered
 from streams.core.passage import MOST_PENDING, DoorMoved, GrantPending
 from streams.core.presence import Passed, PresenceLost, presence_of, zone_state
 from streams.core.processor import Change, Outcome, State
@@ -87,12 +85,6 @@ def _accompanied(state: State, outcome: Accompanied) -> Iterable[Change]:
     escort_ms = outcome.at_ms if outcome.escort else zone.escort_ms
     after = _replace(zone, candidate=outcome.cardholder_id, candidate_ms=outcome.at_ms, escort_ms=escort_ms)
     return ((zone_key(outcome.zone_id), after),)
-
-
-def _answered(_: State, outcome: OperatorAnswered) -> Iterator[Change]:
-    yield operator_key(outcome.site_id, outcome.request_id), remembered(outcome)
-    if outcome.nonce is not None:
-        yield nonce_key(outcome.site_id, outcome.operator_id, outcome.nonce), remembered(outcome)
 
 
 def _not_taken(state: State, outcome: AccessNotTaken) -> Iterator[Change]:
@@ -189,7 +181,7 @@ _EVOLVERS: Mapping[type, Callable[[State, Any], Iterable[Change]]] = {
     Passed: _passed,
     PresenceLost: _lost,
     Accompanied: _accompanied,
-    OperatorAnswered: _answered,
+    OperatorAnswered: lambda _, outcome: evolve_answered(outcome),
     LockoutSet: lambda _, outcome: ((lockout_key(outcome.subject, outcome.id), outcome.lock),),
     PostureSet: lambda _, outcome: ((posture_key(outcome.zone_id), outcome.posture),),
     RiskSet: lambda _, outcome: ((risk_key(outcome.site_id, outcome.cardholder_id), outcome.risk),),

@@ -22,7 +22,8 @@ from streams.core.decoding import message_in
 from streams.core.denials import refusal
 from streams.core.entities import DoorState, OperatorAsked
 from streams.core.evolution import Forgotten, evolve_site
-from streams.core.operators import decide_operator, refuse_operator
+from streams.core.operator_admission import refuse_operator
+from streams.core.operators import decide_operator
 from streams.core.passage import decide_door_event, decide_heartbeat, decide_overdue
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
 from streams.core.publication import publish_site, scrub
