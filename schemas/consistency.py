@@ -50,7 +50,8 @@ def _partition_problems(topics: Mapping[str, Topic]) -> list[str]:
     found = []
     for topic in topics.values():
         carries_site = any("site_id" in MODELS[m].model_fields for m in topic.messages if m in MODELS)
-        if carries_site and not topic.by_site and not topic.name.startswith("reference."):
+        everywhere = topic.name.startswith("reference.") or topic.name.endswith(".global")
+        if carries_site and not topic.by_site and not everywhere:
             found.append(f"{topic.name} carries a site_id but is not partitioned by site: set `partitions: site`")
         if topic.name.startswith("doorstream.") and topic.name.endswith((".journal", ".state")) and not topic.by_site:
             found.append(f"{topic.name} must be co-partitioned with what it orders: set `partitions: site`")

@@ -9,6 +9,7 @@ DEVICE = "device"
 OPERATOR = "operator"
 ADMINISTRATION = "administration"
 SEALING = "sealing"
+LOCKOUTS = "lockouts"
 
 MINIMUM_SECRET_BYTES = 16
 _CONTEXT = b"doorstream/v1"
@@ -33,6 +34,11 @@ def derive_key(master: bytes, role: str, id_: str, key_version: int = 1) -> byte
 def administration_key(master: bytes) -> bytes:
     """The key that reference records are signed with."""
     return derive_key(master, ADMINISTRATION, "reference")
+
+
+def lockouts_key(master: bytes) -> bytes:
+    """The key that doorstream signs what locks and unlocks cardholders at all sites with."""
+    return derive_key(master, LOCKOUTS, "everywhere")
 
 
 def read_master_secret(text: str) -> bytes:

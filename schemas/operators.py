@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from schemas.base import Id, JournalPosition, Message, Text, Timestamp
+from schemas.lockouts import Subject
 
 
 class OperatorRequest(Message):
@@ -31,6 +32,17 @@ class PassbackForgiven(OperatorRequest):
     cardholder_id: Id | None = None
 
 
+class LockoutEndRequested(OperatorRequest):
+    """End that lock now; a `reason` is required. A cardholder's includes those of the cardholder's credentials there.
+
+    What a cardholder is locked by everywhere ends everywhere, whichever site is asked.
+    """
+
+    type: Literal["lockout_end_requested"] = "lockout_end_requested"
+    subject: Subject
+    subject_id: Id
+
+
 class OperatorRequestAccepted(Message):
     """The request was carried out."""
 
@@ -42,6 +54,8 @@ class OperatorRequestAccepted(Message):
     door_id: Id | None = None
     cardholder_id: Id | None = None
     command_id: Id | None = None
+    subject: Subject | None = None
+    subject_id: Id | None = None
     decided_at: Timestamp
     journal: JournalPosition
 
@@ -62,6 +76,8 @@ class OperatorRequestRefused(Message):
         "unknown_door",
         "unknown_cardholder",
         "unknown_operator",
+        "unknown_lockout",
+        "no_reason",
         "failed",
     ]
     detail: Text

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field, TypeAdapter
 
-from schemas import access, alerts, commands, device_states, devices, doors, operators
+from schemas import access, alerts, commands, device_states, devices, doors, lockouts, operators
 from schemas.base import Message
 from schemas.reference import ENTITIES
 from schemas.topics import registry
@@ -19,7 +19,7 @@ LARGEST_VALUE = 262_144
 
 def _types() -> dict[str, type[Message]]:
     found: dict[str, type[Message]] = {}
-    for module in (access, alerts, commands, device_states, devices, doors, operators):
+    for module in (access, alerts, commands, device_states, devices, doors, lockouts, operators):
         for model in vars(module).values():
             if isinstance(model, type) and issubclass(model, Message) and "type" in model.model_fields:
                 found[str(model.model_fields["type"].default)] = model

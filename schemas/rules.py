@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from schemas.base import Frozen, Id, Message, Text
 from schemas.places import Seconds, Thresholds
-from schemas.vocabulary import FactorKind
+from schemas.vocabulary import Enforcement, FactorKind
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 ClockTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
@@ -141,6 +141,49 @@ class Monitoring(DeviceTiming):
     flapping_window_s: Annotated[int, Field(ge=1, le=86_400)] = 600
 
 
+class LockoutLimits(Frozen):
+    """When a credential or a cardholder is locked, and for how long (A4).
+
+    `failures` within `window_s` lock for `lock_s`; each further lock within `ladder_s` lasts twice as long as the one
+    before, at most `longest_lock_s`, and after `permanent_after` of them the next holds until somebody ends it.
+    """
+
+    failures: Annotated[int, Field(ge=2, le=10)] = 3
+    window_s: Annotated[int, Field(ge=10, le=3600)] = 300
+    lock_s: Annotated[int, Field(ge=10, le=86_400)] = 300
+    longest_lock_s: Annotated[int, Field(ge=10, le=86_400)] = 3600
+    permanent_after: Annotated[int, Field(ge=1, le=10)] = 5
+    ladder_s: Annotated[int, Field(ge=3600, le=604_800)] = 86_400
+
+    @model_validator(mode="after")
+    def _longest_is_longest(self) -> Self:
+        if self.longest_lock_s < self.lock_s:
+            raise ValueError("longest_lock_s must not be below lock_s")
+        return self
+
+
+class AccessPointLimits(Frozen):
+    """When an access point is locked for single factors because many credentials are guessed at it (A4).
+
+    `failures` by at least `numbers` different numbers within `window_s` lock it for `lock_s`; half as many failures are
+    told of before. Such a lock never doubles and is never permanent. `soft` only tells, `off` does not even count.
+    """
+
+    failures: Annotated[int, Field(ge=4, le=50)] = 20
+    numbers: Annotated[int, Field(ge=2, le=50)] = 5
+    window_s: Annotated[int, Field(ge=10, le=600)] = 60
+    lock_s: Annotated[int, Field(ge=10, le=600)] = 60
+    enforcement: Enforcement = Enforcement.HARD
+
+
+class Lockout(Frozen):
+    """What failed attempts lead to: the limits of each of the three independent counters (A4)."""
+
+    credential: LockoutLimits = LockoutLimits()
+    cardholder: LockoutLimits = LockoutLimits()
+    access_point: AccessPointLimits = AccessPointLimits()
+
+
 class Policy(Message):
     """How to authenticate and how strict to be.
 
@@ -159,6 +202,7 @@ class Policy(Message):
     device_rate_per_s: Annotated[int, Field(ge=1)] = 200
     device_burst: Annotated[int, Field(ge=1)] = 1000
     monitoring: Monitoring = Monitoring()
+    lockout: Lockout = Lockout()
     operators: tuple[OperatorRights, ...] = ()
 
     @model_validator(mode="after")

@@ -42,7 +42,7 @@ def wanted(topic: Topic, partitions: int) -> Wanted:
     if topic.max_bytes is not None:
         configs["max.message.bytes"] = str(topic.max_bytes)
     if not {"controllers", "operators", "administration"}.isdisjoint(topic.writers) or topic.name.endswith(
-        JOURNAL_SUFFIX
+        (JOURNAL_SUFFIX, ".global")
     ):
         # The age of a request, and whether a signature had ended, are measured from the broker's stamp, never from the
         # sender's clock; and a worker's clock is judged by the stamps of what it journals.
