@@ -1,7 +1,8 @@
 """Which messages of controllers are listened to: theirs, signed, and not heard before.
 
 The numbers of a boot are tracked in a window as in IPsec (RFC 4303, 3.4.3). The same message again is decided once; the
-same number with other content, a number below the window, or a lower boot is a replay.
+same number with other content, a number below the window, or a lower boot is a replay. The backlog has numbers of its
+own (`backlog`).
 
 Every device has a token bucket. Only its own new messages empty it: what a stranger can send in its name, forged or
 repeated, has another one, which bounds what is recorded of it. The backlog needs none, since a day of it comes at
@@ -24,7 +25,7 @@ from schemas.record import Record
 from schemas.rules import Policy
 from schemas.signing import MAC_HEADER, key_version_of, verify
 from schemas.vocabulary import Reason
-from streams.core import reference
+from streams.core import backlog, reference
 from streams.core.entities import DeviceState, device_key
 from streams.core.processor import Context, State
 
@@ -140,12 +141,15 @@ def admit(message: DeviceMessage, record: Record, state: State, context: Context
 
 
 def _not_its_own(admission: Admission, heard: DeviceState, bucket: _Bucket) -> Admission:
-    """What anybody could have sent: recorded while the strangers' bucket lasts, then told once more and no longer."""
+    """What anybody could have sent: recorded while the strangers' bucket lasts, then told once more and no longer.
+
+    A repeat leaves nothing but a count.
+    """
     if bucket.strangers >= 1.0:
         after = _with(heard, bucket._replace(strangers=bucket.strangers - 1.0))
         return msgspec.structs.replace(admission, state=after)
     if admission.verdict is Verdict.DUPLICATE:
-        return admission
+        return msgspec.structs.replace(admission, state=heard)
     told = None if bucket.strangers_flooding else _with(heard, bucket._replace(strangers_flooding=True))
     return msgspec.structs.replace(admission, verdict=Verdict.FLOOD, state=told)
 
@@ -226,8 +230,10 @@ def _number(
         digests,
         heard.backlog_boot,
         heard.backlog_highest,
-        heard.backlog_digest,
+        heard.backlog_digests,
         *bucket,
+        heard.backlog_first,
+        heard.backlog_earlier,
     )
     return _ADMITTED, after, ""
 
@@ -240,12 +246,7 @@ def _seen(sequence: int, heard: DeviceState, digest: bytes) -> tuple[Verdict, De
 
 
 def _backlog_number(message: DeviceMessage, heard: DeviceState, digest: bytes) -> tuple[Verdict, DeviceState, str]:
-    given, highest = (message.boot, message.sequence), (heard.backlog_boot, heard.backlog_highest)
-    if given == highest and digest == heard.backlog_digest:
-        return Verdict.DUPLICATE, heard, ""
-    if given <= highest:
-        return Verdict.REFUSED, heard, f"backlog number {message.sequence} is not above {heard.backlog_highest}"
-    after = msgspec.structs.replace(
-        heard, backlog_boot=message.boot, backlog_highest=message.sequence, backlog_digest=digest
-    )
-    return Verdict.ADMITTED, after, ""
+    taken = backlog.take(heard, message.boot, message.sequence, digest)
+    if isinstance(taken, str):
+        return Verdict.REFUSED, heard, taken
+    return (Verdict.DUPLICATE, heard, "") if taken is None else (Verdict.ADMITTED, taken, "")

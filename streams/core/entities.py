@@ -13,9 +13,11 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
     """What was heard of a controller: `device/<id>`.
 
     `window` is a bitmap (little endian) of the numbers up to `highest` that were seen in this boot, bit 0 the highest;
-    `digests` has two bytes of each of these numbers' content, at `number % 1024`; `backlog_*` are the backlog's own
-    counter. `tokens` are what the device may still send now, as of `tokens_at_ms`; `stranger_tokens` bound what is
-    recorded of what anybody could send in its name.
+    `digests` has two bytes of each of these numbers' content, at `number % 1024`. `backlog_*` are the backlog's own
+    counter: its last boot and number, a byte of the content of each of its last numbers (the newest last), the first
+    number of that boot, and of each boot before it the boot, its first and its last number. `tokens` are what the
+    device may still send now, as of `tokens_at_ms`; `stranger_tokens` bound what is recorded of what anybody could send
+    in its name.
     """
 
     key_version: int
@@ -25,12 +27,14 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
     digests: bytes = b""
     backlog_boot: int = -1
     backlog_highest: int = -1
-    backlog_digest: bytes = b""
+    backlog_digests: bytes = b""
     tokens: float = 0.0
     tokens_at_ms: int = 0
     flooding: bool = False
     stranger_tokens: float = 0.0
     strangers_flooding: bool = False
+    backlog_first: int = -1
+    backlog_earlier: tuple[tuple[int, int, int], ...] = ()
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):

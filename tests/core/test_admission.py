@@ -12,6 +12,7 @@ from schemas.keys import DEVICE, derive_key
 from schemas.places import Device
 from schemas.signing import sign
 from schemas.vocabulary import FactorKind, Reason
+from streams.core import backlog
 from streams.core.admission import WINDOW
 from tests.core.world import MASTER, World, card, event, of_type, pin, request
 
@@ -159,6 +160,52 @@ def test_the_backlog_has_a_counter_of_its_own_that_only_rises() -> None:
     assert reason(world.send(request(outcome="granted", sequence=8))) is Reason.REPLAYED_REQUEST
     assert reason(world.send(request(boot=2, outcome="granted", sequence=1))) is None
     assert reason(world.send(request(sequence=5001))) is None
+
+
+def test_a_batch_of_the_backlog_sent_again_is_decided_once_and_counted() -> None:
+    world = World()
+    numbers = [*range(1, 600), *range(700, 700 + backlog.WINDOW)]
+    for sequence in numbers:
+        assert reason(world.send(request(outcome="granted", sequence=sequence))) is None
+    world.heard.clear()
+    for sequence in numbers[-backlog.WINDOW :]:
+        assert world.send(request(outcome="granted", sequence=sequence)) == []
+    assert [one.again for one in world.heard] == [True] * backlog.WINDOW
+    assert backlog.WINDOW >= 1024
+    below = numbers[-backlog.WINDOW - 1]
+    assert reason(world.send(request(outcome="granted", sequence=below))) is Reason.REPLAYED_REQUEST
+    assert reason(world.send(request(outcome="granted", sequence=numbers[-1] + 1))) is None
+
+
+def test_a_number_of_the_backlog_with_other_content_or_passed_over_is_a_replay() -> None:
+    world = World()
+    for sequence in (10, 11, 14, 15):
+        world.send(request(outcome="granted", sequence=sequence))
+    for sequence in (9, 10, 11, 12, 13, 14, 15):
+        assert reason(world.send(request(outcome="denied", sequence=sequence))) is Reason.REPLAYED_REQUEST
+    assert world.send(request(outcome="granted", sequence=14)) == []
+
+
+@pytest.mark.parametrize("first", [1, 41])
+def test_a_batch_of_the_backlog_is_known_again_through_restarts_of_the_controller(first: int) -> None:
+    world = World()
+    batch = [(7, number) for number in range(1, 41)]
+    batch += [(8, number) for number in range(first, first + 40)]
+    batch += [(10, number) for number in range(first + 100, first + 140)]
+    sent = [request(outcome="granted", boot=boot, sequence=number) for boot, number in batch]
+    assert [reason(world.send(one)) for one in sent] == [None] * 120
+    assert [world.send(one) for one in sent] == [[]] * 120
+    for boot, number in ((6, 1), (7, 41), (8, first + 40), (9, 1), (9, first + 141), (10, first + 99)):
+        found = world.send(request(outcome="granted", boot=boot, sequence=number))
+        assert reason(found) is Reason.REPLAYED_REQUEST, (boot, number)
+
+
+def test_what_is_known_of_a_device_stays_small() -> None:
+    world = World()
+    for boot in range(1, 40):
+        for sequence in range(2**52, 2**52 + 60):
+            world.send(request(outcome="granted", boot=boot, sequence=sequence))
+    assert len(world.site.encode_entity(world.state["device/c1"])) < 1500
 
 
 def test_a_strangers_message_uses_up_no_number_of_the_device() -> None:

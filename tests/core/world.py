@@ -21,6 +21,7 @@ from schemas.sealing import Sealer
 from schemas.signing import NONCE_HEADER, NOT_AFTER_HEADER, sign
 from schemas.vocabulary import Direction, FactorKind
 from streams.agents.verification import SecretVerifier
+from streams.core.admission import DeviceHeard
 from streams.core.processor import Arrival, Cause, Context, Found, Lookup, Outcome, Tick, Verification
 from streams.core.reference import tables
 from streams.core.site import SiteProcessor
@@ -74,6 +75,7 @@ class World:
         self.database: dict[str, list[Message]] | None = {}
         self.now_ms = round(NOW.timestamp() * 1000)
         self.sent: list[Output] = []
+        self.heard: list[DeviceHeard] = []
         self.sequence = 0
         self.entry = 0
         self.verifier = SecretVerifier(MASTER, CHEAP)
@@ -195,6 +197,7 @@ class World:
 
     def _run(self, cause: Cause, context: Context) -> list[Any]:
         outcomes = self.site.decide(self._view, cause, context)
+        self.heard += [outcome for outcome in outcomes if isinstance(outcome, DeviceHeard)]
         for outcome in outcomes:
             for key, value in self.site.evolve(self._view, outcome):
                 self._put(key, value)
