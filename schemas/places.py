@@ -147,7 +147,7 @@ class Thresholds(Frozen):
 
 
 class Device(Message):
-    """A controller. `thresholds` override the policy's for its readers; a new `key_version` means a swapped device."""
+    """A controller. `thresholds` override the policy's for its readers; a higher `key_version` = a swapped device."""
 
     type: Literal["device"] = "device"
     device_id: Id

@@ -35,6 +35,7 @@ _MASK = (1 << WINDOW) - 1
 _DIGEST_BYTES = 2
 _NO_DIGESTS = bytes(WINDOW * _DIGEST_BYTES)
 BACKLOG = "access.backlog"
+_LOWERED = "the key version on file is lower than one that was used, so what it signed may be a replay"
 MISPLACED = "the record lies in another partition than its site's: choose it by murmur2 of the key"
 
 
@@ -120,8 +121,12 @@ def admit(message: DeviceMessage, record: Record, state: State, context: Context
         stranger_tokens=float(policy.device_burst),
     )
     bucket = _refill(heard, policy, record.timestamp_ms)
-    if site.message_authentication == "required" and not keys.signed(device, record):
+    if site.message_authentication == "required" and (
+        device.key_version < heard.key_version or not keys.signed(device, record)
+    ):
         detail = f"no valid {MAC_HEADER} under key version {device.key_version}"
+        if device.key_version < heard.key_version:
+            detail = f"{_LOWERED}: give the device version {heard.key_version + 1} and its key"
         refused = Admission(Verdict.REFUSED, None, device, site, policy, Reason.INVALID_SIGNATURE, detail)
         return _not_its_own(refused, heard, bucket)
     if bucket.tokens < 1.0 and record.topic != BACKLOG:
@@ -199,7 +204,7 @@ def _number(
     message: DeviceMessage, record: Record, heard: DeviceState, bucket: _Bucket, device: Device
 ) -> tuple[Verdict, DeviceState, str]:
     digest = blake2b(record.value or b"", digest_size=_DIGEST_BYTES).digest()
-    if heard.key_version != device.key_version:
+    if heard.key_version < device.key_version:
         # A swapped controller: its boots and numbers start afresh under its own key.
         heard, bucket = DeviceState(device.key_version), bucket._replace(flooding=False)
     if record.topic == BACKLOG:

@@ -150,6 +150,40 @@ def test_a_new_key_version_starts_afresh_and_the_old_key_is_no_longer_listened_t
     assert reason(signed(world, request(boot=0, sequence=2), 2)) is Reason.REPLAYED_REQUEST
 
 
+def test_what_an_old_key_signed_is_not_valid_again_when_its_version_is() -> None:
+    world = World()
+    signed(world, request(boot=9, sequence=900), 1)
+    world.change("device", "c1", key_version=2)
+    signed(world, request(boot=1, sequence=1), 2)
+    world.change("device", "c1", key_version=1)
+    for boot, sequence in ((9, 900), (9, 901), (10, 1)):
+        (refused,) = signed(world, request(boot=boot, sequence=sequence), 1)
+        assert refused.reason is Reason.INVALID_SIGNATURE
+        assert "give the device version 3" in refused.checks[0][2]
+    world.change("device", "c1", key_version=2)
+    assert reason(signed(world, request(boot=1, sequence=2), 2)) is None
+    assert reason(signed(world, request(boot=1, sequence=1), 2)) == "nothing"
+
+
+def test_a_key_version_that_was_never_used_may_be_taken_back() -> None:
+    world = World()
+    signed(world, request(boot=9, sequence=900), 1)
+    world.change("device", "c1", key_version=2)
+    world.change("device", "c1", key_version=1)
+    assert reason(signed(world, request(boot=9, sequence=901), 1)) is None
+    assert reason(signed(world, request(boot=9, sequence=900), 1)) == "nothing"
+
+
+def test_a_lower_key_version_starts_nothing_afresh_where_no_macs_are_asked_for() -> None:
+    world = World()
+    world.change("site", "hq", message_authentication="off")
+    world.change("device", "c1", key_version=2)
+    assert reason(world.send(request(boot=9, sequence=900))) is None
+    world.change("device", "c1", key_version=1)
+    assert reason(world.send(request(boot=8, sequence=1))) is Reason.REPLAYED_REQUEST
+    assert reason(world.send(request(boot=9, sequence=901))) is None
+
+
 def test_the_backlog_has_a_counter_of_its_own_that_only_rises() -> None:
     world = World()
     world.send(request(sequence=5000))
