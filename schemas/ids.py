@@ -20,6 +20,6 @@ def derive(kind: str, *parts: str | int) -> str:
     return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:]}"
 
 
-def request_id(device_id: str, boot: int, sequence: int) -> str:
-    """The id of a controller's message."""
-    return derive("request", device_id, boot, sequence)
+def request_id(device_id: str, boot: int, sequence: int, *, recorded: bool = False) -> str:
+    """The id of a controller's request, or of its record in the backlog, whose numbers are counted on their own."""
+    return derive("record" if recorded else "request", device_id, boot, sequence)

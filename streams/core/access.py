@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.access import AccessDenied, AccessGranted, AccessRecorded, AccessRequested, Duress
 from schemas.base import RequestNumber, trusted
-from schemas.ids import derive, request_id
+from schemas.ids import derive
 from schemas.places import AccessPoint, Device, Door
 from schemas.record import Record
 from schemas.rules import Policy
@@ -18,7 +18,7 @@ from streams.core import reference
 from streams.core.admission import BACKLOG, Admission, DeviceHeard, Keys, Verdict, admit
 from streams.core.authentication import Authentication, authenticate
 from streams.core.checks import Findings, Question, check_person, in_service, is_free_egress
-from streams.core.denials import classify, display_of, refusal, show
+from streams.core.denials import classify, display_of, id_of, refusal, show
 from streams.core.entities import Pending
 from streams.core.lockouts import refuses_unheard
 from streams.core.passage import await_passage, command_for, journal_position, taken
@@ -81,7 +81,7 @@ def decide_access(arrival: Arrival, state: State, context: Context, keys: Keys) 
 
 
 def _id(request: Request) -> str:
-    return derive("decision", request.type, request_id(request.device_id, request.boot, request.sequence))
+    return derive("decision", request.type, id_of(request))
 
 
 def _refuse_unknown(arrival: Arrival, admission: Admission, context: Context) -> Iterator[Outcome]:
@@ -251,7 +251,7 @@ def _fields(
     request: Request, question: Question, findings: Findings, timeliness: Timeliness, age_ms: int
 ) -> dict[str, Any]:
     known, context, policy = question.authentication, question.context, question.policy
-    asked = request_id(request.device_id, request.boot, request.sequence)
+    asked = id_of(request)
     return {
         "decision_id": derive("decision", request.type, asked),
         "request_id": asked,

@@ -85,6 +85,12 @@ def show(decision: AccessDenied, request: AccessRequested | AccessRecorded) -> S
     )
 
 
+def id_of(request: AccessRequested | AccessRecorded) -> str:
+    """The request's id."""
+    recorded = isinstance(request, AccessRecorded)
+    return request_id(request.device_id, request.boot, request.sequence, recorded=recorded)
+
+
 def refusal(
     arrival: Arrival,
     context: Context,
@@ -103,7 +109,7 @@ def refusal(
     record = arrival.record
     return AccessDenied(
         decision_id=decision_id or derive("refusal", record.topic, record.partition, record.offset),
-        request_id=request_id(request.device_id, request.boot, request.sequence),
+        request_id=id_of(request),
         site_id=request.site_id,
         device_id=request.device_id,
         boot=request.boot,

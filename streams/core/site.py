@@ -29,7 +29,7 @@ from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcom
 from streams.core.publication import publish_site, scrub
 from streams.core.times import from_ms
 
-VERSION = "site-10"
+VERSION = "site-11"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from schemas.access import AccessDenied, AccessGranted
+from schemas.ids import request_id
 from schemas.keys import DEVICE, derive_key
 from schemas.places import Device
 from schemas.signing import sign
@@ -194,6 +195,15 @@ def test_the_backlog_has_a_counter_of_its_own_that_only_rises() -> None:
     assert reason(world.send(request(outcome="granted", sequence=8))) is Reason.REPLAYED_REQUEST
     assert reason(world.send(request(boot=2, outcome="granted", sequence=1))) is None
     assert reason(world.send(request(sequence=5001))) is None
+
+
+def test_a_record_of_the_backlog_and_a_live_request_of_the_same_numbers_have_ids_of_their_own() -> None:
+    world = World()
+    (live, *_), (recorded, *_) = world.send(request(sequence=5)), world.send(request(outcome="granted", sequence=5))
+    (refused,) = world.send(request(outcome="denied", sequence=5))
+    assert live.request_id == request_id("c1", 1, 5)
+    assert recorded.request_id == refused.request_id == request_id("c1", 1, 5, recorded=True) != live.request_id
+    assert len({live.decision_id, recorded.decision_id, refused.decision_id}) == 3
 
 
 def test_a_batch_of_the_backlog_sent_again_is_decided_once_and_counted() -> None:

@@ -93,3 +93,4 @@ def test_an_id_is_a_uuid_of_version_8() -> None:
     import uuid  # noqa: PLC0415 - only to check the form
 
     assert uuid.UUID(ids.request_id("hq-c01", 7, 1042)).version == 8
+    assert ids.request_id("hq-c01", 7, 1042) == "77730663-de93-8b81-8d14-6bd8d2616342"
