@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.record import Output, Record
 from streams.engine.kafka_cluster import CLUSTER_TOPIC, incarnation_in
-from streams.engine.kafka_producers import DELIVERY_TIMEOUT_S, SharedProducer
+from streams.engine.kafka_producers import DELIVERY_TIMEOUT_S, Producers, SharedProducer
 from streams.engine.kafka_reading import Readers
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.ports import Bounds, Broker, TopicPartition, TransientError, UnknownOutcome, Writer
@@ -35,11 +35,12 @@ class Feed(Protocol):
 
 
 class KafkaWriter(Writer):
-    """One owner's pen on the worker's shared producers."""
+    """One owner's pen on the worker's shared producers. It writes no more where an outcome of its is unknown."""
 
-    def __init__(self, journal: SharedProducer, outputs: SharedProducer) -> None:
+    def __init__(self, journal: Producers, outputs: Producers) -> None:
         self._journal = journal
         self._outputs = outputs
+        self._lost: set[TopicPartition] = set()
         self._closed = False
         self._pending: set[asyncio.Task[int]] = set()
 
@@ -59,9 +60,9 @@ class KafkaWriter(Writer):
     async def _append(self, topic: str, partition: int, outputs: Sequence[Output]) -> int:
         if self._closed:
             raise UnknownOutcome(f"{topic}/{partition}: the writer is closed")
-        producer = self._journal if topic.endswith(JOURNAL_SUFFIX) else self._outputs
+        producers = self._journal if topic.endswith(JOURNAL_SUFFIX) else self._outputs
         try:
-            return await producer.send(topic, partition, producer.build(outputs))
+            return await producers.append((topic, partition), outputs, self._lost)
         except asyncio.CancelledError:
             if self._closed:
                 raise UnknownOutcome(f"{topic}/{partition}: the writer was closed meanwhile") from None
@@ -93,16 +94,15 @@ class KafkaBroker(Broker):
         lz4: bool = False,
         timeout_s: float = DELIVERY_TIMEOUT_S,
     ) -> None:
+        def make() -> SharedProducer:
+            return SharedProducer(settings, idempotent=idempotent, lz4=lz4, timeout_s=timeout_s)
+
         self._settings = settings
-        self._idempotent = idempotent
         self._stamps = stamps
         self._stamps_journal = stamps_journal
-        self._lz4 = lz4
-        self._timeout_s = timeout_s
         self._feed: Feed | None = None
-        self._pair: tuple[SharedProducer, SharedProducer] | None = None
-        self._starting = asyncio.Lock()
-        self._retired: set[asyncio.Task[None]] = set()
+        self._journal = Producers(make, timeout_s)
+        self._outputs = Producers(make, timeout_s)
         self._readers = Readers(settings, timeout_s, lists_ends=idempotent)
         self._admin: AIOKafkaAdminClient | None = None
         self._can_delete = True
@@ -130,24 +130,9 @@ class KafkaBroker(Broker):
 
     async def writer(self) -> Writer:
         """A fresh writer. Raises TransientError where Kafka can't be reached."""
-        async with self._starting:
-            if self._pair is not None and (self._pair[0].broken or self._pair[1].broken):
-                self._retire()
-            if self._pair is None:
-                self._pair = (await self._producer(), await self._producer())
-            return KafkaWriter(*self._pair)
-
-    async def _producer(self) -> SharedProducer:
-        producer = SharedProducer(self._settings, idempotent=self._idempotent, lz4=self._lz4, timeout_s=self._timeout_s)
-        await producer.start()
-        return producer
-
-    def _retire(self) -> None:
-        pair, self._pair = self._pair, None
-        for producer in pair or ():
-            task = asyncio.ensure_future(producer.stop())
-            self._retired.add(task)
-            task.add_done_callback(self._retired.discard)
+        await self._journal.shared()
+        await self._outputs.shared()
+        return KafkaWriter(self._journal, self._outputs)
 
     async def bounds(self, topic: str, partition: int) -> Bounds:
         """Where a partition begins and ends now. Raises TransientError."""
@@ -196,9 +181,8 @@ class KafkaBroker(Broker):
 
     async def close(self) -> None:
         """Disconnect everything."""
-        pair, self._pair = self._pair, None
         with contextlib.suppress(Exception):
-            await asyncio.gather(*(producer.stop() for producer in pair or ()), *self._retired)
+            await asyncio.gather(self._journal.close(), self._outputs.close())
         await self._readers.close()
         if self._admin is not None:
             with contextlib.suppress(Exception):

@@ -48,4 +48,4 @@ async def test_a_producer_is_idempotent_where_the_broker_can(*, idempotent: bool
     sender = producer._producer._sender
     assert (sender._txn_manager is not None) is idempotent
     assert sender._acks == -1
-    await producer.stop()
+    await producer.stop(1)

@@ -61,7 +61,13 @@ class Cluster:
     def make_topics(self, names: Sequence[str], partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
         given = {"message.timestamp.type": "LogAppendTime", **(configs or {})}
         wanted = [NewTopic(name, partitions, 1, topic_configs=given) for name in names]
-        self.run(self.admin.create_topics(wanted))
+        self.run(self._make_topics(wanted))
+
+    async def _make_topics(self, wanted: Sequence[NewTopic]) -> None:
+        await self.admin.create_topics(wanted)
+        missing = {topic.name for topic in wanted}
+        while missing := missing - set(await self.admin.list_topics()):
+            await asyncio.sleep(0.02)
 
     def publish(self, topic: str, key: str, value: bytes | None, partition: int = 0) -> None:
         self.run(self._publish(topic, key.encode(), value, partition))

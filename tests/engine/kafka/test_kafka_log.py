@@ -3,9 +3,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import RequestTimedOutError
+from aiokafka.protocol.struct import Struct
 
 from schemas.record import Output, Record
 from streams.engine.kafka_cluster import ClusterError, common_partitions, ensure_incarnation, probe, read_incarnation
@@ -67,7 +70,7 @@ async def test_appends_to_many_partitions_leave_in_one_request(
     places = range(8)
     # The leaders of a topic that was just made are not all there at once.
     await asyncio.gather(*(writer.append(prefix + "log", n, outputs(prefix + "log", b"x")) for n in places))
-    sender = writer._outputs._producer._sender  # type: ignore[attr-defined]
+    sender = writer._outputs._shared._producer._sender  # type: ignore[attr-defined]
     requests: list[int] = []
     original = sender._send_produce_req
 
@@ -147,7 +150,7 @@ async def test_no_answer_in_time_is_an_unknown_outcome_and_the_next_writer_is_fr
     broker = KafkaBroker(cluster.settings, idempotent=cluster.idempotent, timeout_s=1.5)
     writer = await broker.writer()
     await writer.append(prefix + "log", 0, outputs(prefix + "log", b"a"))
-    client = writer._outputs._producer.client  # type: ignore[attr-defined]
+    client = writer._outputs._shared._producer.client  # type: ignore[attr-defined]
 
     async def silent(*_args: object, **_kwargs: object) -> None:
         await asyncio.sleep(3600)
@@ -160,6 +163,67 @@ async def test_no_answer_in_time_is_an_unknown_outcome_and_the_next_writer_is_fr
     fresh = await broker.writer()
     assert await fresh.append(prefix + "log", 0, outputs(prefix + "log", b"d")) == 1
     await broker.close()
+
+
+class Unreplicated:
+    """Stands between a producer and its broker: of one topic, every answer is that its replicas did not follow."""
+
+    def __init__(self, client: Any, topic: str) -> None:
+        self._real = client.send
+        self._topic = topic
+        client.send = self.send
+
+    async def send(self, node: int, request: Any, **options: Any) -> Any:
+        answer = await self._real(node, request, **options)
+        if isinstance(answer, Struct) and hasattr(answer, "topics"):
+            answer.topics = [
+                (
+                    name,
+                    [(one[0], RequestTimedOutError.errno, *one[2:]) for one in rows] if name == self._topic else rows,
+                )
+                for name, rows in answer.topics
+            ]
+        return answer
+
+
+async def test_an_unknown_outcome_concerns_its_own_partition_alone(cluster: Cluster, prefix: str) -> None:
+    bad, good = prefix + "bad", prefix + "good"
+    cluster.make_topics([bad, good])
+    broker = KafkaBroker(cluster.settings, idempotent=cluster.idempotent, timeout_s=2)
+    unlucky, lucky = await broker.writer(), await broker.writer()
+    await lucky.append(good, 0, outputs(good, b"x"))
+    Unreplicated(unlucky._outputs._shared._producer.client, bad)  # type: ignore[attr-defined]
+    lost = asyncio.ensure_future(unlucky.append(bad, 0, outputs(bad, b"a")))
+    offsets = []
+    while not lost.done():
+        under_way = [lucky.append(good, 0, outputs(good, b"x")) for _ in range(3)]
+        offsets += await asyncio.gather(*under_way)
+    with pytest.raises(UnknownOutcome, match="bad/0"):
+        await lost
+    offsets += [await lucky.append(good, 0, outputs(good, b"x")) for _ in range(3)]
+    assert offsets == list(range(1, len(offsets) + 1))
+    # Whoever does not know what became of an append writes no more there; a fresh owner begins behind it.
+    with pytest.raises(UnknownOutcome, match="an earlier append is unknown"):
+        await unlucky.append(bad, 0, outputs(bad, b"b"))
+    written = (await broker.bounds(bad, 0)).end
+    assert written >= 1
+    assert await (await broker.writer()).append(bad, 0, outputs(bad, b"c")) == written
+    await broker.close()
+
+
+async def test_what_was_refused_leaves_no_gap_that_stops_its_partition(
+    cluster: Cluster, broker: KafkaBroker, prefix: str
+) -> None:
+    if not cluster.idempotent:
+        pytest.skip("the embedded broker counts no sequences")
+    topic = prefix + "small"
+    cluster.make_topics([topic], configs={"max.message.bytes": "10000"})
+    writer = await broker.writer()
+    assert await writer.append(topic, 0, outputs(topic, b"a")) == 0
+    for at in range(1, 4):
+        with pytest.raises(ValueError, match="takes no batch"):
+            await writer.append(topic, 0, outputs(topic, b"x" * 50_000))
+        assert await writer.append(topic, 0, outputs(topic, b"b")) == at
 
 
 async def test_a_zombie_shows_in_the_offset(cluster: Cluster, broker: KafkaBroker, prefix: str) -> None:
