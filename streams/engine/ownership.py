@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from streams.engine.errors import AnotherLifeError, HaltedError
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
@@ -12,6 +13,8 @@ from streams.engine.partition import Partition
 from streams.engine.ports import Writer
 from streams.engine.recovery import Recovery
 from streams.engine.surroundings import Surroundings
+
+T = TypeVar("T")
 
 RECOVERING, RUNNING, DRAINING, HALTED = "recovering", "running", "draining", "halted"
 
@@ -43,31 +46,24 @@ class Slot:
 
 
 class Pens:
-    """Two fresh writers, journal (and state log) and outputs, for partitions that are recovered together.
+    """An owner's two fresh writers, for the journal (and state log) and for outputs.
 
-    The next cycle's journal must not queue behind outputs, hence two. They close when the last user lets go.
+    The next cycle's journal must not queue behind outputs, hence two. No other partition uses them: a writer goes on
+    nowhere where an outcome of its is unknown.
     """
 
     def __init__(self, journal: Writer, outputs: Writer, closing: set[asyncio.Task[None]]) -> None:
         self._closing = closing
         self.journal = journal
         self.outputs = outputs
-        self._users = 0
-
-    def use(self) -> Pens:
-        """Count one more user."""
-        self._users += 1
-        return self
 
     def release(self) -> None:
-        """Count one less."""
-        self._users -= 1
-        if self._users == 0:
-            loop = asyncio.get_running_loop()
-            for writer in (self.journal, self.outputs):
-                task = loop.create_task(_close(writer))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+        """Nobody writes with them any more."""
+        loop = asyncio.get_running_loop()
+        for writer in (self.journal, self.outputs):
+            task = loop.create_task(_close(writer))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
 
 async def _close(writer: Writer) -> None:
@@ -97,32 +93,15 @@ class Recoverer:
 
     async def bring_up(self, slots: list[Slot]) -> None:
         """Recover these together; returns when each runs, is halted or was let go."""
-        pens = (await self._pens()).use()
+        await self._patiently(self._same_life)
         loop = asyncio.get_running_loop()
         tasks = []
         for slot in slots:
             if not slot.gone:
-                slot.pens = pens.use()
                 slot.task = loop.create_task(self._recover(slot))
                 tasks.append(slot.task)
-        pens.release()
         if tasks:
             await asyncio.wait(tasks)
-
-    async def _pens(self) -> Pens:
-        backoff_s = FIRST_BACKOFF_S
-        while True:
-            try:
-                await self._same_life()
-                writer = self._around.broker.writer
-                return Pens(await writer(), await writer(), self._closing)
-            except AnotherLifeError as error:
-                self._fatal(error)
-                await asyncio.Event().wait()
-            except Exception as error:  # noqa: BLE001 - a broker that can't be reached is asked again
-                self._around.observer.retried("writer", type(error).__name__)
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
 
     async def _same_life(self) -> None:
         # A broker that was begun anew under the same address has other logs: what is remembered of positions and
@@ -132,11 +111,28 @@ class Recoverer:
             msg = f"the broker began anew (incarnation {ours} is over, now it is {found}): the process must, too"
             raise AnotherLifeError(msg)
 
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            try:
+                return await ask()
+            except AnotherLifeError as error:
+                self._fatal(error)
+                await asyncio.Event().wait()
+            except Exception as error:  # noqa: BLE001 - a broker that can't be reached is asked again
+                self._around.observer.retried("writer", type(error).__name__)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+
+    async def _pens(self) -> Pens:
+        writer = self._around.broker.writer
+        return Pens(await self._patiently(writer), await self._patiently(writer), self._closing)
+
     async def _recover(self, slot: Slot) -> None:
         observer = self._around.observer
         backoff_s = FIRST_BACKOFF_S
         while True:
-            pens = slot.pens = slot.pens or (await self._pens()).use()
+            pens = slot.pens = await self._pens()
             try:
                 await self._once(slot, pens)
             except HaltedError as error:
@@ -148,6 +144,7 @@ class Recoverer:
                 slot.pens = None
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+                await self._patiently(self._same_life)
                 continue
             slot.task = None
             return

@@ -110,7 +110,7 @@ def test_two_workers_share_the_partitions(make: MakeHarness) -> None:
     assert second.machine.owned == {2, 3}
 
 
-def test_writers_close_with_their_last_partition(make: MakeHarness) -> None:
+def test_each_partition_has_writers_of_its_own_and_they_close_with_it(make: MakeHarness) -> None:
     harness = make(partitions=2)
     opened: list[MemoryWriter] = []
 
@@ -128,13 +128,13 @@ def test_writers_close_with_their_last_partition(make: MakeHarness) -> None:
     worker.client.writer = writer  # type: ignore[method-assign]
     worker.assign([0, 1])
     harness.run_until_idle()
-    assert len(opened) == 2  # journal and outputs, shared by what was assigned together
+    assert len(opened) == 4  # journal and outputs of each
     worker.revoke([0])
     worker.step(0.05)
-    assert [one._closed for one in opened] == [False, False]
+    assert [one._closed for one in opened] == [True, True, False, False]
     worker.revoke([1])
     worker.step(0.05)
-    assert [one._closed for one in opened] == [True, True]
+    assert all(one._closed for one in opened)
 
 
 def test_a_full_queue_makes_the_feed_wait(make: MakeHarness) -> None:
