@@ -18,6 +18,7 @@ from streams.engine.kafka_log import KafkaBroker
 from streams.engine.kafka_settings import KafkaSettings
 
 T = TypeVar("T")
+LISTED_LOOKS = 500
 _names = itertools.count(1)
 _run = f"{int(time.time()) % 1_000_000}-{os.getpid()}"
 
@@ -65,8 +66,9 @@ class Cluster:
 
     async def _make_topics(self, wanted: Sequence[NewTopic]) -> None:
         await self.admin.create_topics(wanted)
-        missing = {topic.name for topic in wanted}
-        while missing := missing - set(await self.admin.list_topics()):
+        for _ in range(LISTED_LOOKS):
+            if {topic.name for topic in wanted} <= set(await self.admin.list_topics()):
+                return
             await asyncio.sleep(0.02)
 
     def publish(self, topic: str, key: str, value: bytes | None, partition: int = 0) -> None:
