@@ -59,12 +59,17 @@ class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class DoorState(msgspec.Struct, frozen=True, gc=False, tag="door", array_like=True):
-    """A door: `door/<id>`. `sequence` is that of the last command; `open` None = not known."""
+    """A door: `door/<id>`.
+
+    `sequence` is that of the last command; `open` None = not known; until `exit_until_ms` an opening is that of
+    somebody who has asked to leave.
+    """
 
     sequence: int = 0
     mode_epoch: int = 0
     open: bool | None = None
     pending: tuple[Pending, ...] = ()
+    exit_until_ms: int = 0
 
 
 class Presence(msgspec.Struct, frozen=True, gc=False, tag="presence", array_like=True):

@@ -30,7 +30,7 @@ from streams.core.entities import (
     zone_key,
 )
 from streams.core.operator_admission import OperatorAnswered, evolve_answered
-from streams.core.passage import MOST_PENDING, DoorMoved, GrantPending
+from streams.core.passage import MOST_PENDING, DoorMoved, ExitAsked, GrantPending
 from streams.core.presence import Passed, PresenceLost, presence_of, zone_state
 from streams.core.processor import Change, Outcome, State
 
@@ -77,7 +77,13 @@ def _commanded(state: State, outcome: AccessDoor) -> Iterable[Change]:
 
 
 def _moved(state: State, outcome: DoorMoved) -> Iterable[Change]:
-    return ((door_key(outcome.door_id), _replace(_door(state, outcome.door_id), open=outcome.open)),)
+    door = _door(state, outcome.door_id)
+    until_ms = 0 if outcome.open else door.exit_until_ms
+    return ((door_key(outcome.door_id), _replace(door, open=outcome.open, exit_until_ms=until_ms)),)
+
+
+def _exit_asked(state: State, outcome: ExitAsked) -> Iterable[Change]:
+    return ((door_key(outcome.door_id), _replace(_door(state, outcome.door_id), exit_until_ms=outcome.until_ms)),)
 
 
 def _accompanied(state: State, outcome: Accompanied) -> Iterable[Change]:
@@ -178,6 +184,7 @@ _EVOLVERS: Mapping[type, Callable[[State, Any], Iterable[Change]]] = {
     AccessTaken: _no_longer_pending,
     AccessNotTaken: _not_taken,
     DoorMoved: _moved,
+    ExitAsked: _exit_asked,
     Passed: _passed,
     PresenceLost: _lost,
     Accompanied: _accompanied,

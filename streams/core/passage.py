@@ -11,8 +11,9 @@ import msgspec
 from schemas.access import AccessNotTaken, AccessTaken
 from schemas.base import JournalPosition, RequestNumber, trusted
 from schemas.commands import AccessDoor
-from schemas.devices import Heartbeat
-from schemas.doors import DoorClosed, DoorEvent, DoorForcedOpen, DoorOpened, NoEntryAfterGranted
+from schemas.devices import CommandFailed, Heartbeat
+from schemas.doors import DoorClosed, DoorEvent, DoorForcedOpen, DoorOpened, NoEntryAfterGranted, RequestToExit
+from schemas.places import Door
 from schemas.vocabulary import Direction
 from streams.core import reference
 from streams.core.checks import Question
@@ -28,6 +29,9 @@ _DIRECTIONS = {direction.value: direction for direction in Direction}
 
 MOST_PENDING = 8
 """Grants that may wait for a passage at one door; the oldest of more counts as not taken."""
+
+EXIT_GRACE_S = 2
+"""How much later than the lock is released for an exit its opening may be heard of."""
 
 INCARNATION_SHIFT = 20
 """A new life of the broker starts command sequences above `incarnation << 20`, beyond all of the life before."""
@@ -45,6 +49,13 @@ class DoorMoved(msgspec.Struct, frozen=True, gc=False, tag="door_moved"):
 
     door_id: str
     open: bool
+
+
+class ExitAsked(msgspec.Struct, frozen=True, gc=False, tag="exit_asked"):
+    """The exit button or sensor released the lock: the next opening until then is that of somebody who leaves."""
+
+    door_id: str
+    until_ms: int
 
 
 def journal_position(context: Context) -> JournalPosition:
@@ -94,15 +105,18 @@ def await_passage(question: Question, pending: Pending) -> Iterator[Outcome]:
     yield GrantPending(question.door.door_id, pending)
 
 
-def decide_door_event(message: DoorEvent, state: State, context: Context) -> Iterator[Outcome]:
+def decide_door_event(message: DoorEvent, door: Door, state: State, context: Context) -> Iterator[Outcome]:
     """What a door event of an admitted controller means for the grants that are pending."""
     found: DoorState = state.get(door_key(message.door_id)) or DoorState()
     if isinstance(message, DoorOpened | DoorForcedOpen):
         yield DoorMoved(message.door_id, open=True)
     elif isinstance(message, DoorClosed):
         yield DoorMoved(message.door_id, open=False)
+    elif isinstance(message, RequestToExit):
+        yield ExitAsked(message.door_id, context.now_ms + (door.access_time_s + EXIT_GRACE_S) * 1000)
     if isinstance(message, DoorOpened | NoEntryAfterGranted):
-        pending = _matching(found, message.command_id)
+        leaving = isinstance(message, DoorOpened) and context.now_ms <= found.exit_until_ms
+        pending = _matching(found, message.command_id, leaving=leaving)
         if pending is not None:
             if isinstance(message, DoorOpened):
                 yield from taken(pending, message.door_id, to_ms(message.occurred_at), "door_opened", state, context)
@@ -127,10 +141,23 @@ def decide_overdue(key: str, deadline_ms: int, state: State, context: Context) -
                 yield not_taken(pending, key.removeprefix("door/"), context)
 
 
-def _matching(door: DoorState, command_id: str | None) -> Pending | None:
+def decide_command_failed(message: CommandFailed, state: State, context: Context) -> Iterator[Outcome]:
+    """A grant whose command its controller did not obey leads nobody in."""
+    for door in context.references.find("door", "device_id", message.device_id):
+        found: DoorState | None = state.get(door_key(door.door_id))
+        pending = _matching(found, message.command_id) if found is not None else None
+        if pending is not None:
+            yield not_taken(pending, door.door_id, context)
+
+
+def _matching(door: DoorState, command_id: str | None, *, leaving: bool = False) -> Pending | None:
+    """The grant that a door opened for: the one that the controller names, else the oldest is the best guess.
+
+    What opened for the exit button or sensor is nobody's entry.
+    """
     if command_id is not None:
         return next((pending for pending in door.pending if pending.command_id == command_id), None)
-    return door.pending[0] if door.pending else None
+    return next((one for one in door.pending if not leaving or one.direction == Direction.EGRESS), None)
 
 
 def taken(

@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.access import AccessDenied, AccessRecorded, AccessRequested, MessageRefused
 from schemas.base import DeviceMessage, JournalPosition
-from schemas.devices import Heartbeat
+from schemas.devices import CommandFailed, Heartbeat
 from schemas.doors import DoorEvent
 from schemas.envelope import type_of
 from schemas.ids import derive
@@ -24,12 +24,12 @@ from streams.core.entities import DoorState, OperatorAsked
 from streams.core.evolution import Forgotten, evolve_site
 from streams.core.operator_admission import refuse_operator
 from streams.core.operators import decide_operator
-from streams.core.passage import decide_door_event, decide_heartbeat, decide_overdue
+from streams.core.passage import decide_command_failed, decide_door_event, decide_heartbeat, decide_overdue
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
 from streams.core.publication import publish_site, scrub
 from streams.core.times import from_ms
 
-VERSION = "site-11"
+VERSION = "site-12"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (
@@ -105,9 +105,11 @@ class SiteProcessor:
                     detail = f"this controller has no door {message.door_id}"
                     outcomes.append(_refused(cause, context, Reason.UNKNOWN_ACCESS_POINT, detail))
                 else:
-                    outcomes += decide_door_event(message, state, context)
+                    outcomes += decide_door_event(message, door, state, context)
             elif isinstance(message, Heartbeat):
                 outcomes += decide_heartbeat(message, context)
+            elif isinstance(message, CommandFailed):
+                outcomes += decide_command_failed(message, state, context)
         elif admission.verdict is Verdict.REFUSED or (admission.verdict is Verdict.FLOOD and outcomes):
             reason = admission.reason or Reason.OUT_OF_SERVICE
             outcomes.append(_refused(cause, context, reason, admission.detail))
