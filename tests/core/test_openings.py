@@ -82,3 +82,12 @@ def test_a_grant_whose_command_failed_is_not_taken_whatever_opens_afterwards() -
     assert world.send(event("door_opened")) == []
     assert world.ask(card("200")).type == "access_granted"
     assert world.send(event("command_failed", command_id="of nobody", reason="not_pending")) == []
+
+
+def test_a_forged_command_that_its_controller_refused_takes_no_passage_away() -> None:
+    world = World()
+    granted = world.ask()
+    command_id = commands(world)[0].command_id
+    assert world.send(event("command_failed", command_id=command_id, reason="invalid_signature")) == []
+    (taken,) = world.send(event("door_opened", command_id=command_id))
+    assert taken.decision_id == granted.decision_id
