@@ -150,7 +150,7 @@ class Processor(Protocol):
     references: tuple[ReferenceTable, ...]
 
     def decode(self, record: Record) -> Any:
-        """The message in a record.
+        """The message in a record; None where it means nothing to this processor, which is then not asked about it.
 
         Raises:
             UndecodableError: it can never be decoded; the record goes to the dead letters, with this error's text.

@@ -95,43 +95,17 @@ class Decider:
 
     def decide(self, frame: EntryFrame, causes: Sequence[EngineCause]) -> Decision:
         """Decide and evolve all causes of an entry, in order."""
-        run = _Run(frame.number, self._prefix, Decision([], frame.digest))
+        run = self.start(frame)
         for cause in causes:
             self.step(frame, cause, run)
         return self.finish(frame, run)
 
     def start(self, frame: EntryFrame) -> _Run:
         """Begin an entry that is decided cause by cause (`step`, then `finish`)."""
-        return _Run(frame.number, self._prefix, Decision([], frame.digest))
+        return _Run(f"{self._prefix}{frame.number}/", self._context(frame, _NOTHING), Decision([], frame.digest))
 
-    def finish(self, frame: EntryFrame, run: _Run) -> Decision:
-        """End an entry: the digest now covers it."""
-        digest = blake2b(frame.digest, digest_size=DIGEST_SIZE)
-        digest.update(b"%d" % frame.number)
-        digest.update(b"".join(run.parts))
-        run.decision.digest = digest.digest()
-        return run.decision
-
-    def step(self, frame: EntryFrame, cause: EngineCause, run: _Run) -> None:
-        """Decide one cause."""
-        decision = run.decision
-        resolved = _NOTHING
-        if isinstance(cause, Tick):
-            if self._store.deadlines.armed.get(cause.key) != cause.deadline_ms:
-                return
-            decision.ticks += 1
-        elif isinstance(cause, Arrival):
-            decision.messages += 1
-            record = cause.record
-            if record.headers and not self._is_new(record):
-                self._store.commit()
-                return
-            if frame.resolved and (of_topic := frame.resolved.get(record.topic)):
-                resolved = of_topic.get(record.offset, _NOTHING)
-        else:
-            self._bury(cause, run)
-            return
-        context = Context(
+    def _context(self, frame: EntryFrame, resolved: Mapping[str, Any]) -> Context:
+        return Context(
             frame.now_ms,
             frame.references,
             resolved,
@@ -140,6 +114,37 @@ class Decider:
             self._incarnation,
             self._partitions,
         )
+
+    def finish(self, frame: EntryFrame, run: _Run) -> Decision:
+        """End an entry: the digest now covers it."""
+        self._store.commit()
+        digest = blake2b(frame.digest, digest_size=DIGEST_SIZE)
+        digest.update(b"%d" % frame.number)
+        digest.update(b"".join(run.parts))
+        run.decision.digest = digest.digest()
+        return run.decision
+
+    def step(self, frame: EntryFrame, cause: EngineCause, run: _Run) -> None:
+        """Decide one cause."""
+        decision, context = run.decision, run.context
+        if isinstance(cause, Tick):
+            if self._store.deadlines.armed.get(cause.key) != cause.deadline_ms:
+                return
+            decision.ticks += 1
+        elif isinstance(cause, Arrival):
+            decision.messages += 1
+            record = cause.record
+            if record.headers and not self._is_new(record):
+                return
+            if cause.message is None:
+                decision.judged += 1
+                decision.trailing_failed = 0
+                return
+            if frame.resolved and (of_topic := frame.resolved.get(record.topic)) and record.offset in of_topic:
+                context = self._context(frame, of_topic[record.offset])
+        else:
+            self._bury(cause, run)
+            return
         self._decide_one(cause, context, run)
 
     def _is_new(self, record: Record) -> bool:
@@ -148,6 +153,8 @@ class Decider:
 
     def _decide_one(self, cause: Cause, context: Context, run: _Run) -> None:
         processor, store = self._processor, self._store
+        # The marks up to here stand, whatever becomes of this cause.
+        store.commit()
         run.decision.judged += isinstance(cause, Arrival)
         kept_outputs, kept_parts = len(run.decision.outputs), len(run.parts)
         try:
@@ -183,10 +190,6 @@ class Decider:
         if isinstance(cause, Tick):
             self._observer.tick_failed(self._partition, cause.key, text)
             return
-        # A repeat of the refused message must stay below the mark, which was rolled back with the rest.
-        if cause.record.headers:
-            self._is_new(cause.record)
-            self._store.commit()
         run.decision.failed += 1
         run.decision.trailing_failed += 1
         self._die(cause.record, "decide", type(error).__name__, text, run)
@@ -197,11 +200,8 @@ class Decider:
             self._store.disarm(record.key)
             return
         run.decision.messages += 1
-        if record.headers:
-            new = self._is_new(record)
-            self._store.commit()
-            if not new:
-                return
+        if record.headers and not self._is_new(record):
+            return
         if isinstance(cause, Undecodable):
             self._die(record, "decode", cause.error_class, cause.text, run)
         else:
@@ -215,18 +215,19 @@ class Decider:
 
 
 class _Run:
-    """An entry half-way decided.
+    """An entry half-way decided. `context` is that of all causes about which nothing was found out.
 
     Outputs are counted per topic: a gap in the numbers of one would tell its readers of what is written to another.
     """
 
-    __slots__ = ("counts", "decision", "parts", "prefix")
+    __slots__ = ("context", "counts", "decision", "parts", "prefix")
 
-    def __init__(self, number: int, prefix: str, decision: Decision) -> None:
+    def __init__(self, prefix: str, context: Context, decision: Decision) -> None:
+        self.context = context
         self.counts: dict[str, int] = {}
         self.decision = decision
         self.parts: list[bytes] = []
-        self.prefix = f"{prefix}{number}/"
+        self.prefix = prefix
 
     def cut(self, outputs: int, parts: int) -> None:
         """Forget all but the first outputs and parts."""

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 POSITION_HEADER = "doorstream-position"
 SOURCE_POSITION_HEADER = "doorstream-source-position"
 MARK_PREFIX = "~mark/"
-_FORM = re.compile(rb"([A-Za-z0-9._-]{1,100})/(\d{1,18})/(\d{1,9})/(\d{1,18})/(\d{1,9})")
+_SOURCE = re.compile(rb"([A-Za-z0-9._-]{1,100})/(\d{1,18})/(\d{1,9})")
+_NUMBER_DIGITS = 18
+_INDEX_DIGITS = 9
 """Whoever may write to a topic may write any header: what no machine writes must not get into the state."""
+_SOURCES_KEPT = 4_096
+_PARTS = 3
 
 Position = tuple[int, int, int]
 """Incarnation, number, index; a higher one is newer."""
@@ -27,7 +32,7 @@ def check_name(processor: str) -> None:
     Raises:
         ValueError: it has other characters than letters, digits, `.`, `_` and `-`, or more than 100.
     """
-    if _FORM.fullmatch(f"{processor}/1/0/1/0".encode()) is None:
+    if _SOURCE.fullmatch(f"{processor}/1/0".encode()) is None:
         raise ValueError(
             f"{processor!r} can't be a processor's name: use at most 100 letters, digits, '.', '_' and '-'"
         )
@@ -35,12 +40,24 @@ def check_name(processor: str) -> None:
 
 def mark_key(topic: str, partition: int, header: bytes) -> tuple[str, Position] | None:
     """The key of the mark that a position header belongs to, and the position; None for a malformed header."""
-    found = _FORM.fullmatch(header)
+    parts = header.rsplit(b"/", 2)
+    if len(parts) != _PARTS:
+        return None
+    origin, number, index = parts
+    if not (number.isdigit() and len(number) <= _NUMBER_DIGITS and index.isdigit() and len(index) <= _INDEX_DIGITS):
+        return None
+    source = _source(topic, partition, origin)
+    return None if source is None else (source[0], (source[1], int(number), int(index)))
+
+
+@lru_cache(_SOURCES_KEPT)
+def _source(topic: str, partition: int, origin: bytes) -> tuple[str, int] | None:
+    """The key of a mark and the incarnation: what all positions of one decider have in common."""
+    found = _SOURCE.fullmatch(origin)
     if found is None:
         return None
-    name, incarnation, decider, number, index = found.groups()
-    key = f"{MARK_PREFIX}{topic}/{partition}/{name.decode()}/{int(decider)}"
-    return key, (int(incarnation), int(number), int(index))
+    name, incarnation, decider = found.groups()
+    return f"{MARK_PREFIX}{topic}/{partition}/{name.decode()}/{int(decider)}", int(incarnation)
 
 
 class Marks:
@@ -65,7 +82,7 @@ class Marks:
             return True
         key, position = parsed
         seen = self._get(key)
-        if seen is not None and position <= tuple(seen):
+        if seen is not None and position <= seen:
             return False
         self._put(key, position)
         return True

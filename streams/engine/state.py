@@ -90,16 +90,15 @@ class StateStore:
         if not undo:
             return
         live, deadline = self._live, self._processor.deadline
-        moved: dict[str, int | None] = {}
-        for key, _ in undo:
-            if key not in moved:
-                value = live.get(key)
-                plain = value is not None and not key.startswith(MARK_PREFIX)
-                moved[key] = deadline(key, value) if plain else None
-        changed, deadlines = self.changed, self.deadlines
+        moved: dict[str, int | None] = dict.fromkeys([key for key, _ in undo])
+        for key in moved:
+            value = live.get(key)
+            if value is not None and not key.startswith(MARK_PREFIX):
+                moved[key] = deadline(key, value)
+        self.changed.update(dict.fromkeys(moved))
+        deadlines = self.deadlines
         armed = deadlines.armed
         for key, deadline_ms in moved.items():
-            changed[key] = None
             if armed.get(key) != deadline_ms:
                 deadlines.set(key, deadline_ms)
         undo.clear()
