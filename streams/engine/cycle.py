@@ -136,6 +136,7 @@ class Cycle:
             self._drop(slot, partition, reason)
             return
         slot.progress_s = self._around.clock.monotonic_s()
+        slot.strides.forget()
         self._look.acknowledged(partition.journal, partition.index, work.offset, work.sent)
         reason_to_stop = partition.settle(work)
         if work.checkpoint is not None:

@@ -252,6 +252,7 @@ class Machine:
     def moving(self, feeds: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """How far each input has come, for a watchdog: its feed's position, or the decided one where records wait.
 
+        Of a partition in recovery, whose feed goes on in vain, it is what was decided when it was given up, or -1.
         Partitions that wait for a person are left out. (A feed also passes what is no record, such as a transaction's
         end, and alone it would hide a partition that decides nothing of what it was fed.)
         """
@@ -259,10 +260,17 @@ class Machine:
         for index, slot in self._slots.items():
             if slot.phase == HALTED:
                 found = {place: offset for place, offset in found.items() if place[1] != index}
-            elif slot.partition is not None:
+            elif slot.partition is None:
+                found.update({(topic, index): slot.taken.get(topic, -1) for topic in self._around.processor.inputs})
+            else:
                 waiting = [queue for queue in slot.partition.queues.values() if queue.size]
                 found.update({(queue.topic, index): queue.taken for queue in waiting})
         return found
+
+    def strides(self) -> dict[int, int]:
+        """How far the recoveries under way have come, by partition (`Strides.furthest`)."""
+        slots = self._slots.items()
+        return {index: slot.strides.furthest for index, slot in slots if slot.phase == RECOVERING}
 
     # -- giving up ----------------------------------------------------------------------------------------------
 

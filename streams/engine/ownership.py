@@ -12,6 +12,7 @@ from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
 from streams.engine.partition import Partition
 from streams.engine.ports import Writer
 from streams.engine.recovery import Recovery
+from streams.engine.strides import Strides
 from streams.engine.surroundings import Surroundings
 
 T = TypeVar("T")
@@ -20,7 +21,10 @@ RECOVERING, RUNNING, DRAINING, HALTED = "recovering", "running", "draining", "ha
 
 
 class Slot:
-    """One owned partition. `pens` are the writers that it uses now."""
+    """One owned partition.
+
+    `pens` are the writers that it uses now, `taken` the inputs' next offsets when it was last given up.
+    """
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -30,6 +34,8 @@ class Slot:
         self.pens: Pens | None = None
         self.task: asyncio.Task[None] | None = None
         self.progress_s = 0.0
+        self.strides = Strides()
+        self.taken: dict[str, int] = {}
         self.gone = False
 
     def let_go(self) -> None:
@@ -38,6 +44,7 @@ class Slot:
             self.task.cancel()
             self.task = None
         if self.partition is not None:
+            self.taken = dict(self.partition.position.inputs)
             self.partition.close()
             self.partition = None
         if self.pens is not None:
@@ -159,7 +166,7 @@ class Recoverer:
                 self._failed(slot, slot.partition, reason)
 
         lanes = OutputLanes(pens.outputs, around.observer, around.pulse, failed, self._settled)
-        recovery = Recovery(around, slot.index, pens.journal, lanes)
+        recovery = Recovery(around, slot.index, pens.journal, lanes, slot.strides)
         try:
             partition = await recovery.run()
         except BaseException:

@@ -57,8 +57,8 @@ class Writer(Protocol):
         """Stop; appends not yet acknowledged fail with UnknownOutcome."""
 
 
-class Broker(Protocol):
-    """The logs that a machine reads and writes.
+class Logs(Protocol):
+    """Logs to be read.
 
     `stamps`: whether `Record.timestamp_ms` is the broker's own append time; where not, it is the time of the fetch,
     and a record read again gets the one that the journal kept.
@@ -68,9 +68,19 @@ class Broker(Protocol):
     def stamps(self) -> bool:
         """Whether the inputs' records carry the broker's append time."""
 
+    async def bounds(self, topic: str, partition: int) -> Bounds:
+        """Where a partition begins and ends now."""
+
+    def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[Sequence[Record]]:
+        """The records with start <= offset < stop, in order, in batches."""
+
+
+class Broker(Logs, Protocol):
+    """The logs that a machine reads and writes."""
+
     @property
     def stamps_journal(self) -> bool:
-        """Whether the journal's records do, so that the broker's clock can be read from them."""
+        """Whether the journal's records carry it, so that the broker's clock can be read from them."""
 
     async def incarnation(self) -> int | None:
         """Which life of the broker this is, as the cluster's own record says now; None where nobody can know.
@@ -82,14 +92,8 @@ class Broker(Protocol):
     async def writer(self) -> Writer:
         """A fresh writer."""
 
-    async def bounds(self, topic: str, partition: int) -> Bounds:
-        """Where a partition begins and ends now."""
-
     async def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Where many partitions end now, in one request; a partition that can't be asked is left out."""
-
-    def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[Sequence[Record]]:
-        """The records with start <= offset < stop, in order, in batches."""
 
     async def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Let the broker forget older records; best effort."""

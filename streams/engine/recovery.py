@@ -33,11 +33,12 @@ from streams.engine.journal import (
 )
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
 from streams.engine.partition import Core, Partition
-from streams.engine.ports import TopicPartition, TransientError, Writer
+from streams.engine.ports import Logs, TopicPartition, TransientError, Writer
 from streams.engine.references import REFERENCE_PARTITION
 from streams.engine.replay import Replay
 from streams.engine.state import StateStore
 from streams.engine.statelog import StateLog, load_state, state_topic
+from streams.engine.strides import CountedLogs, Strides
 from streams.engine.surroundings import Surroundings
 from streams.engine.timekeeping import Moment
 from streams.engine.work import Position, resolve_contexts
@@ -53,12 +54,14 @@ FATAL_DEATHS = 2
 class Recovery:
     """One partition's recovery; `run` gives the partition, not yet fed."""
 
-    def __init__(self, around: Surroundings, index: int, journal: Writer, lanes: OutputLanes) -> None:
+    def __init__(self, around: Surroundings, index: int, journal: Writer, lanes: OutputLanes, strides: Strides) -> None:
         self.skew_ms: int | None = None
         self._around = around
         self._index = index
         self._writer = journal
         self._lanes = lanes
+        self._strides = strides
+        self._logs: Logs = around.broker
         self._topic = journal_topic(around.processor.name)
         self._epoch = -1
         self._next_offset = -1
@@ -86,11 +89,12 @@ class Recovery:
         sent = around.clock.moment()
         self._epoch = await self._append(Opened(around.incarnation, processor.version))
         self._opened = sent, around.clock.moment()
+        self._logs = CountedLogs(around.broker, self._strides, self._topic, self._strides.begin(self._epoch))
         fold = await self._read_journal()
         position = await self._position(fold)
         store = StateStore(processor)
         if fold.checkpoint is not None:
-            await load_state(around.broker, state_topic(processor.name), self._index, fold.checkpoint, store)
+            await load_state(self._logs, state_topic(processor.name), self._index, fold.checkpoint, store)
         if fold.entries:
             await self._redecide(fold, position, store)
         await self._await_references(position.references)
@@ -124,7 +128,7 @@ class Recovery:
         return offset
 
     async def _read_journal(self) -> Fold:
-        bounds = await self._around.broker.bounds(self._topic, self._index)
+        bounds = await self._logs.bounds(self._topic, self._index)
         stop = self._epoch
         window = FIRST_WINDOW
         while True:
@@ -145,7 +149,7 @@ class Recovery:
     async def _checkpoint_starts(self, start: int, stop: int) -> list[int]:
         """Where to read from for the checkpoints found in a window, the latest first."""
         found: list[int] = []
-        async for records in self._around.broker.read(self._topic, self._index, start, stop):
+        async for records in self._logs.read(self._topic, self._index, start, stop):
             for record in records:
                 if is_checkpoint(record):
                     item = decode_record(record)
@@ -155,7 +159,7 @@ class Recovery:
 
     async def _fold(self, start: int) -> Fold:
         fold = Fold(self._around.incarnation, self._index, self._around.survived)
-        async for records in self._around.broker.read(self._topic, self._index, start, self._epoch + 1):
+        async for records in self._logs.read(self._topic, self._index, start, self._epoch + 1):
             fold.feed(records)
             last = records[-1]
             if last.offset == self._epoch and self._around.broker.stamps_journal:
@@ -201,11 +205,11 @@ class Recovery:
     async def _redecide(self, fold: Fold, position: Position, store: StateStore) -> None:
         around, processor = self._around, self._around.processor
         self._check_code(fold.entries)
-        replay = Replay(processor, around.broker, self._index, fold.entries)
+        replay = Replay(processor, self._logs, self._index, fold.entries)
         await replay.read()
         await self._await_references(_last_references(fold, position))
         first = {**position.references, **fold.entries[0].references}
-        prepared = await around.references.prepare(around.broker, first)
+        prepared = await around.references.prepare(self._logs, first)
         decider = Decider(processor, store, self._index, around.incarnation, around.observer, around.partitions)
         if not fold.careful:
             await self._append(Recovering(fold.entries[0].number, self._epoch))
@@ -227,6 +231,7 @@ class Recovery:
                 position.inputs[taken.topic] = taken.stop
             position.number, position.now_ms, position.digest = entry.number, entry.now_ms, decision.digest
             self._lanes.put(entry.number, decision.outputs)
+            self._strides.take()
             await asyncio.sleep(0)
         await self._append(Recovered(position.number, self._epoch))
 

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.record import Record
 from streams.core.processor import References, ReferenceTable
-from streams.engine.ports import Broker, Clock
+from streams.engine.ports import Clock, Logs
 
 Refused = Callable[[Record], None]
 """Told of each record that counts as never written."""
@@ -265,12 +265,12 @@ class ReferenceViews:
         self._live = LiveView(self._tables)
         self._loaded = not tables
 
-    async def load(self, broker: Broker) -> None:
+    async def load(self, logs: Logs) -> None:
         """Read every topic (partition 0) up to the end seen now; afterwards `loaded` is True."""
         for topic, table in self._by_topic.items():
-            bounds = await broker.bounds(topic, REFERENCE_PARTITION)
+            bounds = await logs.bounds(topic, REFERENCE_PARTITION)
             start = max(bounds.start, table.position + 1)
-            async for records in broker.read(topic, REFERENCE_PARTITION, start, bounds.end):
+            async for records in logs.read(topic, REFERENCE_PARTITION, start, bounds.end):
                 self.apply(topic, records)
             # Compaction may have taken the last record before the end.
             table.position = max(table.position, bounds.end - 1)
@@ -318,7 +318,7 @@ class ReferenceViews:
         """The view as of past positions; `prepared` has the tables that `prepare` read again."""
         return PastView({**self._tables, **(prepared or {})}, positions)
 
-    async def prepare(self, broker: Broker, positions: Mapping[str, int]) -> dict[str, Table]:
+    async def prepare(self, logs: Logs, positions: Mapping[str, int]) -> dict[str, Table]:
         """Tables, by entity, for the past positions that memory no longer reaches: read again up to them.
 
         They answer these positions and later ones for as far as the live tables would have to be asked.
@@ -329,8 +329,8 @@ class ReferenceViews:
             if at >= table.forgotten:
                 continue
             again = Table(table.spec, stamps=self._stamps)
-            start = (await broker.bounds(table.spec.topic, REFERENCE_PARTITION)).start
-            async for records in broker.read(table.spec.topic, REFERENCE_PARTITION, start, table.position + 1):
+            start = (await logs.bounds(table.spec.topic, REFERENCE_PARTITION)).start
+            async for records in logs.read(table.spec.topic, REFERENCE_PARTITION, start, table.position + 1):
                 for record in records:
                     # Versions at or below the position are collapsed; every later one is kept, whatever its age.
                     again.apply(record, record.timestamp_ms if record.offset > at else record.timestamp_ms + KEPT_MS)

@@ -10,15 +10,15 @@ from schemas.record import Record
 from streams.core.processor import Processor, Tick
 from streams.engine.errors import HaltedError
 from streams.engine.journal import Entry
-from streams.engine.ports import Broker
+from streams.engine.ports import Logs
 
 
 class Replay:
     """The inputs of journal entries, read again in one go per topic."""
 
-    def __init__(self, processor: Processor, broker: Broker, index: int, entries: Sequence[Entry]) -> None:
+    def __init__(self, processor: Processor, logs: Logs, index: int, entries: Sequence[Entry]) -> None:
         self._processor = processor
-        self._broker = broker
+        self._logs = logs
         self._index = index
         self._first: dict[str, int] = {}
         self._last: dict[str, int] = {}
@@ -35,14 +35,14 @@ class Replay:
         Raises:
             HaltedError: the inputs no longer reach back far enough.
         """
-        broker = self._broker
+        logs = self._logs
         for topic, start in self._first.items():
-            bounds = await broker.bounds(topic, self._index)
+            bounds = await logs.bounds(topic, self._index)
             if bounds.start > start or bounds.end < self._last[topic]:
                 msg = f"{topic}/{self._index} has offsets {bounds.start} to {bounds.end}, the journal needs {start} to"
                 raise HaltedError(f"{msg} {self._last[topic]}: restore the topic, or lengthen its retention")
             records = self._records[topic] = []
-            async for batch in broker.read(topic, self._index, start, self._last[topic]):
+            async for batch in logs.read(topic, self._index, start, self._last[topic]):
                 records.extend(batch)
 
     def causes(self, entry: Entry) -> list[Record | Tick]:
@@ -60,7 +60,7 @@ class Replay:
         found: list[Record] = []
         while at < len(records) and records[at].offset < stop:
             record = records[at]
-            if not self._broker.stamps:
+            if not self._logs.stamps:
                 record = msgspec.structs.replace(record, timestamp_ms=fetched_ms)
             found.append(record)
             at += 1

@@ -17,7 +17,7 @@ from schemas.record import Output
 from streams.engine.errors import HaltedError
 from streams.engine.journal import Checkpointed
 from streams.engine.options import MachineOptions
-from streams.engine.ports import Broker, TransientError, Writer
+from streams.engine.ports import Logs, TransientError, Writer
 from streams.engine.state import StateStore
 
 RECORD_BYTES = 64 * 1024
@@ -166,7 +166,7 @@ def _written(wake: asyncio.Event, future: asyncio.Future[int]) -> None:
     wake.set()
 
 
-async def load_state(broker: Broker, topic: str, partition: int, checkpoint: Checkpointed, store: StateStore) -> None:
+async def load_state(logs: Logs, topic: str, partition: int, checkpoint: Checkpointed, store: StateStore) -> None:
     """Fill a store with the state as of a checkpoint.
 
     Raises:
@@ -174,7 +174,7 @@ async def load_state(broker: Broker, topic: str, partition: int, checkpoint: Che
     """
     wanted = sum(stop - start for start, stop in checkpoint.ranges)
     for start, stop in checkpoint.ranges:
-        async for records in broker.read(topic, partition, start, stop):
+        async for records in logs.read(topic, partition, start, stop):
             for record in records:
                 wanted -= 1
                 for key, deadline_ms, data in _decode(record.value or b"").rows:

@@ -32,27 +32,46 @@ class Progress(msgspec.Struct, frozen=True):
     idle_s: float
 
 
+class _Seen(msgspec.Struct, frozen=True):
+    position: int
+    strides: int
+    since_s: float
+
+
 class Stalls:
     """Positions over time: which partitions have lag and did not move for `limit_s`."""
 
     def __init__(self, limit_s: float = STALL_S) -> None:
         self._limit_s = limit_s
-        self._seen: dict[TopicPartition, tuple[int, float]] = {}
+        self._seen: dict[TopicPartition, _Seen] = {}
         self.progress: dict[TopicPartition, Progress] = {}
 
     def look(
-        self, now_s: float, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+        self,
+        now_s: float,
+        positions: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+        strides: Mapping[int, int] | None = None,
     ) -> list[TopicPartition]:
-        """Take note of positions (next offset) and ends; gives the partitions that stand still."""
+        """Take note of positions (next offset) and ends; gives the partitions that stand still.
+
+        `strides` has, by partition, how far recoveries have come. To be in recovery is to lag, as deadlines wait, too;
+        a partition that is given up and recovered over and over moves only where it or a recovery gets further.
+        """
         self._seen = {place: seen for place, seen in self._seen.items() if place in positions}
         self.progress = {}
         stalled: list[TopicPartition] = []
+        strides = strides or {}
         for place, position in positions.items():
             lag = max(0, ends.get(place, position) - position)
+            if place[1] in strides and place in ends:
+                lag = max(lag, 1)
             before = self._seen.get(place)
-            if before is None or before[0] != position or lag == 0:
-                self._seen[place] = (position, now_s)
-            idle_s = now_s - self._seen[place][1]
+            if before is None or before.position != position or lag == 0:
+                self._seen[place] = _Seen(position, strides.get(place[1], 0), now_s)
+            elif strides.get(place[1], 0) > before.strides:
+                self._seen[place] = _Seen(position, strides[place[1]], now_s)
+            idle_s = now_s - self._seen[place].since_s
             self.progress[place] = Progress(lag, idle_s)
             if idle_s >= self._limit_s:
                 stalled.append(place)
@@ -63,8 +82,8 @@ class Watchdog:
     """Looks every few seconds; `live` and `progress` are for `/livez`.
 
     `positions` gives what is being processed right now (next offset by topic partition; partitions that wait for a
-    person are left out), `ends` asks the broker. `done` gives what is done for good; its distance from the ends is the
-    lag that metrics tell.
+    person are left out), `strides` how far recoveries are (`Stalls.look`), `ends` asks the broker. `done` gives what is
+    done for good; its distance from the ends is the lag that metrics tell.
     """
 
     def __init__(
@@ -75,9 +94,11 @@ class Watchdog:
         limit_s: float = STALL_S,
         give_up: Callable[[str], None] | None = None,
         done: Callable[[], Mapping[TopicPartition, int]] | None = None,
+        strides: Callable[[], Mapping[int, int]] | None = None,
     ) -> None:
         self._positions = positions
         self._done = done or positions
+        self._strides = strides or dict
         self.lags = Lags()
         self._ends = ends
         self._stalls = Stalls(limit_s)
@@ -102,14 +123,15 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     async def _look(self, now_s: float) -> None:
-        positions, done = dict(self._positions()), dict(self._done())
+        positions, done, strides = dict(self._positions()), dict(self._done()), dict(self._strides())
         asked = list(positions.keys() | done.keys())
         try:
             ends = await self._ends(asked) if asked else {}
         except TransientError:
-            return  # a broker that can't be asked is no standstill of ours
+            self._stalls.look(now_s, positions, {})  # a broker that can't be asked is no standstill of ours
+            return
         self.lags.look(now_s, done, ends)
-        stalled = self._stalls.look(now_s, positions, ends)
+        stalled = self._stalls.look(now_s, positions, ends, strides)
         if stalled:
             self.live = False
             shown = ", ".join(f"{topic}/{partition}" for topic, partition in stalled)

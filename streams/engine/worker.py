@@ -120,7 +120,9 @@ class ProcessorRunner:
         self._started = True
         start = asyncio.ensure_future(app.start())
         self._tasks["app"] = asyncio.ensure_future(app.wait_until_stopped())
-        self.watchdog = Watchdog(self._moving, self._broker.ends, done=self.machine.positions)
+        self.watchdog = Watchdog(
+            self._moving, self._broker.ends, done=self.machine.positions, strides=self.machine.strides
+        )
         await start
         assert_safe(app)
         if self._options.watchdog:

@@ -41,6 +41,45 @@ def test_a_partition_that_comes_back_starts_anew() -> None:
     assert stalls.look(130, {PLACE: 5}, {PLACE: 9}) == [PLACE]
 
 
+def test_a_partition_that_is_recovered_in_vain_over_and_over_stands_still() -> None:
+    stalls = Stalls(limit_s=60)
+    found = []
+    for now in range(0, 100, 5):
+        # Every other time it runs for a while, and decides nothing; each recovery comes as far as the first.
+        strides = {PLACE[1]: 40} if now % 10 else {}
+        found.append(stalls.look(now, {PLACE: 5}, {PLACE: 9}, strides))
+    assert found.index([PLACE]) == 13
+
+
+def test_a_recovery_that_gets_further_is_no_standstill_and_one_that_does_not_is() -> None:
+    stalls = Stalls(limit_s=60)
+    ends = {PLACE: 5}
+    for now in range(0, 600, 50):
+        assert stalls.look(now, {PLACE: 5}, ends, {PLACE[1]: now}) == []
+    # Nothing waits at its inputs, but its deadlines do.
+    assert stalls.look(660, {PLACE: 5}, ends, {PLACE[1]: 10}) == [PLACE]
+    assert stalls.look(670, {PLACE: 5}, {}, {PLACE[1]: 10}) == []
+
+
+def test_an_outage_of_the_broker_is_no_standstill_when_it_is_over() -> None:
+    reasons: list[str] = []
+    away = True
+
+    async def ends(places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if away:
+            raise TransientError("away")
+        return dict.fromkeys(places, 9)
+
+    dog = Watchdog(lambda: {PLACE: 5}, ends, limit_s=60, give_up=reasons.append)
+    for now in (0.0, 300.0):
+        asyncio.run(dog._look(now))
+    away = False
+    asyncio.run(dog._look(305.0))
+    assert reasons == []
+    asyncio.run(dog._look(365.0))
+    assert len(reasons) == 1
+
+
 async def test_the_watchdog_gives_up_once_and_is_no_longer_live() -> None:
     reasons: list[str] = []
 
