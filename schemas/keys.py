@@ -10,6 +10,7 @@ OPERATOR = "operator"
 ADMINISTRATION = "administration"
 SEALING = "sealing"
 LOCKOUTS = "lockouts"
+EVERYWHERE_ID = "everywhere"
 
 MINIMUM_SECRET_BYTES = 16
 _CONTEXT = b"doorstream/v1"
@@ -38,7 +39,7 @@ def administration_key(master: bytes) -> bytes:
 
 def lockouts_key(master: bytes) -> bytes:
     """The key that doorstream signs what locks and unlocks cardholders at all sites with."""
-    return derive_key(master, LOCKOUTS, "everywhere")
+    return derive_key(master, LOCKOUTS, EVERYWHERE_ID)
 
 
 def read_master_secret(text: str) -> bytes:

@@ -20,7 +20,8 @@ from streams.core.authentication import Authentication, authenticate
 from streams.core.checks import Findings, Question, check_person, in_service, is_free_egress
 from streams.core.denials import classify, display_of, id_of, refusal, show
 from streams.core.entities import Pending
-from streams.core.lockouts import refuses_unheard
+from streams.core.failures import count_attempt
+from streams.core.lockouts import Locks, event_ms_of, locks_on, refuses_unheard
 from streams.core.passage import await_passage, command_for, journal_position, taken
 from streams.core.presence import lose_presence
 from streams.core.processor import Arrival, Context, Outcome, State
@@ -114,8 +115,19 @@ def _question(
     policy = place.policy or policy
     live = record.topic != BACKLOG
     at_ms = context.now_ms if live else to_ms(request.occurred_at)
+    event_ms = event_ms_of(request, record, context)
     known = authenticate(request, policy, device, context, at_ms)
-    if _unheard(known, point, door, device, state, context.now_ms):
+    locks = locks_on(
+        state,
+        context.references,
+        site.site_id,
+        point.access_point_id,
+        known.credential,
+        known.cardholder,
+        event_ms,
+        live=live,
+    )
+    if _unheard(known, point, door, device, locks):
         known = authenticate(request, policy, device, context, at_ms, heard=False)
     return Question(
         site=site,
@@ -125,6 +137,8 @@ def _question(
         point=point,
         authentication=known,
         at_ms=at_ms,
+        event_ms=event_ms,
+        locks=locks,
         local=local(at_ms, site.time_zone),
         zone_path=place.zone_path,
         state=state,
@@ -134,20 +148,21 @@ def _question(
     )
 
 
-def _unheard(known: Authentication, point: AccessPoint, door: Door, device: Device, state: State, now_ms: int) -> bool:
+def _unheard(known: Authentication, point: AccessPoint, door: Door, device: Device, locks: Locks) -> bool:
     if is_free_egress(point, door):
         return False
+    if not in_service(point, device):
+        return True
     several = known.method is not None and "+" in known.method
-    return not in_service(point, device) or refuses_unheard(
-        state, point.access_point_id, known.credential, known.cardholder, now_ms, several=several
-    )
+    return refuses_unheard(locks, known.credential, known.cardholder, several=several)
 
 
 def _decide(request: Request, record: Record, question: Question) -> Iterator[Outcome]:
     findings = Findings()
     check_person(question, findings)
     check_rules(question, findings)
-    if is_free_egress(question.point, question.door):
+    free = is_free_egress(question.point, question.door)
+    if free:
         findings.soften()
     granted = not findings.denied
     timeliness, age_ms = timeliness_of(record, question.policy, question.context)
@@ -169,6 +184,8 @@ def _decide(request: Request, record: Record, question: Question) -> Iterator[Ou
         yield from _turn_away(request, question, findings, decision)
     else:
         yield from _not_actuated(request, question, findings, decision)
+    if not free:
+        yield from count_attempt(question, decision, request)
     if question.authentication.duress:
         # Last, so that nothing that others see waits for it.
         yield _duress(decision, question.context)

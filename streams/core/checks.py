@@ -17,7 +17,7 @@ from schemas.vocabulary import CheckOutcome, Direction, Enforcement, Posture, Re
 from streams.core import reference, schedules, times
 from streams.core.authentication import Authentication
 from streams.core.entities import PermissionUse, ZonePosture, permission_key, posture_key
-from streams.core.lockouts import is_exempt, is_locked, locked_subject
+from streams.core.lockouts import Locks, is_exempt, until
 from streams.core.processor import Context, State
 
 PASSED, FAILED, SOFT, SKIPPED = CheckOutcome.PASSED, CheckOutcome.FAILED, CheckOutcome.SOFT, CheckOutcome.SKIPPED
@@ -28,6 +28,8 @@ _RANK = {Posture.NORMAL: 0, Posture.EMERGENCY_OPENING: 1, Posture.LOCKDOWN: 2, P
 
 class Question(msgspec.Struct, frozen=True, gc=False):
     """May this person pass here, now? `at_ms` is the time that schedules and validity are judged at.
+
+    `event_ms` is when it was asked, as far as locks and the windows of failures go; `locks` are those in force then.
 
     `live` is false for what happened earlier, so that the state of now says little about it. `policy_known` is false
     where the access point names a policy that is not on file, and `policy` is the site's.
@@ -40,6 +42,8 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     point: AccessPoint
     authentication: Authentication
     at_ms: int
+    event_ms: int
+    locks: Locks
     local: datetime
     zone_path: tuple[str, ...]
     state: State
@@ -138,21 +142,29 @@ def _posture(question: Question, findings: Findings) -> None:
 
 
 def _lockout(question: Question, findings: Findings) -> None:
-    known, state, now_ms = question.authentication, question.state, question.context.now_ms
+    known, locks = question.authentication, question.locks
+    subject, at_point = locks
+    if subject is None and not at_point:
+        findings.note("lockout", None, "none")
+        return
     enforcement = _SOFT if is_exempt(known.credential, known.cardholder) else _HARD
-    subject = locked_subject(state, known.credential, known.cardholder, now_ms)
     if subject is not None:
-        findings.note("lockout", Reason.CREDENTIAL_LOCKOUT, f"{subject}=locked", enforcement)
-        return
-    several = known.method is not None and "+" in known.method and known.failure is None
-    if is_locked(state, "access-point", question.point.access_point_id, now_ms):
-        if several:
-            # A guessed door still opens for a card with its PIN.
-            findings.note("lockout", None, f"access_point=locked method={known.method}")
-        else:
-            findings.note("lockout", Reason.ACCESS_POINT_LOCKOUT, "access_point=locked", enforcement)
-        return
-    findings.note("lockout", None, "none")
+        findings.note("lockout", Reason.CREDENTIAL_LOCKOUT, _locked(question, subject), enforcement)
+    elif known.method is not None and "+" in known.method and known.failure is None:
+        # A guessed door still opens for a card with its PIN.
+        findings.note("lockout", None, f"access_point=locked method={known.method}")
+    else:
+        findings.note("lockout", Reason.ACCESS_POINT_LOCKOUT, _locked(question, "access-point"), enforcement)
+
+
+def _locked(question: Question, subject: str) -> str:
+    known, id_ = question.authentication, question.point.access_point_id
+    if subject == "credential" and known.credential is not None:
+        id_ = known.credential.credential_id
+    elif subject == "cardholder" and known.cardholder is not None:
+        id_ = known.cardholder.cardholder_id
+    end = until(question.state, question.context.references, question.site.site_id, subject, id_)
+    return f"{subject}={id_} locked until {end}"
 
 
 _NO_REASONS = (None, None, None, None)

@@ -183,6 +183,9 @@ def _measured(setting: Setting, factor: Biometric, holder: Cardholder | None) ->
         return _Match(factor.score, None, None, Reason.UNKNOWN_CREDENTIAL)
     references, kind = setting.context.references, FactorKind(factor.kind)
     own = reference.own_credential(references, holder.cardholder_id, kind, factor.credential_id)
+    if not setting.heard:
+        # What the controller's match says must not be told from the outside either.
+        return _Match(None, holder, own, Reason.AUTHENTICATION_UNAVAILABLE)
     return _Match(factor.score, holder, own)
 
 

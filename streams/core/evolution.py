@@ -14,7 +14,6 @@ from streams.core.admission import DeviceHeard
 from streams.core.entities import (
     EVERYBODY,
     DoorState,
-    Lockout,
     PermissionUse,
     Presence,
     Risk,
@@ -22,27 +21,20 @@ from streams.core.entities import (
     ZoneState,
     device_key,
     door_key,
-    lockout_key,
     permission_key,
     posture_key,
     presence_key,
     risk_key,
     zone_key,
 )
+from streams.core.failures import Kept
 from streams.core.operator_admission import OperatorAnswered, evolve_answered
 from streams.core.passage import MOST_PENDING, DoorMoved, ExitAsked, GrantPending
 from streams.core.presence import Passed, PresenceLost, presence_of, zone_state
 from streams.core.processor import Change, Outcome, State
+from streams.core.unlocking import LetGo
 
 _replace = msgspec.structs.replace
-
-
-class LockoutSet(msgspec.Struct, frozen=True, gc=False, tag="lockout_set"):
-    """A subject (`credential`, `cardholder`, `access-point`) is locked; `lock` None ends it."""
-
-    subject: str
-    id: str
-    lock: Lockout | None
 
 
 class PostureSet(msgspec.Struct, frozen=True, gc=False, tag="posture_set"):
@@ -189,7 +181,8 @@ _EVOLVERS: Mapping[type, Callable[[State, Any], Iterable[Change]]] = {
     PresenceLost: _lost,
     Accompanied: _accompanied,
     OperatorAnswered: lambda _, outcome: evolve_answered(outcome),
-    LockoutSet: lambda _, outcome: ((lockout_key(outcome.subject, outcome.id), outcome.lock),),
+    Kept: lambda _, outcome: ((outcome.key, outcome.entity),),
+    LetGo: lambda _, outcome: ((outcome.key, outcome.let),),
     PostureSet: lambda _, outcome: ((posture_key(outcome.zone_id), outcome.posture),),
     RiskSet: lambda _, outcome: ((risk_key(outcome.site_id, outcome.cardholder_id), outcome.risk),),
     Forgotten: lambda _, outcome: ((outcome.key, None),),

@@ -1,30 +1,135 @@
 """Lockouts as access sees them (A4): who or what is locked, who is exempt, and when no secret is listened to.
 
 While a lock refuses anyway, no PIN is verified: the answer would tell a guesser which one is right, uncounted.
+
+What somebody asks at a door now is judged after all that was decided before it, and a lock ends for it by the broker's
+time of the request. What a controller decided alone is judged by its own time, and by locks that had begun by then.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.access import AccessRecorded, AccessRequested
+from schemas.lockouts import LockoutEnded, LockoutStarted
 from schemas.people import Cardholder, Credential
-from streams.core.entities import Lockout, lockout_key
-from streams.core.processor import State
+from schemas.record import Record
+from schemas.registry import decode
+from streams.core.entities import Lockout, LockoutLet, let_key, lockout_key
+from streams.core.processor import Context, References, State
+from streams.core.times import from_ms, to_ms
+
+TABLE = "lockout"
+TOPIC = "lockouts.global"
 
 
-def is_locked(state: State, subject: str, id_: str, now_ms: int) -> bool:
-    """Whether a subject (`credential`, `cardholder`, `access-point`) is locked now."""
-    lock: Lockout | None = state.get(lockout_key(subject, id_))
-    return lock is not None and (lock.until_ms is None or now_ms < lock.until_ms)
+class Everywhere(msgspec.Struct, frozen=True, gc=False):
+    """A cardholder's lock at all sites, as it is read; `lifted_ms` is when an operator ended it."""
+
+    lockout_id: str
+    since_ms: int
+    until_ms: int | None
+    lifted_ms: int | None
 
 
-def locked_subject(
-    state: State, credential: Credential | None, cardholder: Cardholder | None, now_ms: int
-) -> str | None:
-    """Which of somebody's subjects is locked: `credential` or `cardholder`."""
-    if credential is not None and is_locked(state, "credential", credential.credential_id, now_ms):
-        return "credential"
-    if cardholder is not None and is_locked(state, "cardholder", cardholder.cardholder_id, now_ms):
-        return "cardholder"
+class Locks(NamedTuple):
+    """What is locked for somebody at an access point: `credential`, `cardholder` or neither, and the access point."""
+
+    subject: str | None
+    point: bool
+
+
+NONE = Locks(None, point=False)
+
+
+def read_everywhere(value: bytes) -> Everywhere | None:
+    """What a record of `lockouts.global` says; None of a lock that ran out."""
+    message = decode(TOPIC, value)
+    since_ms = to_ms(message.started_at)
+    if isinstance(message, LockoutStarted):
+        until_ms = None if message.locked_until is None else to_ms(message.locked_until)
+        return Everywhere(message.lockout_id, since_ms, until_ms, None)
+    if isinstance(message, LockoutEnded) and message.cause == "operator":
+        return Everywhere(message.lockout_id, since_ms, None, to_ms(message.ended_at))
     return None
+
+
+def event_ms_of(request: AccessRequested | AccessRecorded, record: Record, context: Context) -> int:
+    """When an attempt was made, as far as windows and locks go (Unix, milliseconds): by the broker's append time.
+
+    What a controller decided alone is believed to have happened when it says, but never after it was sent.
+    """
+    if isinstance(request, AccessRecorded):
+        return min(to_ms(request.occurred_at), record.timestamp_ms)
+    return min(record.timestamp_ms, context.now_ms)
+
+
+def in_force(lock: Lockout | None, at_ms: int, *, live: bool) -> bool:
+    """Whether a lock holds at that time."""
+    if lock is None or (lock.until_ms is not None and at_ms >= lock.until_ms):
+        return False
+    return live or at_ms >= lock.since_ms
+
+
+def locks_on(
+    state: State,
+    references: References,
+    site_id: str,
+    access_point_id: str,
+    credential: Credential | None,
+    cardholder: Cardholder | None,
+    at_ms: int,
+    *,
+    live: bool,
+) -> Locks:
+    """What is locked for somebody at an access point, at that time."""
+    get = state.get
+    subject = None
+    if credential is not None:
+        lock = get(lockout_key(site_id, "credential", credential.credential_id))
+        if lock is not None and in_force(lock, at_ms, live=live):
+            subject = "credential"
+    if cardholder is not None and subject is None:
+        who = cardholder.cardholder_id
+        lock, everywhere = get(lockout_key(site_id, "cardholder", who)), references.get(TABLE, who)
+        if (lock is not None or everywhere is not None) and _account_locked(
+            state, site_id, who, lock, everywhere, at_ms, live=live
+        ):
+            subject = "cardholder"
+    lock = get(lockout_key(site_id, "access-point", access_point_id))
+    point = lock is not None and in_force(lock, at_ms, live=live)
+    return Locks(subject, point) if subject is not None or point else NONE
+
+
+def _account_locked(
+    state: State,
+    site_id: str,
+    cardholder_id: str,
+    lock: Lockout | None,
+    everywhere: Everywhere | None,
+    at_ms: int,
+    *,
+    live: bool,
+) -> bool:
+    if lock is not None and in_force(lock, at_ms, live=live):
+        lifted = everywhere is not None and everywhere.lifted_ms is not None and everywhere.lifted_ms >= lock.since_ms
+        if not lifted:
+            return True
+    return everywhere_in_force(state, site_id, cardholder_id, everywhere, at_ms, live=live)
+
+
+def everywhere_in_force(
+    state: State, site_id: str, cardholder_id: str, everywhere: Everywhere | None, at_ms: int, *, live: bool
+) -> bool:
+    """Whether a cardholder's lock at all sites holds at this one, where an operator may have ended it just now."""
+    if everywhere is None or everywhere.lifted_ms is not None:
+        return False
+    let: LockoutLet | None = state.get(let_key(site_id, cardholder_id))
+    if let is not None and let.lockout_id == everywhere.lockout_id:
+        return False
+    return in_force(Lockout(everywhere.until_ms, everywhere.since_ms), at_ms, live=live)
 
 
 def is_exempt(credential: Credential | None, cardholder: Cardholder | None) -> bool:
@@ -33,17 +138,18 @@ def is_exempt(credential: Credential | None, cardholder: Cardholder | None) -> b
 
 
 def refuses_unheard(
-    state: State,
-    access_point_id: str,
-    credential: Credential | None,
-    cardholder: Cardholder | None,
-    now_ms: int,
-    *,
-    several: bool,
+    locks: Locks, credential: Credential | None, cardholder: Cardholder | None, *, several: bool
 ) -> bool:
     """Whether a lock refuses whatever a secret would prove; `several` factors still open a locked access point."""
-    if is_exempt(credential, cardholder):
+    if locks is NONE or is_exempt(credential, cardholder):
         return False
-    if locked_subject(state, credential, cardholder, now_ms) is not None:
-        return True
-    return not several and is_locked(state, "access-point", access_point_id, now_ms)
+    return locks.subject is not None or (locks.point and not several)
+
+
+def until(state: State, references: References, site_id: str, subject: str, id_: str) -> str:
+    """When a lock ends, for people."""
+    lock: Lockout | None = state.get(lockout_key(site_id, subject, id_))
+    everywhere: Everywhere | None = references.get(TABLE, id_) if subject == "cardholder" else None
+    ends = [one.until_ms for one in (lock, everywhere) if one is not None]
+    last = None if not ends or None in ends else max(one for one in ends if one is not None)
+    return "somebody ends it" if last is None else from_ms(last).isoformat(timespec="seconds")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from schemas.commands import AccessDoor
 from schemas.ids import derive
-from schemas.operators import DoorUnlockRequested, OperatorRequest, PassbackForgiven
+from schemas.operators import DoorUnlockRequested, LockoutEndRequested, OperatorRequest, PassbackForgiven
 from streams.core import reference
 from streams.core.admission import Keys
 from streams.core.entities import DoorState, door_key
@@ -15,11 +15,16 @@ from streams.core.passage import next_sequence
 from streams.core.presence import lose_presence
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.times import from_ms
+from streams.core.unlocking import end_lockouts
 
 UNLOCK_WITHIN_S = 10
 """How long a controller may still act on an unlock."""
 
-RIGHTS = {"door_unlock_requested": "unlock", "passback_forgiven": "forgive_passback"}
+RIGHTS = {
+    "door_unlock_requested": "unlock",
+    "passback_forgiven": "forgive_passback",
+    "lockout_end_requested": "end_lockout",
+}
 
 
 def decide_operator(arrival: Arrival, state: State, context: Context, keys: Keys) -> Iterator[Outcome]:
@@ -39,6 +44,8 @@ def _carry_out(request: OperatorRequest, state: State, context: Context) -> Iter
             raise Refused("unknown_cardholder", f"cardholder {who} is not on file")
         yield accepted(request, context, cardholder_id=who)
         yield lose_presence(request.site_id, who, state, context)
+    elif isinstance(request, LockoutEndRequested):
+        yield from end_lockouts(request, state, context)
 
 
 def _unlock(request: DoorUnlockRequested, state: State, context: Context) -> AccessDoor:

@@ -11,6 +11,7 @@ from schemas.commands import Command
 from schemas.envelope import CONTENT_TYPE, SPECVERSION
 from schemas.ids import derive
 from schemas.keys import DEVICE
+from schemas.lockouts import AuthenticationFailed, LockoutEnded, LockoutImpending, LockoutLifted, LockoutStarted
 from schemas.record import Headers, Output, Record
 from schemas.registry import topic_of
 from schemas.sealing import Sealer
@@ -18,11 +19,13 @@ from schemas.signing import sign
 from schemas.topics import registry
 from streams.core import reference
 from streams.core.admission import Keys
+from streams.core.lockout_publication import publish_at_site, publish_failure
 from streams.core.processor import Context, Outcome
 from streams.core.times import rfc3339
 
 SEALED = "sealed"
-_SOURCE = ("ce_source", b"/doorstream/site")
+SOURCE = "/doorstream/site"
+_SOURCE = ("ce_source", SOURCE.encode())
 _MAY_BE_SECRET = (b"pin", b"template", b"secret", b"\\u", b"\\U")
 
 
@@ -48,6 +51,9 @@ _IDS: Mapping[str, Callable[[Any], str]] = {
 }
 
 
+_LOCKOUTS = frozenset({AuthenticationFailed, LockoutEnded, LockoutImpending, LockoutLifted, LockoutStarted})
+
+
 class _Form(NamedTuple):
     """What is the same for all messages of a type; `id_of` gives an event's id."""
 
@@ -59,8 +65,8 @@ class _Form(NamedTuple):
 
 @cache
 def _form(model: type) -> _Form | None:
-    """None for outcomes that concern the state alone."""
-    if not issubclass(model, Message):
+    """None for outcomes that concern the state alone, and for lockouts."""
+    if not issubclass(model, Message) or model in _LOCKOUTS:
         return None
     type_ = str(model.model_fields["type"].default)
     return _Form(topic_of(type_), _IDS[type_], issubclass(model, Command), ("ce_type", type_.encode()))
@@ -71,7 +77,7 @@ def publish_site(outcome: Outcome, context: Context, keys: Keys) -> Output | Non
     kind: Any = type(outcome)
     form = _form(kind)
     if form is None:
-        return None
+        return _publish_lockout(outcome, context, keys) if kind in _LOCKOUTS else None
     topic, id_of, is_command, type_header = form
     value = outcome.to_json()
     key = (outcome.device_id if is_command else outcome.site_id).encode()
@@ -90,6 +96,12 @@ def publish_site(outcome: Outcome, context: Context, keys: Keys) -> Output | Non
         if secret is not None:
             headers = (*headers, sign(secret, version, topic, key, value, headers))
     return Output(topic, key, value, headers, context.partition)
+
+
+def _publish_lockout(outcome: Any, context: Context, keys: Keys) -> Output:
+    if isinstance(outcome, AuthenticationFailed | LockoutLifted):
+        return publish_failure(outcome, SOURCE, context, keys)
+    return publish_at_site(outcome, SOURCE, context, context.partition)
 
 
 def scrub(record: Record, sealer: Sealer | None) -> tuple[bytes | None, str | None]:

@@ -197,6 +197,11 @@ def credentials_of(references: References, cardholder_id: str, kind: FactorKind)
     return [c for c in references.find("credential", "cardholder_id", cardholder_id) if c.kind is kind]
 
 
+def all_credentials_of(references: References, cardholder_id: str) -> Sequence[Credential]:
+    """A cardholder's credentials of every kind, in the order of their ids."""
+    return references.find("credential", "cardholder_id", cardholder_id)
+
+
 def own_credential(
     references: References, cardholder_id: str, kind: FactorKind, claimed_id: str | None
 ) -> Credential | None:

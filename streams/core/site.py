@@ -20,16 +20,18 @@ from streams.core.access import decide_access
 from streams.core.admission import DeviceHeard, Keys, Verdict, admit
 from streams.core.decoding import message_in
 from streams.core.denials import refusal
-from streams.core.entities import DoorState, OperatorAsked
+from streams.core.entities import DoorState, Failures, Guesses, Lockout, LockoutLet, OperatorAsked
 from streams.core.evolution import Forgotten, evolve_site
+from streams.core.lockout_publication import lockout_table
 from streams.core.operator_admission import refuse_operator
 from streams.core.operators import decide_operator
 from streams.core.passage import decide_command_failed, decide_door_event, decide_heartbeat, decide_overdue
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
 from streams.core.publication import publish_site, scrub
 from streams.core.times import from_ms
+from streams.core.unlocking import run_out
 
-VERSION = "site-12"
+VERSION = "site-13"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (
@@ -40,6 +42,9 @@ INPUTS = (
     "device.events",
     "access.backlog",
 )
+
+
+_FORGOTTEN = frozenset({OperatorAsked, Failures, Guesses, LockoutLet})
 
 
 class SiteProcessor:
@@ -55,7 +60,7 @@ class SiteProcessor:
     inputs: tuple[str, ...] = INPUTS
 
     def __init__(self, master: bytes | None, *, signed_references: bool = False) -> None:
-        self.references = reference.tables(master if signed_references else None)
+        self.references = (*reference.tables(master if signed_references else None), lockout_table(master))
         self._keys = Keys(master)
         self._sealer = Sealer.of_master(master) if master is not None else None
 
@@ -76,13 +81,15 @@ class SiteProcessor:
             return ()
         if admit(message, arrival.record, state, context, self._keys).verdict is not Verdict.ADMITTED:
             return ()
-        return verifying.needs(message, point, site, state, context)
+        return verifying.needs(message, arrival.record, point, site, state, context)
 
     def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
         """The outcomes of a message or a deadline."""
         if isinstance(cause, Tick):
             if cause.key.startswith("door/"):
                 return list(decide_overdue(cause.key, max(cause.deadline_ms, context.now_ms), state, context))
+            if cause.key.startswith("lockout/"):
+                return list(run_out(cause.key, state, context))
             return [Forgotten(cause.key)]
         message = cause.message
         if isinstance(message, AccessRequested | AccessRecorded):
@@ -141,11 +148,14 @@ class SiteProcessor:
         return scrub(record, self._sealer)
 
     def deadline(self, key: str, entity: Any) -> int | None:  # noqa: ARG002 - the engine's signature
-        """When a door's oldest grant runs out, or a remembered request may be forgotten."""
+        """When a door's oldest grant or a lock runs out, or what is remembered may be forgotten."""
         kind = type(entity)
         if kind is DoorState:
             return min([pending.until_ms for pending in entity.pending], default=None)
-        return entity.until_ms if kind is OperatorAsked else None
+        if kind is Lockout:
+            end: int | None = entity.until_ms if entity.cause is not None else entity.forget_ms
+            return end
+        return entity.until_ms if kind in _FORGOTTEN else None
 
     def encode_entity(self, entity: Any) -> bytes:
         """An entity's bytes."""

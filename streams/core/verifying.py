@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,11 +11,12 @@ from schemas.access import AccessRecorded, AccessRequested
 from schemas.factors import Card, Face, Fingerprint, Pin
 from schemas.people import Cardholder, Credential
 from schemas.places import AccessPoint, Site
+from schemas.record import Record
 from schemas.vocabulary import FactorKind
 from streams.core import reference
 from streams.core.answers import answer_name, claimed_id
 from streams.core.checks import in_service, is_free_egress
-from streams.core.lockouts import refuses_unheard
+from streams.core.lockouts import event_ms_of, locks_on, refuses_unheard
 from streams.core.processor import Context, Lookup, Need, State, Verification
 
 PIN = "pin"
@@ -71,7 +73,12 @@ def _lacks_permissions(cardholder_id: str | None, context: Context) -> bool:
 
 
 def needs(
-    request: AccessRequested | AccessRecorded, point: AccessPoint, site: Site, state: State, context: Context
+    request: AccessRequested | AccessRecorded,
+    record: Record,
+    point: AccessPoint,
+    site: Site,
+    state: State,
+    context: Context,
 ) -> Sequence[Need]:
     """Lookups for a card, or the permissions of its holder, that the local view lacks; verifications of secrets."""
     found: list[Need] = []
@@ -81,9 +88,18 @@ def needs(
     for factor in request.factors:
         if isinstance(factor, Card):
             card, holder = _card_needs(factor, context, found)
+    asked = _Asked(
+        point,
+        site,
+        state,
+        context,
+        event_ms_of(request, record, context),
+        isinstance(request, AccessRequested),
+        several,
+    )
     for index, factor in enumerate(request.factors):
         if not isinstance(factor, Card):
-            found += _factor_needs(factor, index, (card, holder), point, site, state, context, several=several)
+            found += _factor_needs(factor, index, (card, holder), asked)
     return found
 
 
@@ -104,17 +120,25 @@ def _permission_needs(cardholder_id: str, context: Context, found: list[Need]) -
         found.append(Lookup(f"permission:{cardholder_id}", "permission", "cardholder_id", cardholder_id))
 
 
+class _Asked(NamedTuple):
+    """Where and when a request with `several` factors or one was made."""
+
+    point: AccessPoint
+    site: Site
+    state: State
+    context: Context
+    event_ms: int
+    live: bool
+    several: bool
+
+
 def _factor_needs(
     factor: Pin | Face | Fingerprint,
     index: int,
     card: tuple[Credential | None, Cardholder | None],
-    point: AccessPoint,
-    site: Site,
-    state: State,
-    context: Context,
-    *,
-    several: bool,
+    asked: _Asked,
 ) -> list[Need]:
+    point, context = asked.point, asked.context
     found: list[Need] = []
     credential, holder = card
     named = claimed_id(factor, context)
@@ -129,32 +153,35 @@ def _factor_needs(
     if holder is not None:
         kind = FactorKind(factor.kind)
         own = reference.own_credential(context.references, holder.cardholder_id, kind, factor.credential_id)
-        if _goes_unheard(point, credential or own, holder, state, context, several=several):
+        if _goes_unheard(asked, credential or own, holder):
             return found
     plain = factor.pin if isinstance(factor, Pin) else factor.template
-    if plain is not None and not site.plain_secrets:
+    if plain is not None and not asked.site.plain_secrets:
         return found
     need = _verification(factor, index, holder, own, point, context)
     return [*found, need] if need is not None else found
 
 
-def _goes_unheard(
-    point: AccessPoint,
-    credential: Credential | None,
-    holder: Cardholder,
-    state: State,
-    context: Context,
-    *,
-    several: bool,
-) -> bool:
+def _goes_unheard(asked: _Asked, credential: Credential | None, holder: Cardholder) -> bool:
     """Whether the decision would not listen to a secret anyway; see `lockouts`."""
-    door = reference.door(context.references, point.door_id)
-    device = reference.device(context.references, door.device_id) if door is not None else None
+    point, references = asked.point, asked.context.references
+    door = reference.door(references, point.door_id)
+    device = reference.device(references, door.device_id) if door is not None else None
     if door is None or device is None or is_free_egress(point, door):
         return False
-    return not in_service(point, device) or refuses_unheard(
-        state, point.access_point_id, credential, holder, context.now_ms, several=several
+    if not in_service(point, device):
+        return True
+    locks = locks_on(
+        asked.state,
+        references,
+        asked.site.site_id,
+        point.access_point_id,
+        credential,
+        holder,
+        asked.event_ms,
+        live=asked.live,
     )
+    return refuses_unheard(locks, credential, holder, several=asked.several)
 
 
 def _verification(

@@ -8,8 +8,9 @@ import pytest
 
 from schemas.people import Permission
 from schemas.vocabulary import Posture, Reason
-from streams.core.entities import Lockout, Risk, ZonePosture
-from streams.core.evolution import LockoutSet, PostureSet, RiskSet
+from streams.core.entities import Lockout, Risk, ZonePosture, lockout_key
+from streams.core.evolution import PostureSet, RiskSet
+from streams.core.failures import Kept
 from tests.core.world import World, card, event, of_type, outcomes_of
 
 PAST, FUTURE = "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"
@@ -129,7 +130,7 @@ def test_every_failed_check_is_listed_and_the_first_one_in_order_is_the_reason()
     world.change("credential", "card-100", status="lost")
     world.change("permission", "of-ann", valid_until=PAST, zone_ids=(), schedule_id="nowhere on file")
     world.outcome(PostureSet("hq", ZonePosture(Posture.LOCKDOWN)))
-    world.outcome(LockoutSet("cardholder", "ann", Lockout(None)))
+    world.outcome(Kept(lockout_key("hq", "cardholder", "ann"), Lockout(None)))
     decision = world.ask()
     assert decision.failed_checks == (
         "out_of_service", "lockdown", "credential_lost", "credential_lockout", "credential_expired",
@@ -208,19 +209,19 @@ def test_clearance_needs_somebody_who_is_who_they_say() -> None:
 @pytest.mark.parametrize(("subject", "id_"), [("credential", "card-100"), ("cardholder", "ann")])
 def test_a_lock_holds_until_it_ends(subject: str, id_: str) -> None:
     world = World()
-    world.outcome(LockoutSet(subject, id_, Lockout(world.now_ms + 5000)))
+    world.outcome(Kept(lockout_key("hq", subject, id_), Lockout(world.now_ms + 5000)))
     assert world.ask().reason is Reason.CREDENTIAL_LOCKOUT
     world.wait(5)
     assert world.ask().type == "access_granted"
-    world.outcome(LockoutSet(subject, id_, Lockout(None)))
+    world.outcome(Kept(lockout_key("hq", subject, id_), Lockout(None)))
     assert world.ask().reason is Reason.CREDENTIAL_LOCKOUT
-    world.outcome(LockoutSet(subject, id_, None))
+    world.outcome(Kept(lockout_key("hq", subject, id_), None))
     assert world.ask().type == "access_granted"
 
 
 def test_a_locked_access_point_still_opens_for_several_factors() -> None:
     world = World()
-    world.outcome(LockoutSet("access-point", "front-in", Lockout(None)))
+    world.outcome(Kept(lockout_key("hq", "access-point", "front-in"), Lockout(None)))
     assert world.ask().reason is Reason.ACCESS_POINT_LOCKOUT
     assert world.ask(at="lab-in").type == "access_granted"
     world.change("policy", "usual", methods=[{"kind": "all_required", "factors": ["card", "face"]}])
@@ -236,7 +237,7 @@ def test_locks_hold_up_neither_responders_nor_emergency_credentials(who: str) ->
         world.change("cardholder", "ann", exempt=True)
     else:
         world.change("credential", "card-100", emergency=True)
-    world.outcome(LockoutSet("credential", "card-100", Lockout(None)))
+    world.outcome(Kept(lockout_key("hq", "credential", "card-100"), Lockout(None)))
     decision = world.ask()
     assert (decision.type, decision.soft_breaches) == ("access_granted", (Reason.CREDENTIAL_LOCKOUT,))
 

@@ -11,8 +11,8 @@ from schemas.people import Credential
 from schemas.pins import weakness
 from schemas.rules import Policy
 from schemas.vocabulary import FactorKind, FactorResult, Reason
-from streams.core.entities import Lockout
-from streams.core.evolution import LockoutSet
+from streams.core.entities import Lockout, lockout_key
+from streams.core.failures import Kept
 from tests.core.world import World, card, outcomes_of, pin
 
 ANN_FACE = {"templates": [[1.0, 0.0, 0.0]], "model": "arc"}
@@ -330,7 +330,7 @@ def test_a_template_whose_credential_was_removed_meanwhile_proves_nothing() -> N
 def test_a_lock_tells_a_guesser_nothing_of_the_pin() -> None:
     world = a_world(all_of("card", "pin"))
     world.enrol("ann", FactorKind.PIN, pin="4711")
-    world.outcome(LockoutSet("credential", "card-100", Lockout(None)))
+    world.outcome(Kept(lockout_key("hq", "credential", "card-100"), Lockout(None)))
     right, wrong = world.ask(card(), pin("4711")), world.ask(card(), pin("0000"))
     own = {"decision_id", "request_id", "sequence", "journal"}
     assert right.model_dump(exclude=own) == wrong.model_dump(exclude=own)
@@ -344,7 +344,7 @@ def test_a_lock_that_began_while_a_pin_was_verified_hides_the_answer_too() -> No
     verify = world.verifier.verify
 
     def slow(verification: Any) -> Any:
-        world.outcome(LockoutSet("cardholder", "ann", Lockout(None)))
+        world.outcome(Kept(lockout_key("hq", "cardholder", "ann"), Lockout(None)))
         return verify(verification)
 
     world.verifier.verify = slow  # type: ignore[method-assign]

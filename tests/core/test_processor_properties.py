@@ -14,8 +14,9 @@ from schemas.keys import DEVICE, derive_key
 from schemas.registry import decode, topic_of
 from schemas.signing import sign
 from schemas.vocabulary import Direction, FactorKind, Posture, Reason
-from streams.core.entities import Lockout, Risk, ZonePosture
-from streams.core.evolution import LockoutSet, PostureSet, RiskSet
+from streams.core.entities import Lockout, Risk, ZonePosture, lockout_key
+from streams.core.evolution import PostureSet, RiskSet
+from streams.core.failures import Kept
 from tests.core.world import MASTER, World, pin
 
 ODD = [
@@ -93,8 +94,8 @@ heartbeats = st.fixed_dictionaries(
 messages = st.one_of(requests, requests, records, door_events, heartbeats)
 forbidden = st.sampled_from(
     [
-        LockoutSet("cardholder", "ann", Lockout(None)),
-        LockoutSet("access-point", "front-in", Lockout(None)),
+        Kept(lockout_key("hq", "cardholder", "ann"), Lockout(None)),
+        Kept(lockout_key("hq", "access-point", "front-in"), Lockout(None)),
         PostureSet("hall", ZonePosture(Posture.LOCKDOWN)),
         PostureSet("hq", ZonePosture(Posture.EVACUATION, 3)),
         PostureSet("lab", ZonePosture(Posture.EMERGENCY_OPENING)),

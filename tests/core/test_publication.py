@@ -35,7 +35,12 @@ def a_busy_world() -> World:
 
 
 def test_every_record_lies_with_its_key_and_headers_where_the_contract_says() -> None:
-    keys = {"access.decisions": b"hq", "device.commands": b"c1", "duress.events": b"hq"}
+    keys = {
+        "access.decisions": b"hq",
+        "device.commands": b"c1",
+        "duress.events": b"hq",
+        "doorstream.failures": b"ann",
+    }
     outputs = a_busy_world().sent
     assert {output.topic for output in outputs} == set(keys)
     for output in outputs:

@@ -10,8 +10,9 @@ from schemas.base import Message
 from schemas.doors import RequestToExit
 from schemas.places import AccessPoint, Accompaniment, FirstPersonIn, Interlock, Occupancy, Passback, Zone
 from schemas.vocabulary import Direction, Enforcement
-from streams.core.entities import Lockout, Risk
-from streams.core.evolution import LockoutSet, RiskSet
+from streams.core.entities import Lockout, Risk, lockout_key
+from streams.core.evolution import RiskSet
+from streams.core.failures import Kept
 from streams.core.processor import Arrival, Cause, Context, Outcome, State
 from streams.core.site import SiteProcessor
 from tests.core.given import ADA, BOB, DOOR, HALL, MASTER, POINT, House, Json, card, checks, person
@@ -211,6 +212,6 @@ def test_a_risk_at_its_limit_denies_nobody_and_one_over_it_is_soft_for_who_is_ex
     ],
 )
 def test_what_is_locked_out_stays_out(subject: str, id_: str, reason: str) -> None:
-    before, after = before_and_after(LockoutSet(subject, id_, Lockout(None)))
+    before, after = before_and_after(Kept(lockout_key("hq", subject, id_), Lockout(None)))
     assert before["type"] == "access_granted"
     assert (after["type"], after["reason"], after["display"]) == ("access_denied", reason, "locked")

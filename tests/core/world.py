@@ -51,7 +51,7 @@ class References:
             self.rows[entity.name][id_of(entity, record)] = (self.changes, record)
 
     def get(self, entity: str, id_: str) -> Any | None:
-        return self.rows[entity].get(id_, (0, None))[1]
+        return self.rows.get(entity, {}).get(id_, (0, None))[1]
 
     def find(self, entity: str, index: str, value: str) -> Sequence[Any]:
         read = _TABLES[entity].indexes[index]
