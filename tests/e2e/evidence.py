@@ -190,5 +190,6 @@ async def _assert_commands(cluster: Cluster) -> None:
     wanted = sorted((m["command_id"], m["decision_id"] or "") for m in commands)
     question = "select command_id::text, coalesce(decision_id::text, '') from commands where type = 'access_door'"
     assert sorted(await postgres(cluster, question)) == wanted
-    question = "select toString(command_id), toString(decision_id) from command_events where type = 'access_door'"
+    shown = "toString(command_id), coalesce(toString(decision_id), '')"
+    question = f"select {shown} from command_events where type = 'access_door'"
     assert sorted(await clickhouse(cluster, question)) == wanted
