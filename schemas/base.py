@@ -6,7 +6,16 @@ from collections.abc import Callable
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import msgspec
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
+from pydantic_core import CoreSchema, core_schema
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """An identifier: 1 to 128 characters, none of them a control character."""
@@ -17,8 +26,33 @@ Text = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]
 Counter = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
 """A number that only rises and that every JSON reader keeps exactly; a text or a truth value is none."""
 
-Timestamp = AwareDatetime
+
+class _Written:
+    """How a time is written in JSON; without this, pydantic takes numbers and parts of times, too.
+
+    `years`: a regular expression of the years that there are, and in words.
+    """
+
+    def __init__(self, years: tuple[str, str] | None = None) -> None:
+        year, words = years or (r"\d{4}", "")
+        self._form = rf"^{year}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$"
+        self._meant = f"a time is RFC 3339 with an offset{words}, such as 2026-03-02T08:59:58.120+08:00"
+        self._pattern = {"pattern": rf"^{year}-"} if years else {}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        moment, text = handler(source), core_schema.str_schema(pattern=self._form)
+        said = core_schema.custom_error_schema(text, "time_form", custom_error_message=self._meant)
+        return core_schema.json_or_python_schema(core_schema.chain_schema([said, moment]), moment)
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time", **self._pattern}
+
+
+Timestamp = Annotated[AwareDatetime, _Written()]
 """RFC 3339 with an offset."""
+
+ClockReading = Annotated[AwareDatetime, _Written((r"(19\d\d|2[01]\d\d)", " and a year from 1900 to 2199"))]
+"""A sender's clock, as a `Timestamp`. One that was reset shows 1970 or 2000; what shows year 1 or 9999 is none."""
 
 
 class Frozen(BaseModel):
@@ -85,7 +119,7 @@ class DeviceMessage(Message):
     device_id: Id
     boot: Counter
     sequence: Counter
-    occurred_at: Timestamp
+    occurred_at: ClockReading
 
 
 class JournalPosition(Frozen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from schemas.base import DeviceMessage, Frozen, Id, Text
+from schemas.base import Counter, DeviceMessage, Frozen, Id, Text
 from schemas.vocabulary import DoorMode
 
 
@@ -13,7 +13,7 @@ class DoorState(Frozen):
 
     door_id: Id
     mode: DoorMode
-    mode_epoch: int = 0
+    mode_epoch: Counter = 0
     open: bool | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from schemas.base import Id, JournalPosition, Message, Text, Timestamp
+from schemas.base import ClockReading, Id, JournalPosition, Message, Text, Timestamp
 from schemas.lockouts import Subject
 
 
@@ -14,7 +14,7 @@ class OperatorRequest(Message):
     request_id: Id
     site_id: Id
     operator_id: Id
-    occurred_at: Timestamp
+    occurred_at: ClockReading
     reason: Text = ""
 
 

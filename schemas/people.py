@@ -80,4 +80,4 @@ class Permission(Message):
     schedule_id: Id | None = None
     valid_from: Timestamp | None = None
     valid_until: Timestamp | None = None
-    max_uses: Annotated[int, Field(ge=1)] = 1
+    max_uses: Annotated[int, Field(ge=1, le=1_000_000)] = 1

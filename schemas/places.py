@@ -52,7 +52,7 @@ class Occupancy(Frozen):
     """How many may be in a zone (its sub-zones included)."""
 
     enforcement: Enforcement = Enforcement.OFF
-    limit: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
 class Accompaniment(Frozen):
@@ -155,5 +155,5 @@ class Device(Message):
     name: Text = ""
     model: Text = ""
     status: Literal["active", "inactive"] = "active"
-    key_version: Annotated[int, Field(ge=1)] = 1
+    key_version: Annotated[int, Field(ge=1, le=999_999_999)] = 1
     thresholds: Thresholds = Thresholds()

@@ -199,8 +199,8 @@ class Policy(Message):
     thresholds: Thresholds = Thresholds(face=0.75, fingerprint=0.75)
     online_s: Seconds = 5
     grace_s: Seconds = 30
-    device_rate_per_s: Annotated[int, Field(ge=1)] = 200
-    device_burst: Annotated[int, Field(ge=1)] = 1000
+    device_rate_per_s: Annotated[int, Field(ge=1, le=1_000_000)] = 200
+    device_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     monitoring: Monitoring = Monitoring()
     lockout: Lockout = Lockout()
     operators: tuple[OperatorRights, ...] = ()

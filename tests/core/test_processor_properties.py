@@ -20,7 +20,7 @@ from streams.core.failures import Kept
 from tests.core.world import MASTER, World, pin
 
 ODD = [
-    "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "1969-12-31T23:59:59.999999Z",
+    "1900-01-01T00:00:00+14:00", "2199-12-31T23:59:59-12:00", "1969-12-31T23:59:59.999999Z",
     "2026-03-02T09:00:00Z", "2026-03-29T02:30:00+01:00", "2016-12-31T23:59:59+23:59",
 ]  # fmt: skip
 READERS = ["front-in", "front-out", "lab-in", "lab-out", "nowhere"]

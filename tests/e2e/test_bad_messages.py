@@ -145,8 +145,10 @@ def assert_kept(sent: dict[Place, Bad], dead: dict[Place, ConsumerRecord]) -> No
 
 
 def poisoned_site() -> Iterator[Message]:
-    """A site whose policy passes every check of its form and makes each decision raise."""
-    yield Policy(policy_id=POISONED, methods=(SingleMethod(factor=FactorKind.CARD),), device_burst=10**400)
+    """A site whose policy, written by something else than `load`, has a number that no decision could use."""
+    yield Policy.model_construct(
+        policy_id=POISONED, methods=(SingleMethod(factor=FactorKind.CARD),), device_burst=10**400
+    )
     yield Site(site_id=POISONED, name=POISONED, time_zone="Europe/Berlin", policy_id=POISONED)
     yield Zone(zone_id=POISONED, site_id=POISONED, kind="site", name=POISONED)
     yield Device(device_id=f"{POISONED}-c0", site_id=POISONED)
