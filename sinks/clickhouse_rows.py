@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from schemas.access import AccessDenied, AccessGranted, AccessNotTaken, AccessTaken, Decision, MessageRefused, Passage
 from schemas.alerts import Alert
 from schemas.base import DeviceMessage
-from schemas.commands import AccessDoor, Command
+from schemas.canonical import model_of
+from schemas.commands import Command
 from schemas.devices import CommandResult
 from schemas.record import Record
 from schemas.registry import MODELS
@@ -137,7 +139,8 @@ def row_of(message: Any, record: Record) -> tuple[str, Row] | None:
     Raises:
         ValueError: an id is not a UUID where the column wants one.
     """
-    found = _MAKERS.get(type(message))
+    kind: Any = type(message)
+    found = _maker_of(kind)
     if found is None:
         return None
     table, make = found
@@ -195,7 +198,15 @@ def _decision(message: Decision, outcome: str) -> Row:
     )
 
 
-def _passage(message: Passage, _record: Record) -> Row:
+def _taken(message: AccessTaken, _record: Record) -> Row:
+    return _passage(message, "taken", message.evidence)
+
+
+def _not_taken(message: AccessNotTaken, _record: Record) -> Row:
+    return _passage(message, "not_taken", "")
+
+
+def _passage(message: Passage, outcome: str, evidence: str) -> Row:
     return (
         _number(message.decision_id),
         message.site_id,
@@ -204,8 +215,8 @@ def _passage(message: Passage, _record: Record) -> Row:
         message.zone_to,
         message.cardholder_id or "",
         message.direction,
-        "taken" if isinstance(message, AccessTaken) else "not_taken",
-        message.evidence if isinstance(message, AccessTaken) else "",
+        outcome,
+        evidence,
         _ms(message.granted_at),
         _ms(message.occurred_at),
         _ms(message.decided_at),
@@ -213,7 +224,7 @@ def _passage(message: Passage, _record: Record) -> Row:
 
 
 def _command(message: Command, record: Record) -> Row:
-    door = message.door_id if isinstance(message, AccessDoor) else ""
+    door = getattr(message, "door_id", "")
     decision = getattr(message, "decision_id", None)
     return (
         _number(message.command_id),
@@ -298,7 +309,12 @@ def _maker(model: type) -> _Maker | None:
 _MAKERS: dict[type, _Maker] = {model: maker for model in MODELS.values() if (maker := _maker(model)) is not None} | {
     AccessGranted: ("decisions_rows", _granted),
     AccessDenied: ("decisions_rows", _denied),
-    AccessTaken: ("passages_rows", _passage),
-    AccessNotTaken: ("passages_rows", _passage),
+    AccessTaken: ("passages_rows", _taken),
+    AccessNotTaken: ("passages_rows", _not_taken),
     MessageRefused: ("refusals_rows", _refusal),
 }
+
+
+@cache
+def _maker_of(kind: type) -> _Maker | None:
+    return _MAKERS.get(model_of(kind))

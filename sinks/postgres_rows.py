@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from schemas.access import AccessDenied, AccessGranted, AccessNotTaken, AccessTaken, Decision, MessageRefused, Passage
 from schemas.alerts import Alert
 from schemas.base import DeviceMessage
-from schemas.commands import AccessDoor, Command
+from schemas.canonical import Canonical, model_of
+from schemas.commands import Command
 from schemas.devices import CommandConfirmed, CommandDelivered, CommandFailed, CommandResult
 from schemas.doors import DoorEvent
 from schemas.operators import OperatorRequestAccepted, OperatorRequestRefused
@@ -68,7 +70,8 @@ class Rows:
                 raise Unauthenticated("not signed by the administration")
             self._rows["reference"].append(_reference(record, message, until_ms))
             return
-        makers = _MAKERS.get(type(message))
+        kind: Any = type(message)
+        makers = _makers_of(kind)
         if makers is not None:
             for table, make in makers:
                 row = make(message, record)
@@ -96,24 +99,26 @@ def _reduced(table: Table, rows: list[Row]) -> list[Row]:
     return [merged[key] for key in sorted(merged)]
 
 
-def json_text(message: Any) -> str:
+def json_text(message: Any, record: Record) -> str:
     """A message as it is kept: the fields of its model and no others, without null characters.
 
     Nothing secret comes along in a field that nobody knows; and `jsonb` takes neither null characters nor NaN.
     """
+    if isinstance(message, Canonical) and record.value is not None:
+        return record.value.decode()  # these very bytes, and nothing escaped in them
     text: str = message.to_json().decode()
     return text.replace("\\u0000", "\\ufffd")
 
 
-def _granted(message: Decision, _record: Record) -> Row:
-    return _decision(message, "granted")
+def _granted(message: Decision, record: Record) -> Row:
+    return _decision(message, "granted", record)
 
 
-def _denied(message: Decision, _record: Record) -> Row:
-    return _decision(message, "denied")
+def _denied(message: Decision, record: Record) -> Row:
+    return _decision(message, "denied", record)
 
 
-def _decision(message: Decision, outcome: str) -> Row:
+def _decision(message: Decision, outcome: str, record: Record) -> Row:
     return (
         message.decision_id,
         message.request_id,
@@ -135,12 +140,19 @@ def _decision(message: Decision, outcome: str) -> Row:
         message.actuated,
         within(message.occurred_at),
         within(message.decided_at),
-        json_text(message),
+        json_text(message, record),
     )
 
 
-def _passage(message: Passage, _record: Record) -> Row:
-    taken = isinstance(message, AccessTaken)
+def _taken(message: AccessTaken, _record: Record) -> Row:
+    return _passage(message, "taken", message.evidence)
+
+
+def _not_taken(message: AccessNotTaken, _record: Record) -> Row:
+    return _passage(message, "not_taken", None)
+
+
+def _passage(message: Passage, outcome: str, evidence: str | None) -> Row:
     return (
         message.decision_id,
         message.site_id,
@@ -149,8 +161,8 @@ def _passage(message: Passage, _record: Record) -> Row:
         message.zone_to,
         message.cardholder_id,
         message.direction,
-        "taken" if taken else "not_taken",
-        message.evidence if isinstance(message, AccessTaken) else None,
+        outcome,
+        evidence,
         within(message.granted_at),
         within(message.occurred_at),
         within(message.decided_at),
@@ -165,7 +177,7 @@ def _presence(message: AccessTaken, record: Record) -> Row | None:
 
 
 def _command(message: Command, _record: Record) -> Row:
-    door = message if isinstance(message, AccessDoor) else None
+    door: Any = message if hasattr(message, "door_id") else None
     return (
         message.command_id,
         message.device_id,
@@ -216,7 +228,7 @@ def _alert(message: Alert, record: Record) -> Row:
         message.summary,
         within(message.raised_at),
         within(message.updated_at),
-        json_text(message),
+        json_text(message, record),
         record.offset,
     )
 
@@ -244,7 +256,7 @@ def _refused(message: OperatorRequestRefused, _record: Record) -> Row:
 
 def _reference(record: Record, message: Any, until_ms: int) -> Row:
     id_ = (record.key or b"").decode("utf-8", "replace").replace("\0", "\ufffd")
-    value = None if message is None else json_text(message)
+    value = None if message is None else json_text(message, record)
     card, holder = getattr(message, "card_number", None), getattr(message, "cardholder_id", None)
     return (_ENTITY_OF[record.topic], id_, value, card, holder, record.offset, until_ms)
 
@@ -271,9 +283,14 @@ def _makers(model: type) -> _Makers:
 _MAKERS: dict[type, _Makers] = {model: makers for model in MODELS.values() if (makers := _makers(model))} | {
     AccessGranted: [(DECISIONS, _granted)],
     AccessDenied: [(DECISIONS, _denied)],
-    AccessTaken: [(PASSAGES, _passage), (PRESENCE, _presence)],
-    AccessNotTaken: [(PASSAGES, _passage)],
+    AccessTaken: [(PASSAGES, _taken), (PRESENCE, _presence)],
+    AccessNotTaken: [(PASSAGES, _not_taken)],
     MessageRefused: [(REFUSALS, _refusal)],
     OperatorRequestAccepted: [(OPERATOR_REQUESTS, _accepted)],
     OperatorRequestRefused: [(OPERATOR_REQUESTS, _refused)],
 }
+
+
+@cache
+def _makers_of(kind: type) -> _Makers | None:
+    return _MAKERS.get(model_of(kind))

@@ -6,16 +6,22 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
+from schemas.canonical import Reader
 from schemas.record import Record
 from schemas.reference import ENTITIES
-from schemas.registry import decode
+from schemas.registry import LARGEST_VALUE, MODELS, decode
+from schemas.topics import registry
 
 Place = tuple[str, int]
 
 HISTORY_TOPICS = ("access.decisions", "device.commands", "command.results", "door.events", "device.events", "alerts")
 """What both stores keep."""
+
+OUR_TOPICS = ("access.decisions", "device.commands", "alerts")
+"""What the decide role writes, in its one form; what controllers send has as many forms as there are makers."""
 
 REFERENCE_TOPICS = tuple(entity.topic for entity in ENTITIES if entity.name != "secret")
 """What PostgreSQL keeps besides, for lookups; secrets are stored nowhere."""
@@ -76,9 +82,18 @@ class Messages:
             yield record, message
 
 
+@cache
+def _reader(topic: str) -> Reader:
+    return Reader({type_: MODELS[type_] for type_ in registry()[topic].messages})
+
+
 def _message(record: Record) -> Any:
     if record.value is None:
         return None
+    if record.topic in OUR_TOPICS and len(record.value) <= LARGEST_VALUE:
+        message = _reader(record.topic).read(record.header("ce_type"), record.value)
+        if message is not None:
+            return message
     try:
         return decode(record.topic, record.value)
     except (ValueError, LookupError) as error:

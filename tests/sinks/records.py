@@ -7,9 +7,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from schemas.ids import derive
 from schemas.record import Record
-from schemas.registry import topic_of
+from schemas.registry import decode, topic_of
+from sinks.reading import OUR_TOPICS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PIN = "83025519"
@@ -80,3 +83,18 @@ def a_day(decisions: int = 200, seed: int = 1) -> list[Record]:
             topics.add("door.events", b'{"type":"door_opened","pin":"' + PIN.encode() + b'"}', partition=partition)
             topics.add("device.events", None, partition=partition)
     return topics.records
+
+
+def as_we_write(records: list[Record]) -> list[Record]:
+    """The same records, with what the decide role writes in the form that it writes."""
+    return [_as_we_write(record) for record in records]
+
+
+def _as_we_write(record: Record) -> Record:
+    try:
+        message = decode(record.topic, record.value)
+    except ValueError:
+        return record
+    if record.topic not in OUR_TOPICS:
+        return record
+    return msgspec.structs.replace(record, value=message.to_json(), headers=(("ce_type", message.type.encode()),))

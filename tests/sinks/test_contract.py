@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.canonical import Canonical
 from schemas.record import Record
 from sinks.poison import MOST_A_BATCH, TooManyUnstorable
 from sinks.queries import Counts
-from sinks.reading import SinkUnavailable
-from tests.sinks.records import PIN, Topics, a_day, example
+from sinks.reading import Messages, SinkUnavailable
+from tests.sinks.records import PIN, Topics, a_day, as_we_write, example
 from tests.sinks.stores import Postgres, Store
 
 INCARNATION = 1_772_000_000
@@ -40,6 +41,18 @@ async def test_a_day_is_stored_and_counted(store: Store) -> None:
     tables = await store.tables()
     passages = tables["passages"]
     assert len(passages) == expected["access_taken"]
+
+
+async def test_messages_in_the_form_that_we_write_give_the_same_tables_as_in_any_other(store: Store) -> None:
+    day = a_day(60)
+    await store.sink.write(INCARNATION, day)
+    tables = await store.tables()
+    await store.forget()
+    ours = as_we_write(day)
+    read = [message for _, message in Messages().read(ours) if isinstance(message, Canonical)]
+    assert len(read) > 100
+    await store.sink.write(INCARNATION, ours)
+    assert await store.tables() == tables
 
 
 async def test_positions_are_where_the_batch_ended(store: Store) -> None:
