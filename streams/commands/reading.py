@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from streams.commands.running import WRONG_USE, CommandError
 from streams.connection import partitions_of, started
+from streams.engine.kafka_records import TolerantConsumer
 
 _SPAN = re.compile(r"^(\d+)([smhd])$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -51,7 +52,7 @@ async def read_topics(
     Raises:
         CommandError: a topic does not exist.
     """
-    async with started(AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=100)) as consumer:
+    async with started(TolerantConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=100)) as consumer:
         partitions = await _partitions(consumer, topics)
         ends = await consumer.end_offsets(partitions)
         starts = await _starts(consumer, partitions, start_ms, ends, follow=follow)
@@ -70,7 +71,7 @@ async def read_topics(
                     yield record
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
+async def _partitions(consumer: TolerantConsumer, topics: Sequence[str]) -> list[TopicPartition]:
     known = await partitions_of(consumer, topics)
     missing = [topic for topic in topics if topic not in known]
     if missing:
@@ -79,7 +80,7 @@ async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list
 
 
 async def _starts(
-    consumer: AIOKafkaConsumer,
+    consumer: TolerantConsumer,
     partitions: list[TopicPartition],
     start_ms: int | None,
     ends: Mapping[TopicPartition, int],
@@ -95,7 +96,7 @@ async def _starts(
 
 async def count_records(options: Mapping[str, Any], topics: Sequence[str]) -> dict[str, int]:
     """How many records each topic holds (offsets, so compacted ones count), 0 where there is no such topic."""
-    async with started(AIOKafkaConsumer(**options, enable_auto_commit=False)) as consumer:
+    async with started(TolerantConsumer(**options, enable_auto_commit=False)) as consumer:
         counts = dict.fromkeys(topics, 0)
         for topic, places in (await partitions_of(consumer, topics)).items():
             starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)

@@ -17,6 +17,8 @@ KEPT_OF_LARGE = 64 * 1024
 CUT_HEADER = "doorstream-cut"
 CUT_KEY_HEADER = "doorstream-cut-key"
 CUT_HEADERS_HEADER = "doorstream-cut-headers"
+NOT_UTF8_HEADER = "doorstream-not-utf8-"
+"""Begins what stands for a header's name that is not UTF-8; its bytes follow in hex."""
 _OURS = ("doorstream-", "__connect.errors.")
 SEALED_HEADER = "doorstream-sealed"
 _SHORT_TEXT = 300

@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.record import Output, Record
 from streams.core.processor import Arrival, Cause, Context, Outcome, Processor, References, Tick
-from streams.engine.deadletters import dead_letter, safe_text
+from streams.engine.deadletters import NOT_UTF8_HEADER, dead_letter, safe_text
 from streams.engine.marks import POSITION_HEADER, Marks
 from streams.engine.observer import Observer
 from streams.engine.state import StateStore
@@ -64,6 +64,9 @@ class EntryFrame(msgspec.Struct, frozen=True, gc=False):
 
 def decode_arrival(processor: Processor, record: Record) -> Arrival | Undecodable:
     """The message in a record, or why there is none."""
+    for name, _ in record.headers:
+        if name.startswith(NOT_UTF8_HEADER):
+            return Undecodable(record, "UnicodeDecodeError", "a header's name is not UTF-8")
     try:
         return Arrival(record, processor.decode(record))
     except MemoryError:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as AioPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -16,6 +16,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, UnsupportedVersionError, for_code
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
+from streams.engine.kafka_records import TolerantConsumer
 from streams.engine.kafka_settings import KafkaSettings
 
 CLUSTER_TOPIC = "doorstream.cluster"
@@ -141,7 +142,7 @@ def incarnation_in(value: bytes | None) -> int:
 
 async def find_incarnation(settings: KafkaSettings) -> int | None:
     """Which life of the broker this is (Unix, seconds): the first record of the cluster's topic counts."""
-    consumer = AIOKafkaConsumer(**settings.client_options, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = TolerantConsumer(**settings.client_options, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()
         if CLUSTER_TOPIC not in await consumer.topics():

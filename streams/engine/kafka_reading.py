@@ -7,11 +7,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import ConsumerRecord
 from aiokafka import TopicPartition as AioPartition
 from aiokafka.errors import KafkaError
 
 from schemas.record import Record
+from streams.engine.kafka_records import TolerantConsumer
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.ports import Bounds, TopicPartition, TransientError
 
@@ -57,12 +58,12 @@ class Readers:
         self._settings = settings
         self._lists_ends = lists_ends
         self._timeout_s = timeout_s
-        self._idle: list[AIOKafkaConsumer] = []
-        self._asker: AIOKafkaConsumer | None = None
+        self._idle: list[TolerantConsumer] = []
+        self._asker: TolerantConsumer | None = None
         self._starting = asyncio.Lock()
 
-    async def _start(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
+    async def _start(self) -> TolerantConsumer:
+        consumer = TolerantConsumer(
             **self._settings.client_options,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -78,7 +79,7 @@ class Readers:
             raise TransientError(f"a reader can't reach Kafka: {error}") from error
         return consumer
 
-    async def _ask(self) -> AIOKafkaConsumer:
+    async def _ask(self) -> TolerantConsumer:
         async with self._starting:
             if self._asker is None:
                 self._asker = await self._start()
@@ -152,7 +153,7 @@ class Readers:
                     await consumer.stop()
 
     async def _read(
-        self, consumer: AIOKafkaConsumer, place: AioPartition, start: int, stop: int
+        self, consumer: TolerantConsumer, place: AioPartition, start: int, stop: int
     ) -> AsyncIterator[Sequence[Record]]:
         consumer.assign([place])
         consumer.seek(place, start)

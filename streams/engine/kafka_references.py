@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as AioPartition
 from aiokafka.errors import KafkaError
 
 from streams.engine.kafka_reading import BATCH_RECORDS, FETCH_BYTES, now_ms, to_records
+from streams.engine.kafka_records import TolerantConsumer
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.ports import Broker
 from streams.engine.references import REFERENCE_PARTITION, ReferenceViews
@@ -38,7 +38,7 @@ class ReferenceFeed:
         if not self._views.topics:
             await asyncio.Event().wait()
         while True:
-            consumer = AIOKafkaConsumer(
+            consumer = TolerantConsumer(
                 **self._settings.client_options,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
@@ -54,7 +54,7 @@ class ReferenceFeed:
                 await consumer.stop()
             await asyncio.sleep(BACKOFF_S)
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+    async def _follow(self, consumer: TolerantConsumer) -> None:
         positions = self._views.positions()
         consumer.assign([AioPartition(topic, REFERENCE_PARTITION) for topic in positions])
         for topic, position in positions.items():

@@ -112,3 +112,15 @@ def test_a_flood_of_garbage_stops_nothing(make: MakeHarness) -> None:
     assert len(harness.outputs("requests.dead")) == 1_001
     assert balances(harness) == [0, 1]
     assert harness.worker.machine.ready
+
+
+def test_a_message_with_a_header_name_that_is_not_utf8_is_a_dead_letter(make: MakeHarness) -> None:
+    harness = make()
+    harness.publish("requests", "k", message("deposit", "a", 100), (("x", b"1"), ("doorstream-not-utf8-ff", b"2")))
+    harness.publish("requests", "k", message("deposit"))
+    harness.run_until_idle()
+    (letter,) = harness.outputs("requests.dead")
+    assert letter.value == message("deposit", "a", 100)
+    assert letter.header("source-doorstream-not-utf8-ff") == b"2"
+    assert letter.header("__connect.errors.exception.message") == b"a header's name is not UTF-8"
+    assert balances(harness) == [1]
