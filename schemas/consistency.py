@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from schemas.reference import ENTITIES
-from schemas.registry import MODELS
+from schemas.registry import ASKED, MODELS, model_of
 from schemas.topics import Topic
 
 
@@ -21,15 +21,19 @@ def problems(topics: Mapping[str, Topic]) -> list[str]:
 
 def _message_problems(topics: Mapping[str, Topic]) -> list[str]:
     found = []
-    for type_, model in MODELS.items():
-        carriers = [topic for topic in topics.values() if type_ in topic.messages and topic.same_as is None]
+    models = [*MODELS.items(), *ASKED.items()]
+    for type_, model in models:
+        bearers = [
+            topic for topic in topics.values() if type_ in topic.messages and model_of(topic.name, type_) is model
+        ]
+        carriers = [topic for topic in bearers if topic.same_as is None]
         if len(carriers) != 1:
             names = ", ".join(topic.name for topic in carriers) or "no topic"
             found.append(f"{type_} is carried by {names}: name it in the `messages` of exactly one topic")
         found += [
             f"{topic.name} is keyed by {topic.key}, which {type_} lacks: give it that field or another key"
-            for topic in topics.values()
-            if type_ in topic.messages and topic.key not in model.model_fields
+            for topic in bearers
+            if topic.key not in model.model_fields
         ]
     for topic in topics.values():
         if topic.same_as is not None and not set(topic.messages) <= set(_messages(topics, topic.same_as)):

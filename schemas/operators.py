@@ -56,6 +56,7 @@ class OperatorRequestAccepted(Message):
     command_id: Id | None = None
     subject: Subject | None = None
     subject_id: Id | None = None
+    alert_id: Id | None = None
     decided_at: Timestamp
     journal: JournalPosition
 
@@ -68,6 +69,7 @@ class OperatorRequestRefused(Message):
     site_id: Id
     operator_id: Id
     request_type: Id
+    alert_id: Id | None = None
     code: Literal[
         "invalid_signature",
         "expired",
@@ -78,6 +80,9 @@ class OperatorRequestRefused(Message):
         "unknown_operator",
         "unknown_lockout",
         "no_reason",
+        "unknown_alert",
+        "still_active",
+        "not_possible",
         "failed",
     ]
     detail: Text

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from types import ModuleType
 from typing import Annotated, Any, Union
 
 from pydantic import Field, TypeAdapter
 
-from schemas import access, alerts, commands, device_states, devices, doors, lockouts, operators
+from schemas import (
+    access,
+    alert_requests,
+    alerts,
+    commands,
+    device_states,
+    devices,
+    door_alarms,
+    doors,
+    lockouts,
+    operators,
+)
 from schemas.base import Message
 from schemas.reference import ENTITIES
 from schemas.topics import registry
@@ -17,19 +29,43 @@ LARGEST_VALUE = 262_144
 """A value above this many bytes is refused unread: no message of a person at a door is that large."""
 
 
-def _types() -> dict[str, type[Message]]:
+def _models(*modules: ModuleType) -> dict[str, type[Message]]:
     found: dict[str, type[Message]] = {}
-    for module in (access, alerts, commands, device_states, devices, doors, lockouts, operators):
+    for module in modules:
         for model in vars(module).values():
             if isinstance(model, type) and issubclass(model, Message) and "type" in model.model_fields:
                 found[str(model.model_fields["type"].default)] = model
+    return found
+
+
+def _types() -> dict[str, type[Message]]:
+    found = _models(access, alerts, commands, device_states, devices, door_alarms, doors, lockouts, operators)
     for entity in ENTITIES:
         found[str(entity.model.model_fields["type"].default)] = entity.model
     return found
 
 
 MODELS: dict[str, type[Message]] = _types()
-"""The model of each message type."""
+"""The model of each message type, requests that are named like what they ask for excepted."""
+
+ASKED: dict[str, type[Message]] = _models(alert_requests)
+"""The models of those requests."""
+
+ASKED_ON = ("operator.requests", "duress.requests")
+"""The topics where a name means a request."""
+
+
+def model_of(topic: str, type_: str) -> type[Message] | None:
+    """The model of a message type in a topic; None where there is none."""
+    asked = ASKED.get(type_) if topic in ASKED_ON else None
+    return asked or MODELS.get(type_)
+
+
+@cache
+def carried() -> dict[tuple[str, str], type[Message]]:
+    """Every model, by the topic that it was made for and its type."""
+    made = {(topic_of(type_), type_): model for type_, model in MODELS.items()}
+    return made | {(ASKED_ON[0], type_): model for type_, model in ASKED.items()}
 
 
 @cache
@@ -40,7 +76,7 @@ def topic_of(type_: str) -> str:
         KeyError: no topic does.
     """
     for topic in registry().values():
-        if type_ in topic.messages and topic.same_as is None:
+        if type_ in topic.messages and topic.same_as is None and model_of(topic.name, type_) is MODELS.get(type_):
             return topic.name
     raise KeyError(type_)
 
@@ -53,7 +89,7 @@ def reader(topic: str) -> TypeAdapter[Any]:
         KeyError: no such topic.
         LookupError: the topic carries no messages of ours.
     """
-    models = tuple(MODELS[name] for name in registry()[topic].messages)
+    models = tuple(model for name in registry()[topic].messages if (model := model_of(topic, name)) is not None)
     if not models:
         raise LookupError(f"{topic} carries no messages")
     if len(models) == 1:

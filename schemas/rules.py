@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from schemas.alerting import AlertRules
 from schemas.base import Frozen, Id, Message, Text
 from schemas.places import Seconds, Thresholds
 from schemas.vocabulary import Enforcement, FactorKind
@@ -15,7 +16,18 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 ClockTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
 """Local wall time `HH:MM`; `24:00` is the end of the day."""
 
-Right = Literal["unlock", "forgive_passback", "end_lockout", "acknowledge_alerts", "start_lockdown", "release_lockdown"]
+Right = Literal[
+    "unlock",
+    "forgive_passback",
+    "end_lockout",
+    "acknowledge_alerts",
+    "shelve_alerts",
+    "force_alerts",
+    "monitor_duress",
+    "start_lockdown",
+    "release_lockdown",
+]
+"""`acknowledge_alerts`: also comment, assign, resolve and close; `force_alerts`: close while the cause is active."""
 
 
 class Window(Frozen):
@@ -203,6 +215,7 @@ class Policy(Message):
     device_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     monitoring: Monitoring = Monitoring()
     lockout: Lockout = Lockout()
+    alerts: AlertRules = AlertRules()
     operators: tuple[OperatorRights, ...] = ()
 
     @model_validator(mode="after")

@@ -41,9 +41,8 @@ def wanted(topic: Topic, partitions: int) -> Wanted:
         configs["min.compaction.lag.ms"] = str(topic.retention_ms)
     if topic.max_bytes is not None:
         configs["max.message.bytes"] = str(topic.max_bytes)
-    if not {"controllers", "operators", "administration"}.isdisjoint(topic.writers) or topic.name.endswith(
-        (JOURNAL_SUFFIX, ".global")
-    ):
+    stamped = {"controllers", "operators", "monitoring", "administration"}
+    if not stamped.isdisjoint(topic.writers) or topic.name.endswith((JOURNAL_SUFFIX, ".global")):
         # The age of a request, and whether a signature had ended, are measured from the broker's stamp, never from the
         # sender's clock; and a worker's clock is judged by the stamps of what it journals.
         configs["message.timestamp.type"] = "LogAppendTime"

@@ -41,8 +41,11 @@ class _Lookups:
 
 def plain_processors(settings: Settings) -> list[Processor]:
     """The processors of the decide role, to decide again what was decided: nothing is counted."""
-    signed = settings.reference_authentication == "required"
-    return [SiteProcessor(settings.master_secret(), signed_references=signed), AlertsProcessor()]
+    signed, master = settings.reference_authentication == "required", settings.master_secret()
+    return [
+        SiteProcessor(master, signed_references=signed),
+        AlertsProcessor(master, signed_references=signed),
+    ]
 
 
 def wire(settings: Settings, incarnation: int) -> DecideWorker:
@@ -53,7 +56,10 @@ def wire(settings: Settings, incarnation: int) -> DecideWorker:
     """
     master = settings.master_secret()
     signed = settings.reference_authentication == "required"
-    processors: list[Any] = [MeteredSite(master, signed_references=signed), AlertsProcessor()]
+    processors: list[Any] = [
+        MeteredSite(master, signed_references=signed),
+        AlertsProcessor(master, signed_references=signed),
+    ]
     options = DecideOptions(
         kafka=KafkaSettings.of(kafka_options(settings)),
         lookups=_Lookups(settings.postgres, incarnation) if settings.postgres else None,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from schemas.topics import registry
+
 Fields = Mapping[str, Any]
 
 _SECRET = frozenset({"pin", "template", "sealed", "duress_pin"})
@@ -24,7 +26,8 @@ def without_secrets(value: Any) -> Any:
 def line_of(topic: str, fields: Fields) -> str:
     """A message in one line: time, what, where, who, and why."""
     type_ = str(fields.get("type", "?"))
-    when = _clock(fields.get("decided_at") or fields.get("issued_at") or fields.get("occurred_at"))
+    times = ("decided_at", "updated_at", "issued_at", "occurred_at")
+    when = _clock(next((fields[name] for name in times if fields.get(name)), None))
     render = _LINES.get(type_, _other)
     try:
         told = render(fields)
@@ -86,7 +89,34 @@ def _refused(fields: Fields) -> str:
 
 
 def _alert(fields: Fields) -> str:
-    return f"{fields.get('severity')} {fields.get('summary')} (x{fields.get('count')})"
+    if "summary" not in fields:
+        return _alert_request(fields)
+    parts = [f"{str(fields.get('alert_id'))[:8]} {fields.get('severity')} {fields.get('summary')}"]
+    count = fields.get("count")
+    parts += [f"(x{count})"] if count not in (None, 1) else []
+    parts.append(f"is {str(fields.get('state')).replace('_', ' ')}")
+    parts += [f"by {fields['operator_id']}"] if fields.get("operator_id") else []
+    parts += [f"for {fields['assigned_to']}"] if fields.get("assigned_to") else []
+    parts += [f"until {_clock(fields['shelved_until'])[:8]}"] if fields.get("shelved_until") else []
+    parts += [f"because of {str(fields['suppressed_by'])[:8]}"] if fields.get("suppressed_by") else []
+    action, notify = fields.get("action"), fields.get("notify")
+    if action:
+        parts.append(f"({action['action']} {action['attempt']}/{action['attempts']} {action['verdict']})")
+    if notify:
+        parts.append(f"-> {', '.join(notify['channels'])}: {', '.join(notify['recipients'])}")
+    said = fields.get("result") or fields.get("comment")
+    return " ".join([*parts, f'"{said}"'] if said else parts)
+
+
+def _alert_request(fields: Fields) -> str:
+    given = ("assigned_to", "shelve_s", "result", "force", "reason")
+    asked = [f"{name}={fields[name]}" for name in given if fields.get(name)]
+    return " ".join([f"{fields.get('operator_id')} asks it of {str(fields.get('alert_id'))[:8]}", *asked])
+
+
+def _door_alarm(fields: Fields) -> str:
+    active = ", ".join(fields.get("active", ())) or "none"
+    return f"{fields.get('door_id')} {fields.get('event')} (active: {active})"
 
 
 def _device_state(fields: Fields) -> str:
@@ -122,6 +152,6 @@ _LINES: dict[str, Callable[[Fields], str]] = {
     "access_recorded": _requested,
     "message_refused": _refused,
     "operator_request_refused": _refused,
-    "alert_raised": _alert,
-    "alert_closed": _alert,
+    "door_alarm": _door_alarm,
 }
+_LINES.update(dict.fromkeys(registry()["alerts"].messages, _alert))

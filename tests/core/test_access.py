@@ -146,7 +146,8 @@ def test_an_unknown_card_is_denied_shown_and_told_to_monitoring(site: Site) -> N
         for record in site.harness.outputs("access.decisions"):
             monitoring.publish(record.topic, record.key, record.value, record.headers)
         monitoring.run_until_idle()
-        (alert,) = [json.loads(value or b"null") for value in monitoring.values("alerts")]
+        alert, closed = (json.loads(value or b"null") for value in monitoring.values("alerts"))
+        assert closed["type"] == "alert_closed"
         assert (alert["type"], alert["kind"], alert["severity"]) == ("alert_raised", "authentication_failed", "low")
         assert alert["cause_id"] == denied["decision_id"]
 

@@ -214,7 +214,8 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "[unlok]",
         (
             "policies.yaml:4: policy card: operators[1].rights[1]: input should be 'unlock', 'forgive_passback', "
-            "'end_lockout', 'acknowledge_alerts', 'start_lockdown' or 'release_lockdown', not 'unlok'"
+            "'end_lockout', 'acknowledge_alerts', 'shelve_alerts', 'force_alerts', "
+            "'monitor_duress', 'start_lockdown' or 'release_lockdown', not 'unlok'"
         ),
     ),
     "a PIN of no credential": (

@@ -1,0 +1,153 @@
+"""How alerts are handled: the part of a policy that is copied onto each alert when it is raised (M3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schemas.base import Frozen, Id
+from schemas.vocabulary import Severity
+
+Channel = Literal["email", "sms", "phone", "webhook"]
+Action = Literal["probe"]
+"""What is done about a high alert without anybody: `probe` asks the controller for the state of its doors."""
+
+Procedure = Annotated[str, StringConstraints(max_length=400, pattern=r"^[^\x00]*$")]
+"""What a guard is to do; short enough to be carried by every alert."""
+
+RAISED = (Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
+"""The severities that somebody is told of; a low alert is only recorded."""
+
+
+class AlertLevel(Frozen):
+    """What a severity asks for.
+
+    Its `recipients` (roles or on-call groups) are told by its `channels`, and again, `repeats` times, each time nobody
+    has acknowledged within `acknowledge_within_s`; then the alert is raised to the next severity, if there is one.
+    """
+
+    severity: Literal[Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
+    acknowledge_within_s: Annotated[int, Field(ge=10, le=86_400)]
+    repeats: Annotated[int, Field(ge=0, le=10)] = 0
+    channels: Annotated[tuple[Channel, ...], Field(min_length=1, max_length=4)]
+    recipients: Annotated[tuple[Id, ...], Field(min_length=1, max_length=4)]
+
+
+class AlertKind(Frozen):
+    """How alerts of a kind are handled.
+
+    What comes again within `window_s` of the first is the same trouble. `action` is carried out from severity high on
+    and repeated until it succeeds; `plan` is proposed when the alert is critical.
+    """
+
+    kind: Id
+    severity: Severity
+    window_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+    procedure: Procedure = ""
+    action: Action | None = None
+    plan: Id | None = None
+
+
+class Inhibition(Frozen):
+    """While an alert of kind `by` is active, it inhibits those of the same controller and its doors, these spared."""
+
+    by: Id
+    spares: tuple[Id, ...] = ()
+
+
+LEVELS = (
+    AlertLevel(severity=Severity.MEDIUM, acknowledge_within_s=600, channels=("email",), recipients=("control-room",)),
+    AlertLevel(
+        severity=Severity.HIGH, acknowledge_within_s=300, channels=("sms",), recipients=("control-room", "on-call")
+    ),
+    AlertLevel(
+        severity=Severity.CRITICAL,
+        acknowledge_within_s=120,
+        repeats=3,
+        channels=("phone", "sms"),
+        recipients=("on-call", "head-of-security"),
+    ),
+)
+
+KINDS = (
+    AlertKind(
+        kind="duress", severity=Severity.CRITICAL, procedure="Silent: call nobody at the door. Alert the police."
+    ),
+    AlertKind(
+        kind="door_forced_open",
+        severity=Severity.HIGH,
+        procedure="Send a guard. Look at the camera. Close the door and check who came in.",
+        plan="lockdown",
+    ),
+    AlertKind(
+        kind="door_held_open",
+        severity=Severity.MEDIUM,
+        procedure="Ask who is at the door to close it; send a guard where nobody answers.",
+        action="probe",
+    ),
+    AlertKind(kind="door_pre_alarm", severity=Severity.LOW),
+    AlertKind(
+        kind="tamper",
+        severity=Severity.HIGH,
+        procedure="Send a guard to the controller. Trust no reading of it until it was looked at.",
+        plan="lockdown",
+    ),
+    AlertKind(
+        kind="controller_offline",
+        severity=Severity.MEDIUM,
+        procedure="Its doors decide alone. Check power and network; send a guard where the door matters.",
+    ),
+    AlertKind(kind="fault", severity=Severity.MEDIUM, procedure="Open a repair case."),
+    AlertKind(kind="power_failure", severity=Severity.MEDIUM, procedure="It runs on its battery. Restore the mains."),
+    AlertKind(kind="battery_low", severity=Severity.MEDIUM, procedure="Replace the battery."),
+    AlertKind(kind="flapping", severity=Severity.MEDIUM, procedure="Have the installation checked."),
+    AlertKind(kind="clock_wrong", severity=Severity.LOW),
+    AlertKind(kind="credential_lockout", severity=Severity.MEDIUM, procedure="Ask the holder; end the lock or block."),
+    AlertKind(kind="cardholder_lockout", severity=Severity.MEDIUM, procedure="Ask the holder; end the lock or block."),
+    AlertKind(
+        kind="permanent_lockout", severity=Severity.HIGH, procedure="Find out who tried. Only an operator ends it."
+    ),
+    AlertKind(
+        kind="access_point_lockout",
+        severity=Severity.HIGH,
+        procedure="Somebody guesses numbers at this reader: send a guard.",
+    ),
+    AlertKind(kind="lockout_impending", severity=Severity.MEDIUM, procedure="Look at the camera of this reader."),
+)
+"""How the kinds that doorstream raises by itself are handled where a policy says nothing else."""
+
+OTHER_KINDS = AlertKind(kind="other", severity=Severity.LOW)
+"""All other kinds: recorded."""
+
+
+class AlertRules(Frozen):
+    """How the alerts of a site are handled; what is left out is as usual.
+
+    `levels` are medium, high and critical, in this order. `kinds` stand for the usual ones of the same name. An action
+    is verified `verify_within_s` after it was carried out, and carried out up to `attempts` times; then the alert is
+    raised. A resolved alert is closed after `close_after_s`. Nobody shelves one for longer than `shelve_at_most_s`.
+    """
+
+    levels: tuple[AlertLevel, ...] = LEVELS
+    kinds: tuple[AlertKind, ...] = ()
+    inhibitions: tuple[Inhibition, ...] = (
+        Inhibition(by="controller_offline", spares=("door_forced_open", "tamper", "duress")),
+    )
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    verify_within_s: Annotated[int, Field(ge=5, le=3600)] = 30
+    close_after_s: Annotated[int, Field(ge=0, le=604_800)] = 600
+    shelve_at_most_s: Annotated[int, Field(ge=60, le=604_800)] = 28_800
+
+    @model_validator(mode="after")
+    def _has_all_levels(self) -> Self:
+        if tuple(level.severity for level in self.levels) != RAISED:
+            raise ValueError("levels are medium, high and critical, in this order")
+        return self
+
+    def kind(self, name: str) -> AlertKind:
+        """How a kind is handled."""
+        for one in (*self.kinds, *KINDS):
+            if one.kind == name:
+                return one
+        return OTHER_KINDS

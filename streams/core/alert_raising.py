@@ -1,0 +1,204 @@
+"""Raising, grouping, inhibiting, and the return to normal (M3)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.alerting import AlertKind, AlertRules
+from schemas.alerts import (
+    AlertClosed,
+    AlertRaised,
+    AlertReturnedToNormal,
+    AlertSeenAgain,
+    AlertSuppressed,
+)
+from schemas.ids import derive
+from schemas.vocabulary import Severity
+from streams.core.alert_course import release, resolve, start_action, verify_action
+from streams.core.alert_state import (
+    DURESS,
+    LED_TO_FOR_MS,
+    LED_TO_KEPT,
+    LOW,
+    Acting,
+    Around,
+    Case,
+    Led,
+    Level,
+    Pointer,
+    Recent,
+    pointer_key,
+    recent_key,
+)
+from streams.core.alert_work import Work, level_of
+from streams.core.troubles import DeviceGone, Ended, Event, Trouble, led_of
+
+MONITORING = ("monitoring",)
+"""Who alone is told of duress."""
+
+MOST_AROUND = 64
+"""Alerts of one controller that are held together; a further one is neither inhibited nor suppressed."""
+
+_replace = msgspec.structs.replace
+
+
+def happen(event: Event, work: Work) -> None:
+    """A trouble, or the end of one."""
+    if isinstance(event, Trouble):
+        _trouble(event, work)
+    elif isinstance(event, Ended):
+        pointer: Pointer | None = work.get(pointer_key(event.dedup_key))
+        case = work.case(pointer.alert_id) if pointer is not None else None
+        if case is not None:
+            return_to_normal(case, work)
+    else:
+        _gone(event, work)
+
+
+def _gone(event: DeviceGone, work: Work) -> None:
+    for alert_id in work.around_device(event.site_id, event.device_id).alert_ids:
+        case = work.case(alert_id)
+        if case is not None:
+            return_to_normal(case, work)
+
+
+def _trouble(trouble: Trouble, work: Work) -> None:
+    led_to = _remember(trouble, work)
+    pointer: Pointer | None = work.get(pointer_key(trouble.dedup_key))
+    known = work.case(pointer.alert_id) if pointer is not None else None
+    if known is not None and _takes(known, work.now_ms):
+        _seen_again(known, work)
+    else:
+        _raise(trouble, led_to, work)
+
+
+def _remember(trouble: Trouble, work: Work) -> tuple[Led, ...]:
+    """Remember a trouble at its place; gives what led to it, itself included. Nobody is to find duress there."""
+    led = led_of(trouble, work.now_ms)
+    if trouble.place is None:
+        return (*trouble.before, led)
+    key = recent_key(trouble.site_id, trouble.place)
+    known: Recent | None = work.get(key)
+    before = [one for one in known.led if one.at_ms > work.now_ms - LED_TO_FOR_MS] if known is not None else []
+    if trouble.kind != DURESS:
+        kept = (*before, led)[-LED_TO_KEPT:]
+        work.put(key, Recent(kept, work.now_ms + LED_TO_FOR_MS))
+    found = sorted([*before, *trouble.before], key=lambda one: one.at_ms)
+    return (*found, led)[-LED_TO_KEPT:]
+
+
+def _takes(case: Case, now_ms: int) -> bool:
+    """Whether what comes again belongs to an alert: in its window or while its cause is active, and not handled.
+
+    A low alert is closed as soon as it is recorded and still counts until its window ends.
+    """
+    if case.resolved_ms is not None and not (case.severity == LOW and case.closed):
+        return False
+    return now_ms < case.window_until_ms or (case.active and not case.closed)
+
+
+def _seen_again(case: Case, work: Work) -> None:
+    until_ms = case.window_until_ms if work.now_ms < case.window_until_ms else work.now_ms + case.window_ms
+    case = work.keep(case, count=case.count + 1, window_until_ms=until_ms)
+    if case.clears and not case.active and not case.closed:
+        work.tell(AlertSeenAgain, case, active=True)
+
+
+def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
+    rules = work.rules(trouble.site_id)
+    kind = rules.kind(trouble.kind)
+    severity = Severity.CRITICAL if trouble.kind == DURESS else kind.severity
+    case = Case(
+        alert_id=derive("alert", trouble.dedup_key, trouble.cause_id),
+        site_id=trouble.site_id,
+        kind=trouble.kind,
+        severity=severity.value,
+        dedup_key=trouble.dedup_key,
+        cause_id=trouble.cause_id,
+        summary=trouble.summary,
+        raised_ms=work.now_ms,
+        window_ms=kind.window_s * 1000,
+        window_until_ms=work.now_ms + kind.window_s * 1000,
+        close_after_ms=rules.close_after_s * 1000,
+        door_id=trouble.door_id,
+        access_point_id=trouble.access_point_id,
+        device_id=trouble.device_id,
+        cardholder_id=trouble.cardholder_id,
+        clears=trouble.clears,
+        active=trouble.clears,
+        levels=_levels(rules, severity, trouble.kind),
+        procedure=kind.procedure,
+        plan=None if trouble.kind == DURESS else kind.plan,
+        led_to=led_to,
+        acting=_acting(rules, kind),
+    )
+    work.put(pointer_key(case.dedup_key), Pointer(case.alert_id))
+    if severity is Severity.LOW:
+        recorded = work.tell(AlertRaised, case)
+        work.tell(AlertClosed, recorded, resolved_ms=work.now_ms, closed=True, result="recorded")
+        return
+    _raise_above_low(case, rules, work)
+
+
+def _raise_above_low(case: Case, rules: AlertRules, work: Work) -> None:
+    around = work.around(case)
+    held = case.device_id is not None and len(around.alert_ids) < MOST_AROUND and case.kind != DURESS
+    if held and around.inhibitor_id is not None and case.kind not in around.spares:
+        case = work.tell(AlertRaised, case, suppressed_by=around.inhibitor_id)
+    else:
+        case = work.tell(AlertRaised, case, notify=True)
+        case = start_action(case, work)
+    if not held:
+        return
+    around = _replace(around, alert_ids=(*around.alert_ids, case.alert_id))
+    spares = next((tuple(one.spares) for one in rules.inhibitions if one.by == case.kind), None)
+    if spares is not None and around.inhibitor_id is None and case.suppressed_by is None:
+        around = _replace(around, inhibitor_id=case.alert_id, spares=spares)
+        work.put_around(case, around)
+        _inhibit(around, work)
+    else:
+        work.put_around(case, around)
+
+
+def _levels(rules: AlertRules, severity: Severity, kind: str) -> tuple[Level, ...]:
+    if severity is Severity.LOW:
+        return ()
+    levels = [level_of(level) for level in rules.levels]
+    names = [level.severity for level in levels]
+    kept = levels[names.index(severity.value) :]
+    return tuple(_replace(level, recipients=MONITORING) for level in kept) if kind == DURESS else tuple(kept)
+
+
+def _acting(rules: AlertRules, kind: AlertKind) -> Acting | None:
+    if kind.action is None or kind.kind == DURESS:
+        return None
+    return Acting(kind.action, rules.attempts, rules.verify_within_s * 1000)
+
+
+def _inhibit(around: Around, work: Work) -> None:
+    """What the inhibitor explains waits until it is over; what somebody has acknowledged is theirs."""
+    for alert_id in around.alert_ids:
+        case = work.case(alert_id)
+        if case is None or alert_id == around.inhibitor_id or case.kind in around.spares:
+            continue
+        if not case.quiet and case.acknowledged_ms is None:
+            work.tell(
+                AlertSuppressed, case, suppressed_by=around.inhibitor_id, acting=case.acting and case.acting.paused()
+            )
+
+
+def return_to_normal(case: Case, work: Work) -> None:
+    """The cause of an alert is gone. Who had acknowledged it need do no more."""
+    if not case.active:
+        return
+    case = work.keep(case, active=False)
+    if not case.over:
+        acting = case.acting
+        if acting is not None and acting.due_ms is not None:
+            verify_action(case, work)
+        elif case.acknowledged_ms is not None:
+            told = work.tell(AlertReturnedToNormal, case)
+            resolve(told, work, "returned to normal")
+        else:
+            work.tell(AlertReturnedToNormal, case)
+    release(case, work)

@@ -1,0 +1,203 @@
+"""What one cause does to alerts, step by step, each step seeing the ones before; and an alert as a message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from schemas.alerting import AlertLevel, AlertRules
+from schemas.alerts import Alert, AlertAction, LedTo, Notify
+from schemas.base import JournalPosition
+from schemas.operators import OperatorRequest
+from schemas.vocabulary import Severity
+from streams.core import reference
+from streams.core.alert_state import Around, Case, Level, alert_key, around_key
+from streams.core.processor import Context, Outcome, State
+from streams.core.times import from_ms
+
+_replace = msgspec.structs.replace
+_USUAL = AlertRules()
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False, tag="kept"):
+    """What is remembered under a key from now on; None: nothing."""
+
+    key: str
+    value: Any
+
+
+class Work:
+    """The alerts while one cause is decided: messages to be published, and what is kept."""
+
+    def __init__(self, state: State, context: Context) -> None:
+        self.context = context
+        self.now_ms = context.now_ms
+        self._state = state
+        self._kept: dict[str, Any] = {}
+        self._messages: list[Outcome] = []
+
+    def get(self, key: str) -> Any:
+        """What is kept under a key, as this cause has left it so far."""
+        return self._kept[key] if key in self._kept else self._state.get(key)
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a value; None removes it."""
+        self._kept[key] = value
+
+    def case(self, alert_id: str) -> Case | None:
+        """An alert that is kept."""
+        found: Case | None = self.get(alert_key(alert_id))
+        return found
+
+    def outcomes(self) -> list[Outcome]:
+        """What is to be published, in order, and then what is kept."""
+        return [*self._messages, *(Kept(key, value) for key, value in self._kept.items())]
+
+    def rules(self, site_id: str) -> AlertRules:
+        """How the alerts of a site are handled now."""
+        site = reference.site(self.context.references, site_id)
+        policy = reference.policy(self.context.references, site.policy_id) if site is not None else None
+        return policy.alerts if policy is not None else _USUAL
+
+    def publish(self, outcome: Outcome) -> None:
+        """Publish something else than an alert's transition."""
+        self._messages.append(outcome)
+
+    def keep(self, case: Case, **changes: Any) -> Case:
+        """Keep an alert with some changes that nobody need be told."""
+        after = _replace(case, **changes)
+        self.put(alert_key(case.alert_id), after)
+        return after
+
+    def tell(
+        self,
+        model: type[Alert],
+        case: Case,
+        *,
+        notify: bool = False,
+        request: OperatorRequest | None = None,
+        **changes: Any,
+    ) -> Case:
+        """A transition: the alert with these changes is kept and published.
+
+        `notify`: those of its level are to be told, and must acknowledge within its time from now.
+        """
+        after = _replace(case, transition=case.transition + 1, **changes)
+        after = _replace(after, seen=after.count)
+        level = after.level
+        if notify and level is not None:
+            more = after.told < level.repeats or level is not after.levels[-1]
+            due_ms = self.now_ms + level.within_s * 1000 if more else None
+            after = _replace(after, step=after.step + 1, due_ms=due_ms)
+        elif after.quiet or after.acknowledged_ms is not None:
+            after = _replace(after, due_ms=None)
+        self.put(alert_key(after.alert_id), after)
+        self._messages.append(_message(model, after, self.context, notify=notify, request=request))
+        return after
+
+    # -- the alerts of a controller and its doors ---------------------------------------------------------------
+
+    def around(self, case: Case) -> Around:
+        """What is open at the controller of an alert."""
+        if case.device_id is None:
+            return Around()
+        return self.around_device(case.site_id, case.device_id)
+
+    def around_device(self, site_id: str, device_id: str) -> Around:
+        """What is open at a controller."""
+        found: Around = self.get(around_key(site_id, device_id)) or Around()
+        return found
+
+    def put_around(self, case: Case, around: Around) -> None:
+        """Keep what is open at the controller of an alert."""
+        if case.device_id is not None:
+            key = around_key(case.site_id, case.device_id)
+            self.put(key, around if around != Around() else None)
+
+
+def level_of(level: AlertLevel) -> Level:
+    """A level as it is kept on an alert."""
+    return Level(
+        level.severity.value, level.acknowledge_within_s, level.repeats, tuple(level.channels), tuple(level.recipients)
+    )
+
+
+def _message(
+    model: type[Alert], case: Case, context: Context, *, notify: bool, request: OperatorRequest | None
+) -> Alert:
+    level, acting = case.level, case.acting
+    return model(
+        alert_id=case.alert_id,
+        site_id=case.site_id,
+        kind=case.kind,
+        severity=Severity(case.severity),
+        state=_state(case),
+        dedup_key=case.dedup_key,
+        count=case.count,
+        door_id=case.door_id,
+        access_point_id=case.access_point_id,
+        device_id=case.device_id,
+        cardholder_id=case.cardholder_id,
+        cause_id=case.cause_id,
+        summary=case.summary,
+        raised_at=from_ms(case.raised_ms),
+        updated_at=from_ms(context.now_ms),
+        journal=JournalPosition(partition=context.partition, number=context.number),
+        transition=case.transition,
+        active=case.active,
+        notify=_notify(case, level) if notify and level is not None else None,
+        escalation=tuple(_level(one) for one in case.levels),
+        next_escalation_at=_moment(case.due_ms),
+        procedure=case.procedure,
+        led_to=tuple(
+            LedTo(at=from_ms(led.at_ms), type=led.type, id=led.id, summary=led.summary) for led in case.led_to
+        ),
+        acknowledged_at=_moment(case.acknowledged_ms),
+        acknowledged_by=case.acknowledged_by,
+        assigned_to=case.assigned_to,
+        shelved_until=_moment(case.shelved_until_ms),
+        suppressed_by=case.suppressed_by,
+        action=None
+        if acting is None or not acting.attempt
+        else AlertAction.model_validate(
+            {"action": acting.action, "attempt": acting.attempt, "attempts": acting.attempts, "verdict": acting.verdict}
+        ),
+        plan_proposed=case.plan if case.severity == Severity.CRITICAL.value else None,
+        result=case.result,
+        forced=case.forced,
+        operator_id=request.operator_id if request is not None else None,
+        request_id=request.request_id if request is not None else None,
+        comment=request.reason if request is not None else "",
+    )
+
+
+def _state(case: Case) -> Any:
+    return case.state
+
+
+def _moment(milliseconds: int | None) -> Any:
+    return None if milliseconds is None else from_ms(milliseconds)
+
+
+def _level(level: Level) -> AlertLevel:
+    return AlertLevel.model_validate(
+        {
+            "severity": level.severity,
+            "acknowledge_within_s": level.within_s,
+            "repeats": level.repeats,
+            "channels": level.channels,
+            "recipients": level.recipients,
+        }
+    )
+
+
+def _notify(case: Case, level: Level) -> Notify:
+    return Notify.model_validate(
+        {
+            "step": case.step,
+            "severity": level.severity,
+            "channels": level.channels,
+            "recipients": level.recipients,
+        }
+    )

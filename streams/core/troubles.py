@@ -1,0 +1,258 @@
+"""What is worth an alert: troubles that messages tell of, and the ends of troubles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from schemas.access import AccessDenied, AccessGranted, Duress, MessageRefused
+from schemas.device_states import DeviceState
+from schemas.door_alarms import DoorAlarm
+from schemas.ids import derive
+from schemas.lockouts import LockoutEnded, LockoutImpending, LockoutStarted
+from schemas.operators import OperatorRequestRefused
+from schemas.vocabulary import Connection, Reason
+from streams.core.alert_state import DURESS, Led
+from streams.core.denials import authentication_failed
+from streams.core.times import to_ms
+
+LONGEST_KEY = 120
+"""A longer dedup key is replaced by its hash: cut off, two troubles might become one."""
+
+LONGEST_SUMMARY = 200
+
+_SECURITY = frozenset({Reason.INVALID_SIGNATURE, Reason.REPLAYED_REQUEST})
+
+
+class Trouble(msgspec.Struct, frozen=True, gc=False):
+    """Something to be raised. `where` and the kind tell one trouble from another; `clears`: it will be told when over.
+
+    `place` is where what leads to alerts is remembered. `before` happened there before it.
+    """
+
+    site_id: str
+    kind: str
+    where: str
+    type: str
+    cause_id: str
+    summary: str
+    clears: bool = False
+    place: str | None = None
+    before: tuple[Led, ...] = ()
+    door_id: str | None = None
+    access_point_id: str | None = None
+    device_id: str | None = None
+    cardholder_id: str | None = None
+
+    @property
+    def dedup_key(self) -> str:
+        """What counts as the same trouble within its window."""
+        return dedup_key(self.site_id, self.kind, self.cause_id if self.kind == DURESS else self.where)
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """The cause of a trouble is gone."""
+
+    site_id: str
+    kind: str
+    where: str
+
+    @property
+    def dedup_key(self) -> str:
+        """That of the trouble."""
+        return dedup_key(self.site_id, self.kind, self.where)
+
+
+class DeviceGone(msgspec.Struct, frozen=True, gc=False):
+    """A device is watched no longer: all its troubles are over."""
+
+    site_id: str
+    device_id: str
+
+
+Event = Trouble | Ended | DeviceGone
+
+
+def dedup_key(site_id: str, kind: str, where: str) -> str:
+    """The dedup key of a kind of trouble at a place."""
+    key = f"{site_id}/{kind}/{where}"
+    return key if len(key) <= LONGEST_KEY else derive("dedup", key)
+
+
+def events_of(message: Any) -> Iterator[Event]:
+    """What a message tells of; usually nothing."""
+    tell = _TELLERS.get(type(message))
+    if tell is not None:
+        yield from tell(message)
+
+
+def _at(message: Any) -> dict[str, Any]:
+    """Where and who, as far as the message says."""
+    place = getattr(message, "door_id", None) or getattr(message, "access_point_id", None)
+    names = ("door_id", "access_point_id", "device_id", "cardholder_id")
+    found = {name: getattr(message, name, None) for name in names}
+    return {"site_id": message.site_id, "type": message.type, "place": place or found["device_id"], **found}
+
+
+def _duress(message: Duress) -> Iterator[Event]:
+    where, summary = message.access_point_id, f"Silent alarm at {message.access_point_id}"
+    yield Trouble(kind=DURESS, where=where, cause_id=message.duress_id, summary=summary, **_at(message))
+
+
+def _denied(message: AccessDenied) -> Iterator[Event]:
+    reason, point = message.reason, message.access_point_id
+    if reason is None:
+        return
+    if authentication_failed(message):
+        kind, where, summary = "authentication_failed", point, f"Authentication failed at {point}: {reason}"
+    elif reason in _SECURITY:
+        kind, where, summary = reason.value, message.device_id, f"Message of {message.device_id} refused: {reason}"
+    else:
+        return
+    yield Trouble(kind=kind, where=where, cause_id=message.decision_id, summary=summary, **_at(message))
+
+
+def _granted(message: AccessGranted) -> Iterator[Event]:
+    if message.soft_breaches:
+        point, broken = message.access_point_id, ", ".join(message.soft_breaches)
+        summary = f"Passed {point} although: {broken}"
+        yield Trouble(kind="soft_breach", where=point, cause_id=message.decision_id, summary=summary, **_at(message))
+
+
+def _refused(message: MessageRefused) -> Iterator[Event]:
+    summary = f"Message {message.message_type} of {message.device_id} refused: {message.reason}"
+    where = message.device_id or message.site_id
+    kind = message.reason.value
+    yield Trouble(kind=kind, where=where, cause_id=message.refusal_id, summary=summary, **_at(message))
+
+
+def _request_refused(message: OperatorRequestRefused) -> Iterator[Event]:
+    if message.code == Reason.INVALID_SIGNATURE.value:
+        summary = f"Request {message.request_type} in the name of {message.operator_id} refused: {message.code}"
+        cause_id = derive("refusal", message.request_id, message.journal.partition, message.journal.number)
+        yield Trouble(kind=message.code, where=message.operator_id, cause_id=cause_id, summary=summary, **_at(message))
+
+
+_ALARMS = {
+    "door_forced_open": "was forced open",
+    "door_held_open": "is held open",
+    "door_pre_alarm": "will soon have been open for too long",
+}
+
+
+def _door_alarm(message: DoorAlarm) -> Iterator[Event]:
+    for kind in message.ended:
+        yield Ended(message.site_id, kind, message.door_id)
+    if message.event in _ALARMS:
+        before: tuple[Led, ...] = ()
+        if message.last_decision_id is not None and message.last_passed_at is not None:
+            who = message.last_cardholder_id or "somebody unknown"
+            last = f"{who} passed {message.door_id}"
+            before = (Led(to_ms(message.last_passed_at), "access_taken", message.last_decision_id, last),)
+        yield Trouble(
+            kind=message.event,
+            where=message.door_id,
+            cause_id=message.alarm_id,
+            summary=f"{message.door_id} {_ALARMS[message.event]}",
+            clears=True,
+            before=before,
+            **_at(message),
+        )
+
+
+_DEVICE_TROUBLES = {
+    "controller_offline": "is offline",
+    "tamper": "was tampered with",
+    "power_failure": "has no mains",
+    "battery_low": "has a low battery",
+    "clock_wrong": "has a wrong clock",
+    "fault": "has a fault",
+    "flapping": "is flapping",
+}
+_DEVICE_ENDS = {
+    "controller_online": "controller_offline",
+    "tamper_restored": "tamper",
+    "power_restored": "power_failure",
+    "battery_restored": "battery_low",
+    "clock_right": "clock_wrong",
+    "fault_cleared": "fault",
+    "settled": "flapping",
+}
+
+
+def _device_state(message: DeviceState) -> Iterator[Event]:
+    event, device = message.event.value, message.device_id
+    of = {"fault": message.code, "flapping": message.condition}.get(_DEVICE_ENDS.get(event, event))
+    where = device if of is None else f"{device}/{of}"
+    if event == "monitoring_ended":
+        yield DeviceGone(message.site_id, device)
+    elif event in _DEVICE_ENDS:
+        yield Ended(message.site_id, _DEVICE_ENDS[event], where)
+        if event == "settled":
+            # While it flapped, its ends were not told one by one.
+            for kind in _over(message):
+                yield Ended(message.site_id, kind, device)
+    elif event in _DEVICE_TROUBLES:
+        summary = f"{device} {_DEVICE_TROUBLES[event]}" + (f": {of} {message.detail}".rstrip() if of else "")
+        yield Trouble(
+            kind=event, where=where, cause_id=message.event_id, summary=summary[:LONGEST_SUMMARY], clears=True,
+            **_at(message),
+        )  # fmt: skip
+
+
+def _over(message: DeviceState) -> Iterator[str]:
+    """The kinds of trouble that a device does not have."""
+    if message.connection is Connection.ONLINE:
+        yield "controller_offline"
+    for kind in ("tamper", "power_failure", "battery_low", "clock_wrong"):
+        if not getattr(message, kind):
+            yield kind
+
+
+def _lock_kind(message: LockoutStarted | LockoutEnded) -> str:
+    if message.locked_until is None:
+        return "permanent_lockout"
+    return f"{message.subject.replace('-', '_')}_lockout"
+
+
+def _lockout(message: LockoutImpending | LockoutStarted) -> Iterator[Event]:
+    what = f"{message.subject} {message.subject_id}"
+    kind, clears = "lockout_impending", False
+    summary = f"{message.failures} failed attempts, {what}: a lock is near"
+    if isinstance(message, LockoutStarted):
+        kind, clears = _lock_kind(message), True
+        end = "until somebody ends it" if message.locked_until is None else f"until {message.locked_until:%H:%M:%S} UTC"
+        summary = f"{what} is locked {end} after {message.failures} failed attempts"
+    yield Trouble(
+        kind=kind,
+        where=message.lockout_key,
+        cause_id=message.lockout_id,
+        summary=summary[:LONGEST_SUMMARY],
+        clears=clears,
+        **_at(message),
+    )
+
+
+def _lockout_ended(message: LockoutEnded) -> Iterator[Event]:
+    yield Ended(message.site_id, _lock_kind(message), message.lockout_key)
+
+
+_TELLERS: Mapping[type, Callable[[Any], Iterator[Event]]] = {
+    Duress: _duress,
+    AccessDenied: _denied,
+    AccessGranted: _granted,
+    MessageRefused: _refused,
+    OperatorRequestRefused: _request_refused,
+    DoorAlarm: _door_alarm,
+    DeviceState: _device_state,
+    LockoutImpending: _lockout,
+    LockoutStarted: _lockout,
+    LockoutEnded: _lockout_ended,
+}
+
+
+def led_of(trouble: Trouble, now_ms: int) -> Led:
+    """A trouble as what may lead to others."""
+    return Led(now_ms, trouble.type, trouble.cause_id, trouble.summary[:LONGEST_SUMMARY])

@@ -1,0 +1,111 @@
+"""What another alert explains waits (M3, M1): suppressed, and told of when the other one is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.core.desk import Desk
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with Desk() as made:
+        yield made
+
+
+def states(desk: Desk) -> dict[str, str]:
+    """How each kind of alert stands."""
+    return {one.kind: one.state for one in desk.messages()}
+
+
+def test_an_offline_controller_inhibits_the_alerts_of_its_doors_but_not_what_is_spared(desk: Desk) -> None:
+    desk.device("controller_offline")
+    offline = desk.last().alert_id
+    for event in ("door_held_open", "door_forced_open"):
+        desk.door(event)
+    desk.device("tamper", connection="offline")
+    desk.device("power_failure", connection="offline")
+    assert states(desk) == {
+        "controller_offline": "unacknowledged",
+        "door_held_open": "suppressed",
+        "door_forced_open": "unacknowledged",
+        "tamper": "unacknowledged",
+        "power_failure": "suppressed",
+    }
+    held = [one for one in desk.messages() if one.kind == "door_held_open"]
+    assert [(one.suppressed_by, one.notify, one.next_escalation_at) for one in held] == [(offline, None, None)]
+
+
+def test_another_controllers_doors_are_not_inhibited(desk: Desk) -> None:
+    desk.device("controller_offline", device="c2")
+    desk.door("door_held_open")
+    assert desk.last().state == "unacknowledged"
+
+
+def test_what_is_open_when_the_inhibitor_comes_is_suppressed_unless_somebody_has_acknowledged_it(desk: Desk) -> None:
+    desk.door("door_held_open")
+    desk.device("fault", code="lock")
+    desk.ask("alert_acknowledged", desk.last().alert_id)
+    desk.device("controller_offline")
+    assert states(desk) == {
+        "door_held_open": "suppressed", "fault": "acknowledged", "controller_offline": "unacknowledged"
+    }  # fmt: skip
+    desk.wait(3600)
+    told = [one for one in desk.messages() if one.kind == "door_held_open" and one.notify is not None]
+    assert len(told) == 1
+
+
+def test_what_is_still_there_when_the_inhibitor_is_over_is_told_of_then(desk: Desk) -> None:
+    desk.device("controller_offline")
+    desk.door("door_held_open")
+    desk.device("power_failure", connection="offline")
+    desk.device("power_restored", connection="offline")
+    desk.device("controller_online")
+    assert states(desk) == {
+        "controller_offline": "returned_to_normal_unacknowledged",
+        "door_held_open": "unacknowledged",
+        "power_failure": "closed",
+    }
+    held = [one for one in desk.messages() if one.kind == "door_held_open"]
+    assert [(one.type, one.notify is not None) for one in held] == [
+        ("alert_raised", False),
+        ("alert_unsuppressed", True),
+    ]
+    desk.wait(600)
+    assert states(desk)["door_held_open"] == "unacknowledged"
+    assert "alert_escalated" in {one.type for one in desk.messages() if one.kind == "door_held_open"}
+
+
+def test_an_inhibitor_that_is_closed_by_force_lets_go(desk: Desk) -> None:
+    desk.device("controller_offline")
+    offline = desk.last().alert_id
+    desk.door("door_held_open")
+    desk.ask("alert_closed", offline, result="replaced", force=True, operator="op-1")
+    assert states(desk) == {"controller_offline": "closed", "door_held_open": "unacknowledged"}
+    desk.door("door_held_open", door="lab")
+    assert desk.last().state == "unacknowledged"
+
+
+def test_a_policy_may_inhibit_otherwise() -> None:
+    with Desk({"inhibitions": [{"by": "power_failure", "spares": ["fault"]}]}) as desk:
+        desk.device("power_failure")
+        desk.device("fault", code="lock")
+        desk.device("battery_low")
+        desk.device("controller_offline")
+        assert states(desk) == {
+            "power_failure": "unacknowledged",
+            "fault": "unacknowledged",
+            "battery_low": "suppressed",
+            "controller_offline": "suppressed",
+        }
+
+
+def test_a_suppressed_alert_can_be_acknowledged_and_is_not_told_of_afterwards(desk: Desk) -> None:
+    desk.device("controller_offline")
+    desk.door("door_held_open")
+    desk.ask("alert_acknowledged", desk.last().alert_id)
+    desk.device("controller_online")
+    desk.wait(3600)
+    assert not [one for one in desk.messages() if one.kind == "door_held_open" and one.notify is not None]
