@@ -7,7 +7,7 @@ a clock or draws a random number: the same causes in the same order always give 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -183,3 +183,11 @@ class Processor(Protocol):
 
     def decode_entity(self, key: str, data: bytes) -> Any:
         """The reverse of `encode_entity`."""
+
+
+@runtime_checkable
+class SelfStarting(Protocol):
+    """A processor that has something to do in a partition before any message came."""
+
+    standing: tuple[str, ...]
+    """Keys that get a tick with deadline 0 where no entity of that key has had a say; what it leaves goes on."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streams.core.processor import Processor
+from streams.core.processor import Processor, SelfStarting
 from streams.engine.marks import MARK_PREFIX
 from streams.engine.ticks import Deadlines
 
@@ -29,6 +29,9 @@ class StateStore:
         self._raw: dict[str, bytes] = {}
         self._undo: list[tuple[str, Any]] = []
         self._marks: dict[str, int] = {}
+        if isinstance(processor, SelfStarting):
+            for key in processor.standing:
+                self.deadlines.set(key, 0)
 
     def __len__(self) -> int:
         return len(self._live) + len(self._raw)

@@ -9,7 +9,7 @@ from streams.core.processor import Arrival, Cause, Context, Outcome, State, Tick
 from streams.engine.options import MachineOptions
 from streams.engine.ticks import Deadlines
 from tests.engine.conftest import MakeHarness
-from tests.engine.toy import Account, Bank, message
+from tests.engine.toy import Account, Bank, Event, Noted, message
 from tests.engine.watching import events, kinds, watching
 
 
@@ -188,3 +188,24 @@ def test_an_entity_keeps_its_deadline_through_the_state_log(make: MakeHarness) -
     assert Account(0, 1).loan_due_ms == 1
     harness.advance(10)
     assert kinds(harness) == ["lent", "overdue"]
+
+
+def test_what_stands_has_a_tick_before_any_message_came_and_goes_on_from_there(make: MakeHarness) -> None:
+    class Rounds(Bank):
+        standing = ("account/round",)
+
+        def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+            if isinstance(cause, Tick):
+                return [Noted("round", context.now_ms + 10_000), Event("lent", "round", 0, 0)]
+            return super().decide(state, cause, context)
+
+    harness = make(Rounds(), options=MachineOptions(checkpoint_interval_s=15))
+    harness.run_until_idle()
+    assert kinds(harness) == ["lent"]
+    harness.advance(25)
+    harness.restart()
+    harness.run_until_idle()
+    assert kinds(harness) == ["lent"] * 3
+    harness.advance(10)
+    assert kinds(harness) == ["lent"] * 4
+    assert watching(harness).drifts == []
