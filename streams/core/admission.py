@@ -96,24 +96,10 @@ class Keys:
 
 def admit(message: DeviceMessage, record: Record, state: State, context: Context, keys: Keys) -> Admission:
     """Listen to a message, or say why not. The order is: who it is of, the mac, the device's own flood, the number."""
-    references = context.references
-    device = reference.device(references, message.device_id)
-    if device is None:
-        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail="the device is not on file")
-    site = reference.site(references, message.site_id)
-    policy = reference.policy(references, site.policy_id) if site is not None else None
-    if site is None or policy is None:
-        detail = "the site is not on file" if site is None else "the site's policy is not on file"
-        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail=detail)
-    if device.site_id != site.site_id or record.key != message.site_id.encode():
-        return Admission(
-            Verdict.REFUSED,
-            device=device,
-            reason=Reason.UNKNOWN_ACCESS_POINT,
-            detail="device, site and record key don't belong together",
-        )
-    if misplaced(message.site_id, context):
-        return Admission(Verdict.REFUSED, device=device, reason=Reason.UNKNOWN_ACCESS_POINT, detail=MISPLACED)
+    sender = sender_of(message, record, context)
+    if isinstance(sender, Admission):
+        return sender
+    device, site, policy = sender
     heard: DeviceState = state.get(device_key(device.device_id)) or DeviceState(
         device.key_version,
         tokens=float(policy.device_burst),
@@ -143,6 +129,37 @@ def admit(message: DeviceMessage, record: Record, state: State, context: Context
         return Admission(verdict, after, device, site, policy)
     reason = Reason.REPLAYED_REQUEST if verdict is Verdict.REFUSED else None
     return _not_its_own(Admission(verdict, None, device, site, policy, reason, detail), heard, bucket)
+
+
+class Sender(NamedTuple):
+    """Who a message says that it is of, as the references know it."""
+
+    device: Device
+    site: Site
+    policy: Policy
+
+
+def sender_of(message: DeviceMessage, record: Record, context: Context) -> Sender | Admission:
+    """Who a message claims to be of, or the refusal where that is nobody, or the message lies elsewhere."""
+    references = context.references
+    device = reference.device(references, message.device_id)
+    if device is None:
+        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail="the device is not on file")
+    site = reference.site(references, message.site_id)
+    policy = reference.policy(references, site.policy_id) if site is not None else None
+    if site is None or policy is None:
+        detail = "the site is not on file" if site is None else "the site's policy is not on file"
+        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail=detail)
+    if device.site_id != site.site_id or record.key != message.site_id.encode():
+        return Admission(
+            Verdict.REFUSED,
+            device=device,
+            reason=Reason.UNKNOWN_ACCESS_POINT,
+            detail="device, site and record key don't belong together",
+        )
+    if misplaced(message.site_id, context):
+        return Admission(Verdict.REFUSED, device=device, reason=Reason.UNKNOWN_ACCESS_POINT, detail=MISPLACED)
+    return Sender(device, site, policy)
 
 
 def _not_its_own(admission: Admission, heard: DeviceState, bucket: _Bucket) -> Admission:

@@ -90,11 +90,7 @@ def publish_site(outcome: Outcome, context: Context, keys: Keys) -> Output | Non
         CONTENT_TYPE,
     )
     if is_command:
-        device = reference.device(context.references, outcome.device_id)
-        version = device.key_version if device is not None else 1
-        secret = keys.of(DEVICE, outcome.device_id, version)
-        if secret is not None:
-            headers = (*headers, sign(secret, version, topic, key, value, headers))
+        headers = with_mac(topic, key, value, headers, outcome.device_id, context, keys)
     return Output(topic, key, value, headers, context.partition)
 
 
@@ -102,6 +98,16 @@ def _publish_lockout(outcome: Any, context: Context, keys: Keys) -> Output:
     if isinstance(outcome, AuthenticationFailed | LockoutLifted):
         return publish_failure(outcome, SOURCE, context, keys)
     return publish_at_site(outcome, SOURCE, context, context.partition)
+
+
+def with_mac(
+    topic: str, key: bytes, value: bytes, headers: Headers, device_id: str, context: Context, keys: Keys
+) -> Headers:
+    """A command's headers with the mac under the device's key; as they are without a master secret."""
+    device = reference.device(context.references, device_id)
+    version = device.key_version if device is not None else 1
+    secret = keys.of(DEVICE, device_id, version)
+    return headers if secret is None else (*headers, sign(secret, version, topic, key, value, headers))
 
 
 def scrub(record: Record, sealer: Sealer | None) -> tuple[bytes | None, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ class _Indexed(msgspec.Struct):
 
     card_number: str | None = None
     cardholder_id: str | None = None
+    site_id: str | None = None
     device_id: str | None = None
     door_id: str | None = None
     zone_ids: tuple[str, ...] = ()
@@ -72,7 +73,12 @@ def _interlock_group(data: bytes) -> Sequence[str]:
     return () if interlock is None else (interlock["group"],)
 
 
+EVERY = "every"
+"""The index, and its only value, by which all records of an entity are found."""
+
 _INDEXES: dict[str, dict[str, _Index]] = {
+    "site": {EVERY: lambda _: (EVERY,)},
+    "device": {"site_id": _field("site_id")},
     "credential": {"card_number": _field("card_number"), "cardholder_id": _field("cardholder_id")},
     "permission": {"cardholder_id": _field("cardholder_id"), "target": _targets},
     "door": {"device_id": _field("device_id"), "interlock": _interlock_group},
@@ -80,12 +86,13 @@ _INDEXES: dict[str, dict[str, _Index]] = {
 }
 
 
-def tables(master: bytes | None = None) -> tuple[ReferenceTable, ...]:
-    """Every reference topic that decisions read; with a master secret, only what the administration signed counts."""
+def tables(master: bytes | None = None, entities: Collection[str] = tuple(BY_NAME)) -> tuple[ReferenceTable, ...]:
+    """The reference topics that decisions read; with a master secret, only what the administration signed counts."""
     authenticate = authentication(master) if master is not None else None
     return tuple(
         ReferenceTable(name, entity.topic, entity.model.model_validate_json, _INDEXES.get(name, {}), authenticate)
         for name, entity in BY_NAME.items()
+        if name in entities
     )
 
 
@@ -137,6 +144,16 @@ def device(references: References, id_: str) -> Device | None:
     """The device with that id."""
     found: Device | None = references.get("device", id_)
     return found
+
+
+def sites(references: References) -> Sequence[Site]:
+    """Every site on file, in the order of their ids."""
+    return references.find("site", EVERY, EVERY)
+
+
+def devices_of(references: References, site_id: str) -> Sequence[Device]:
+    """The devices of a site, in the order of their ids."""
+    return references.find("device", "site_id", site_id)
 
 
 def cardholder(references: References, id_: str) -> Cardholder | None:

@@ -1,0 +1,329 @@
+"""The `devices` processor: whether each device lives, and what is wrong with it (M1).
+
+Only what a device's mac and number prove counts: a stranger's or a repeated heartbeat keeps no dead controller online.
+What is refused here the site's processor tells. A device is watched from when it is on file, not from its first
+message: each partition's sites are looked through once a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from schemas.base import DeviceMessage, JournalPosition, Message
+from schemas.commands import Probe
+from schemas.device_states import ActiveFault, DeviceState
+from schemas.envelope import event_headers, type_of
+from schemas.ids import derive, request_id
+from schemas.places import Device, Site
+from schemas.record import Output, Record
+from schemas.rules import Monitoring
+from schemas.vocabulary import Connection, DeviceEvent
+from streams.core import reference, watched
+from streams.core.admission import Admission, Keys, misplaced, sender_of
+from streams.core.decoding import message_in
+from streams.core.hearing import (
+    Event,
+    Rules,
+    begin,
+    hear,
+    listen,
+    offset_of,
+    overdue,
+    rules_for,
+)
+from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
+from streams.core.publication import with_mac
+from streams.core.times import from_ms, rfc3339
+from streams.core.watched import (
+    BATTERY,
+    CLOCK,
+    CONNECTION,
+    FAULT,
+    POWER,
+    SWEEP,
+    TAMPER,
+    SiteCount,
+    Sweep,
+    Watched,
+    count_key,
+    watched_key,
+)
+
+VERSION = "devices-1"
+SWEEP_S = 60
+SWEEP_MOST = 2_000
+"""Devices that one tick begins to watch; where there are more, the next tick comes at once."""
+_SOURCE = "/doorstream/devices"
+_replace = msgspec.structs.replace
+
+
+class DeviceKept(msgspec.Struct, frozen=True, gc=False, tag="device_kept"):
+    """A device was heard, or a deadline of it has passed."""
+
+    device_id: str
+    state: Watched
+
+
+class SiteCounted(msgspec.Struct, frozen=True, gc=False, tag="site_counted"):
+    """How many devices of a site are watched, and offline."""
+
+    site_id: str
+    count: SiteCount
+
+
+class SweepPlanned(msgspec.Struct, frozen=True, gc=False, tag="sweep_planned"):
+    """When the sites are looked through next."""
+
+    sweep: Sweep
+
+
+class DevicesProcessor:
+    """Watches the devices of all sites of a partition; see `SiteProcessor` for the parameters."""
+
+    name = "devices"
+    version = VERSION
+    inputs: tuple[str, ...] = ("device.events",)
+    standing: tuple[str, ...] = (SWEEP,)
+
+    def __init__(self, master: bytes | None, *, signed_references: bool = False) -> None:
+        self.references = reference.tables(master if signed_references else None, ("site", "device", "policy"))
+        self._keys = Keys(master)
+
+    def decode(self, record: Record) -> Any:
+        """The message in a record."""
+        return message_in(record)
+
+    def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:  # noqa: ARG002
+        """Nothing."""
+        return ()
+
+    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+        """What a message or a deadline tells of a device."""
+        if isinstance(cause, Arrival):
+            return self._heard(cause.message, cause.record, state, context)
+        if cause.key == SWEEP:
+            return list(_sweep(state, context))
+        return _overdue(cause, state, context)
+
+    def _heard(self, message: DeviceMessage, record: Record, state: State, context: Context) -> Sequence[Outcome]:
+        sender = sender_of(message, record, context)
+        if isinstance(sender, Admission):
+            return ()
+        device, site, policy = sender
+        if site.message_authentication == "required" and not self._keys.signed(device, record):
+            return ()
+        if device.status != "active":
+            return ()
+        rules = rules_for(policy.monitoring, device.model)
+        old: Watched | None = state.get(watched_key(device.device_id))
+        known = old is not None and old.monitored and old.site_id == site.site_id
+        before = old if old is not None and known else _begun(device, old, context.now_ms, rules)
+        numbered = listen(before, message, device.key_version)
+        if numbered is None:
+            return ()
+        after, events = hear(numbered, message, record.timestamp_ms, rules)
+        if known and not events:
+            return (DeviceKept(device.device_id, after),)
+        told = _Telling(device.device_id, context, request_id(device.device_id, message.boot, message.sequence))
+        told.place = (record.topic, record.partition, record.offset)
+        told.occurred_at = message.occurred_at
+        if not known:
+            told.moved(state, old)
+        told.changed(state, before if known else None, after, events)
+        return told.outcomes
+
+    def evolve(self, state: State, outcome: Outcome) -> Iterable[Change]:  # noqa: ARG002
+        """What an outcome changes."""
+        if isinstance(outcome, DeviceKept):
+            return ((watched_key(outcome.device_id), outcome.state),)
+        if isinstance(outcome, SiteCounted):
+            return ((count_key(outcome.site_id), outcome.count),)
+        return ((SWEEP, outcome.sweep),) if isinstance(outcome, SweepPlanned) else ()
+
+    def refuse(self, cause: Cause, context: Context, error: str) -> Sequence[Outcome]:  # noqa: ARG002
+        """Nothing is told of a device where the decision failed; the message is a dead letter."""
+        return ()
+
+    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:  # noqa: ARG002
+        """The record of a device's state or of a probe."""
+        if not isinstance(outcome, DeviceState | Probe):
+            return None
+        key, value = outcome.device_id.encode(), outcome.to_json()
+        if isinstance(outcome, Probe):
+            headers = _headers(outcome, outcome.command_id, rfc3339(outcome.issued_at))
+            topic = "device.commands"
+            headers = with_mac(topic, key, value, headers, outcome.device_id, context, self._keys)
+            return Output(topic, key, value, headers, context.partition)
+        headers = _headers(outcome, outcome.event_id, rfc3339(outcome.decided_at))
+        return Output("device.states", key, value, headers, context.partition)
+
+    def scrub(self, record: Record) -> tuple[bytes | None, str | None]:
+        """Nothing that is read here holds a secret."""
+        return record.value, None
+
+    def deadline(self, key: str, entity: Any) -> int | None:  # noqa: ARG002 - the engine's signature
+        """When a device counts as offline, is to be asked or has settled; when the sites are looked through."""
+        return watched.deadline_of(entity)
+
+    def encode_entity(self, entity: Any) -> bytes:
+        """An entity's bytes."""
+        return watched.encode(entity)
+
+    def decode_entity(self, key: str, data: bytes) -> Any:  # noqa: ARG002
+        """The entity in bytes."""
+        return watched.decode(data)
+
+
+def _headers(message: Message, id_: str, time: str) -> Any:
+    return event_headers(id_, _SOURCE, type_of(message), time)
+
+
+def _begun(device: Device, old: Watched | None, at_ms: int, rules: Rules) -> Watched:
+    """A device as it begins to be watched; the numbers that it has used stay used."""
+    new = begin(device.site_id, device.key_version, device.device_id, at_ms, rules)
+    if old is None or old.key_version != device.key_version:
+        return new
+    return _replace(new, boot=old.boot, highest=old.highest, window=old.window)
+
+
+def _sweep(state: State, context: Context) -> Iterator[Outcome]:
+    begun = 0
+    for site in reference.sites(context.references):
+        if misplaced(site.site_id, context):
+            continue
+        monitoring = _monitoring(site, context)
+        count: SiteCount = state.get(count_key(site.site_id)) or SiteCount()
+        here = 0
+        for device in reference.devices_of(context.references, site.site_id):
+            old: Watched | None = state.get(watched_key(device.device_id))
+            if device.status != "active" or (old is not None and old.monitored):
+                continue
+            if begun == SWEEP_MOST:
+                break
+            rules = rules_for(monitoring, device.model)
+            yield DeviceKept(device.device_id, _begun(device, old, context.now_ms, rules))
+            begun += 1
+            here += 1
+        if here:
+            yield SiteCounted(site.site_id, _replace(count, devices=count.devices + here))
+    wait_ms = 1 if begun == SWEEP_MOST else SWEEP_S * 1000
+    yield SweepPlanned(Sweep(context.now_ms + wait_ms))
+
+
+def _monitoring(site: Site, context: Context) -> Monitoring:
+    policy = reference.policy(context.references, site.policy_id)
+    return Monitoring() if policy is None else policy.monitoring
+
+
+def _overdue(cause: Tick, state: State, context: Context) -> Sequence[Outcome]:
+    before: Watched | None = state.get(cause.key)
+    if before is None or not before.monitored:
+        return ()
+    device_id = cause.key.partition("/")[2]
+    told = _Telling(device_id, context, None)
+    told.place = (cause.deadline_ms,)
+    device = reference.device(context.references, device_id)
+    site = reference.site(context.references, before.site_id)
+    if device is None or site is None or device.status != "active" or device.site_id != before.site_id:
+        told.moved(state, before)
+        return told.outcomes
+    rules = rules_for(_monitoring(site, context), device.model)
+    after, events = overdue(before, device_id, cause.deadline_ms, context.now_ms, rules)
+    if after.probe_at_ms != before.probe_at_ms and before.probe_at_ms <= cause.deadline_ms:
+        probe = Probe(
+            command_id=derive("probe", device_id, before.probe_at_ms),
+            site_id=before.site_id,
+            device_id=device_id,
+            issued_at=from_ms(context.now_ms),
+        )
+        told.outcomes.append(probe)
+        after = _replace(after, probe_id=probe.command_id)
+    told.changed(state, before, after, events)
+    return told.outcomes
+
+
+class _Telling:
+    """The outcomes of one cause about one device."""
+
+    def __init__(self, device_id: str, context: Context, cause_id: str | None) -> None:
+        self.outcomes: list[Outcome] = []
+        self.place: tuple[str | int, ...] = ()
+        self.occurred_at: Any = None
+        self._device_id = device_id
+        self._context = context
+        self._cause_id = cause_id
+
+    def moved(self, state: State, old: Watched | None) -> None:
+        """The device is no longer watched where it was."""
+        if old is None or not old.monitored:
+            return
+        count = _recount(state, old.site_id, -1, -int(_offline(old)))
+        ended = _replace(old, monitored=False)
+        self.outcomes += [
+            self._message(ended, count, Event(DeviceEvent.MONITORING_ENDED)),
+            DeviceKept(self._device_id, ended),
+            SiteCounted(old.site_id, count),
+        ]
+
+    def changed(self, state: State, before: Watched | None, after: Watched, events: Sequence[Event]) -> None:
+        """The device stands differently, and that is told; `before` None = it was not watched yet."""
+        was_offline = before is not None and _offline(before)
+        more, offline = int(before is None), int(_offline(after)) - int(was_offline)
+        count = _recount(state, after.site_id, more, offline)
+        self.outcomes += [self._message(after, count, event) for event in events]
+        self.outcomes.append(DeviceKept(self._device_id, after))
+        if more or offline:
+            self.outcomes.append(SiteCounted(after.site_id, count))
+
+    def _message(self, device: Watched, count: SiteCount, event: Event) -> DeviceState:
+        context, on = self._context, device.conditions
+        wrong = {name for name, one in on.items() if one.on}
+        faults = sorted(name for name in wrong if name.startswith(f"{FAULT}/"))
+        event_id = derive("device_state", self._device_id, event.event, event.condition or "", event.code or "")
+        return DeviceState(
+            event_id=derive("device_state", event_id, *self.place),
+            event=event.event,
+            condition=event.condition,
+            code=event.code,
+            detail=event.detail,
+            site_id=device.site_id,
+            device_id=self._device_id,
+            cause_id=self._cause_id,
+            connection=_connection(device),
+            since=from_ms(device.since_ms),
+            last_seen=from_ms(device.last_seen_ms) if device.heard else None,
+            tamper=TAMPER in wrong,
+            power_failure=POWER in wrong,
+            battery_low=BATTERY in wrong,
+            faults=tuple(
+                ActiveFault(code=name.partition("/")[2], detail=on[name].detail, since=from_ms(on[name].since_ms))
+                for name in faults
+            ),
+            clock_wrong=CLOCK in wrong,
+            clock_offset_ms=offset_of(device.offsets_ms),
+            flapping=tuple(sorted(name for name, one in on.items() if one.until_ms)),
+            site_offline=count.offline,
+            site_devices=count.devices,
+            occurred_at=self.occurred_at,
+            decided_at=from_ms(context.now_ms),
+            journal=JournalPosition(partition=context.partition, number=context.number),
+        )
+
+
+def _connection(device: Watched) -> Connection:
+    if _offline(device):
+        return Connection.OFFLINE
+    return Connection.ONLINE if device.heard else Connection.UNKNOWN
+
+
+def _offline(device: Watched) -> bool:
+    found = device.conditions.get(CONNECTION)
+    return found is not None and found.on
+
+
+def _recount(state: State, site_id: str, devices: int, offline: int) -> SiteCount:
+    count: SiteCount = state.get(count_key(site_id)) or SiteCount()
+    return SiteCount(count.devices + devices, count.offline + offline)

@@ -1,0 +1,116 @@
+"""What the `devices` processor keeps: small frozen entities by key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+CONNECTION = "connection"
+TAMPER = "tamper"
+POWER = "power"
+BATTERY = "battery"
+CLOCK = "clock"
+FAULT = "fault"
+"""A condition's name; a fault's is `fault/<code>`."""
+
+Number = tuple[int, int]
+"""Boot and sequence of a device's message."""
+
+NEVER: Number = (-1, -1)
+
+
+class Condition(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One thing that can be wrong with a device.
+
+    `on`: it is, since `since_ms`, as the message of that `number` said; `told`: what was last told of it. `changes` are
+    the moments of its latest changes. While it flaps nothing is told until `until_ms`, which each change puts off
+    (0: it does not flap).
+    """
+
+    on: bool = False
+    since_ms: int = 0
+    number: Number = NEVER
+    told: bool = False
+    changes: tuple[int, ...] = ()
+    until_ms: int = 0
+    detail: str = ""
+
+
+class Watched(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=True):
+    """A device: `device/<id>`.
+
+    `window` is a bitmap (little endian) of the numbers up to `highest` that were heard in this boot, bit 0 the highest.
+    `since_ms` is since when it is online, offline, or (not `heard`) unknown. `offline_at_ms` and `probe_at_ms` are when
+    it counts as offline and when it is asked next (0: not). `probe_id` is the probe that is not answered yet,
+    `unanswered` how many were not in a row. `listed` is the message that last told all faults. `offsets_ms` are the
+    last differences between its clock and the broker's, the latest taken at `measured_ms`.
+    """
+
+    site_id: str
+    key_version: int
+    since_ms: int
+    monitored: bool = True
+    heard: bool = False
+    boot: int = -1
+    highest: int = -1
+    window: bytes = b""
+    last_seen_ms: int = 0
+    offline_at_ms: int = 0
+    probe_at_ms: int = 0
+    probe_id: str = ""
+    unanswered: int = 0
+    conditions: dict[str, Condition] = {}
+    listed: Number = NEVER
+    offsets_ms: tuple[int, ...] = ()
+    measured_ms: int = 0
+
+
+class SiteCount(msgspec.Struct, frozen=True, gc=False, tag="site", array_like=True):
+    """A site: `site/<id>`: how many devices are watched there, and how many of them are offline."""
+
+    devices: int = 0
+    offline: int = 0
+
+
+class Sweep(msgspec.Struct, frozen=True, gc=False, tag="sweep", array_like=True):
+    """When the partition's sites are next looked through for devices that nobody watches yet: `sweep`."""
+
+    due_ms: int
+
+
+Entity = Watched | SiteCount | Sweep
+
+SWEEP = "sweep"
+_encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Entity)
+
+
+def encode(entity: Any) -> bytes:
+    """An entity as it is kept in the state log."""
+    return _encode(entity)
+
+
+def decode(data: bytes) -> Any:
+    """The reverse of `encode`."""
+    return _decoder.decode(data)
+
+
+def watched_key(device_id: str) -> str:
+    """`device/<id>`."""
+    return f"device/{device_id}"
+
+
+def count_key(site_id: str) -> str:
+    """`site/<id>`."""
+    return f"site/{site_id}"
+
+
+def deadline_of(entity: Any) -> int | None:
+    """When an entity wants a tick (Unix, milliseconds), or None."""
+    if isinstance(entity, Sweep):
+        return entity.due_ms
+    if not isinstance(entity, Watched) or not entity.monitored:
+        return None
+    due = [entity.offline_at_ms, entity.probe_at_ms, *(one.until_ms for one in entity.conditions.values())]
+    return min((at_ms for at_ms in due if at_ms), default=None)

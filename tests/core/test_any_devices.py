@@ -1,0 +1,211 @@
+"""Whatever devices say or leave unsaid, and whatever befalls the workers: nothing is told twice, nothing is stuck.
+
+The model knows only when each message was appended. From that it says what was so and when; the processor may tell no
+more than that, in that order, and in the end must have told it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from streams.engine.options import MachineOptions
+from tests.core.plant import EVENTS, Plant
+from tests.core.world import MASTER
+
+DEVICES = ("c1", "c2")
+OFFLINE_MS = 45_000
+CHANGES, WINDOW_S = 4, 120
+WORDS = {
+    "connection": ("controller_offline", "controller_online"),
+    "tamper": ("tamper", "tamper_restored"),
+    "power": ("power_failure", "power_restored"),
+    "battery": ("battery_low", "battery_restored"),
+    "fault/a": ("fault", "fault_cleared"),
+    "fault/b": ("fault", "fault_cleared"),
+}
+_ON = {words[0] for words in WORDS.values()}
+who = st.sampled_from(DEVICES)
+
+
+class Said(NamedTuple):
+    at_ms: int
+    said: dict[str, bool]
+    decided: int
+    """How often everything had been decided by then."""
+
+
+class AnyDevices(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        options = MachineOptions(checkpoint_interval_s=20, full_turn_s=100, session_timeout_s=1e9)
+        monitoring = {"probe_every_s": 70, "flapping_changes": CHANGES, "flapping_window_s": WINDOW_S}
+        self.plant = Plant(devices=2, monitoring=monitoring, options=options)
+        self.began_ms = self.plant.harness.clock.now_ms()
+        self.said: dict[str, list[Said]] = {device: [] for device in DEVICES}
+        self.sent: list[Any] = []
+        self.decided_ms: list[int] = []
+
+    def now_ms(self) -> int:
+        return self.plant.harness.clock.now_ms()
+
+    def say(self, device: str, said: dict[str, bool], type_: str = "heartbeat", **fields: Any) -> None:
+        self.sent.append(self.plant.say(type_, device, **fields))
+        self.said[device].append(Said(self.now_ms(), said, len(self.decided_ms)))
+
+    @rule(device=who)
+    def beat(self, device: str) -> None:
+        self.say(device, {})
+
+    @rule(device=who, tamper=st.booleans(), power=st.booleans())
+    def tell_all(self, device: str, *, tamper: bool, power: bool) -> None:
+        self.say(device, {"tamper": tamper, "power": power}, tamper=tamper, power_failure=power)
+
+    @rule(device=who, codes=st.sets(st.sampled_from("ab")))
+    def list_faults(self, device: str, codes: set[str]) -> None:
+        said = {f"fault/{code}": code in codes for code in "ab"}
+        self.say(device, said, faults=[{"code": code} for code in sorted(codes)])
+
+    @rule(device=who, name=st.sampled_from(["tamper", "power", "battery"]), on=st.booleans())
+    def change(self, device: str, name: str, *, on: bool) -> None:
+        self.say(device, {name: on}, WORDS[name][0 if on else 1])
+
+    @rule(device=who, times=st.integers(3, 11))
+    def chatter(self, device: str, times: int) -> None:
+        for number in range(times):
+            self.change(device, "tamper", on=number % 2 == 0)
+
+    @rule(device=who, code=st.sampled_from("ab"), on=st.booleans())
+    def fail(self, device: str, code: str, *, on: bool) -> None:
+        self.say(device, {f"fault/{code}": on}, "fault" if on else "fault_cleared", code=code)
+
+    @rule(device=who)
+    def answer(self, device: str) -> None:
+        probes = self.plant.probes(device)
+        if probes:
+            self.say(device, {}, probe_id=probes[-1]["command_id"])
+
+    @rule(back=st.integers(1, 30))
+    def repeat(self, back: int) -> None:
+        if len(self.sent) >= back:
+            record = self.sent[-back]
+            self.plant.harness.publish(EVENTS, record.key, record.value, record.headers)
+
+    @rule(device=who)
+    def forge(self, device: str) -> None:
+        value = self.plant.make("tamper", device)
+        self.plant.send(value, MASTER, device)
+
+    @rule()
+    def junk(self) -> None:
+        self.plant.harness.publish(EVENTS, "hq", b"{")
+
+    @rule(tens=st.integers(1, 12))
+    def wait(self, tens: int) -> None:
+        # Never just 45 s: which of two things of the same millisecond came first is nobody's business.
+        self.decide()
+        for _ in range(tens * 2):
+            self.plant.harness.clock.move(5)
+            self.decide()
+
+    @rule()
+    def decide(self) -> None:
+        assert self.plant.harness.run_until_idle()
+        self.decided_ms.append(self.now_ms())
+
+    @rule()
+    def crash(self) -> None:
+        self.plant.harness.restart()
+
+    @rule()
+    def stop(self) -> None:
+        self.plant.harness.stop()
+        self.plant.harness.start()
+
+    @rule(tens=st.integers(1, 15), device=who)
+    def work_stands_still_while_a_device_goes_on(self, tens: int, device: str) -> None:
+        self.plant.harness.crash()
+        for _ in range(tens):
+            self.plant.harness.clock.move(10)
+            self.say(device, {})
+        self.plant.harness.start()
+
+    @invariant()
+    def it_replays_the_same(self) -> None:
+        assert self.plant.watching.drifts == []
+        assert self.plant.watching.halts == []
+
+    def teardown(self) -> None:
+        with self.plant:
+            self.wait((WINDOW_S + 100) // 10)
+            assert self.plant.watching.ticks == []
+            for device in DEVICES:
+                for name in WORDS:
+                    self.check(device, name)
+            last = self.plant.states()[-1]
+            assert (last["site_offline"], last["site_devices"]) == (2, 2)
+
+    def check(self, device: str, name: str) -> None:
+        changes = self.changes(device, name)
+        told = [state for state in self.plant.states(device) if name_of(state) == name]
+        words = [state["event"] for state in told]
+        plain = [word for word in words if word in WORDS[name]]
+        if name == "connection" and not any(word == "flapping" for word in words) and plain[:1] != [WORDS[name][0]]:
+            # That a device that has just begun is there is told, and is no change.
+            plain = plain[1:]
+        assert all(one != other for one, other in pairwise(plain)), "told twice"
+        quiet = False
+        for word in words:
+            assert not (quiet and word in (*WORDS[name], "flapping")), "told while it flaps"
+            quiet = word == "flapping" if word in {"flapping", "settled"} else quiet
+        assert not quiet, "stuck in flapping"
+        if plain:
+            assert (plain[-1] in _ON) == (changes[-1][1] if changes else False), "the last word is wrong"
+        else:
+            assert not changes or not changes[-1][1] or "flapping" in words
+        if not crowded(changes):
+            assert [word in _ON for word in plain] == [on for _, on in changes]
+            assert "flapping" not in words
+        else:
+            assert "flapping" in words
+
+    def changes(self, device: str, name: str) -> list[tuple[int, bool]]:
+        """When what was so changed, by the messages alone."""
+        said = self.said[device]
+        if name == "connection":
+            heard = [Said(self.began_ms, {}, 0), *said]
+            found: list[tuple[int, bool]] = []
+            for one, following in zip(heard, [*heard[1:], None], strict=True):
+                if found and found[-1][1]:
+                    found.append((one.at_ms, False))
+                # An outage that was over before anybody could decide is none: the workers' own would look the same.
+                decided = self.decided_ms[one.decided : following.decided if following is not None else None]
+                if any(moment >= one.at_ms + OFFLINE_MS for moment in decided):
+                    found.append((one.at_ms + OFFLINE_MS, True))
+            return found
+        found, now = [], False
+        for one in said:
+            if one.said.get(name, now) is not now:
+                now = not now
+                found.append((one.at_ms, now))
+        return found
+
+
+def name_of(state: dict[str, Any]) -> str:
+    return f"fault/{state['code']}" if state["condition"] == "fault" else str(state["condition"])
+
+
+def crowded(changes: list[tuple[int, bool]]) -> bool:
+    """Whether more changes than are told one by one fall into one window."""
+    moments = [at_ms for at_ms, _ in changes]
+    return any(later - earlier < WINDOW_S * 1000 for earlier, later in zip(moments, moments[CHANGES:], strict=False))
+
+
+TestAnyDevices = AnyDevices.TestCase
+TestAnyDevices.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
