@@ -16,6 +16,7 @@ from schemas.base import DeviceMessage
 from schemas.canonical import model_of
 from schemas.commands import Command
 from schemas.devices import CommandResult
+from schemas.lockouts import LockoutEnded, LockoutEvent, LockoutStarted
 from schemas.record import Record
 from schemas.registry import MODELS
 from sinks.commands import state_of
@@ -122,6 +123,28 @@ REFUSALS: dict[str, str] = {
     "reason": WORD,
     "decided_at": TIME,
 }
+LOCKOUT_TRANSITIONS: dict[str, str] = {
+    "lockout_id": "UUID",
+    "type": WORD,
+    "site_id": WORD,
+    "scope": WORD,
+    "subject": WORD,
+    "subject_id": "String",
+    "cardholder_id": "String",
+    "credential_id": "String",
+    "access_point_id": WORD,
+    "door_id": WORD,
+    "failures": "UInt32",
+    "numbers": "UInt32",
+    "last_reason": WORD,
+    "decision_id": "UUID",
+    "number": "UInt32",
+    "started_at": f"Nullable({TIME})",
+    "locked_until": f"Nullable({TIME})",
+    "cause": WORD,
+    "operator_id": "String",
+    "at": TIME,
+}
 TABLES: dict[str, dict[str, str]] = {
     "decisions_rows": DECISIONS,
     "passages_rows": PASSAGES,
@@ -129,6 +152,7 @@ TABLES: dict[str, dict[str, str]] = {
     "device_messages_rows": DEVICE_MESSAGES,
     "alert_transitions_rows": ALERT_TRANSITIONS,
     "refusals_rows": REFUSALS,
+    "lockout_transitions_rows": LOCKOUT_TRANSITIONS,
 }
 """The columns of each table with their types, in the order of its rows; `incarnation` comes before them."""
 
@@ -290,6 +314,20 @@ def _refusal(message: MessageRefused, _record: Record) -> Row:
     return (*who, *where, message.reason, _ms(message.decided_at))
 
 
+def _lockout(message: LockoutEvent, _record: Record) -> Row:
+    what = (_number(message.lockout_id), getattr(message, "type", "?"), message.site_id, message.scope)
+    who = (message.subject, message.subject_id, message.cardholder_id or "", message.credential_id or "")
+    where = (message.access_point_id, message.door_id or "")
+    failed = (message.failures, message.numbers or 0, message.last_reason, _number(message.decision_id))
+    number, started, until, cause, operator = 0, None, None, "", ""
+    if isinstance(message, LockoutStarted | LockoutEnded):
+        number, started = message.number, _ms(message.started_at)
+        until = None if message.locked_until is None else _ms(message.locked_until)
+    if isinstance(message, LockoutEnded):
+        cause, operator = message.cause, message.operator_id or ""
+    return (*what, *who, *where, *failed, number, started, until, cause, operator, _ms(message.decided_at))
+
+
 _Maker = tuple[str, Callable[[Any, Record], Row | None]]
 
 
@@ -302,6 +340,8 @@ def _maker(model: type) -> _Maker | None:
         return "device_messages_rows", _device_message
     if issubclass(model, Alert):
         return "alert_transitions_rows", _alert
+    if issubclass(model, LockoutEvent):
+        return "lockout_transitions_rows", _lockout
     return None
 
 

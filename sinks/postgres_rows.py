@@ -13,6 +13,7 @@ from schemas.canonical import Canonical, model_of
 from schemas.commands import Command
 from schemas.devices import CommandConfirmed, CommandDelivered, CommandFailed, CommandResult
 from schemas.doors import DoorEvent
+from schemas.lockouts import LockoutEnded, LockoutStarted
 from schemas.operators import OperatorRequestAccepted, OperatorRequestRefused
 from schemas.record import Record
 from schemas.reference import ENTITIES
@@ -25,6 +26,7 @@ from sinks.postgres_tables import (
     DECISIONS,
     DEVICES,
     DOORS,
+    LOCKOUTS,
     OPERATOR_REQUESTS,
     PASSAGES,
     PRESENCE,
@@ -38,6 +40,7 @@ from sinks.reading import appended_at, is_uuid, whole, within
 RANKS = {"sent": 0, "delivered": 1, "expired": 2, "superseded": 2, "failed": 2, "confirmed": 3}
 """A command's state only moves to one of a higher rank."""
 
+EVERYWHERE = "lockouts.global"
 _ENTITY_OF = {entity.topic: entity.name for entity in ENTITIES}
 
 
@@ -62,8 +65,11 @@ class Rows:
         """Add what a message becomes. `message` None = a tombstone.
 
         Raises:
-            Unauthenticated: a reference record that somebody else than the administration wrote.
+            Unauthenticated: a reference record that somebody else than the administration wrote, or a lock of all
+                sites that somebody else than doorstream did.
         """
+        if record.topic == EVERYWHERE and self._authenticate is not None and self._authenticate(record) is None:
+            raise Unauthenticated("not signed by doorstream")
         if record.topic in _ENTITY_OF:
             until_ms = self._authenticate(record) if self._authenticate is not None else 0
             if until_ms is None:
@@ -254,6 +260,18 @@ def _refused(message: OperatorRequestRefused, _record: Record) -> Row:
     return (*who, "refused", message.code, message.detail, within(message.decided_at))
 
 
+def _lockout(message: LockoutStarted | LockoutEnded, _record: Record) -> Row:
+    who = (message.lockout_id, message.lockout_key, message.site_id, message.scope, message.subject, message.subject_id)
+    where = (message.cardholder_id, message.credential_id, message.access_point_id, message.door_id)
+    failed = (whole(message.failures), message.numbers, within(message.first_failed_at), within(message.last_failed_at))
+    why = (message.last_reason, message.decision_id, whole(message.number), within(message.started_at))
+    until = None if message.locked_until is None else within(message.locked_until)
+    if isinstance(message, LockoutStarted):
+        return (*who, *where, *failed, *why, until, None, None, None, None, "", 0)
+    ended = (within(message.ended_at), message.cause, message.request_id, message.operator_id, message.reason)
+    return (*who, *where, *failed, *why, until, *ended, 1)
+
+
 def _reference(record: Record, message: Any, until_ms: int) -> Row:
     id_ = (record.key or b"").decode("utf-8", "replace").replace("\0", "\ufffd")
     value = None if message is None else json_text(message, record)
@@ -286,6 +304,8 @@ _MAKERS: dict[type, _Makers] = {model: makers for model in MODELS.values() if (m
     AccessTaken: [(PASSAGES, _taken), (PRESENCE, _presence)],
     AccessNotTaken: [(PASSAGES, _not_taken)],
     MessageRefused: [(REFUSALS, _refusal)],
+    LockoutStarted: [(LOCKOUTS, _lockout)],
+    LockoutEnded: [(LOCKOUTS, _lockout)],
     OperatorRequestAccepted: [(OPERATOR_REQUESTS, _accepted)],
     OperatorRequestRefused: [(OPERATOR_REQUESTS, _refused)],
 }

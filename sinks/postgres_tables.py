@@ -244,6 +244,43 @@ OPERATOR_REQUESTS = Table(
     },
     ("site_id", "request_id", "answer", "incarnation"),
 )
+_LOCKOUT_COLUMNS = {
+    "lockout_id": "uuid",
+    "lockout_key": "text",
+    "site_id": "text",
+    "scope": "text",
+    "subject": "text",
+    "subject_id": "text",
+    "cardholder_id": "text",
+    "credential_id": "text",
+    "access_point_id": "text",
+    "door_id": "text",
+    "failures": "integer",
+    "numbers": "integer",
+    "first_failed_at": "timestamptz",
+    "last_failed_at": "timestamptz",
+    "last_reason": "text",
+    "decision_id": "uuid",
+    "number": "integer",
+    "started_at": "timestamptz",
+    "locked_until": "timestamptz",
+    "ended_at": "timestamptz",
+    "cause": "text",
+    "request_id": "text",
+    "operator_id": "text",
+    "reason": "text",
+    "step": "smallint",
+}
+LOCKOUTS = Table(
+    "lockouts",
+    _LOCKOUT_COLUMNS,
+    ("lockout_id", "incarnation"),
+    # The end says all that the start said: it takes its place, in whatever order they are read.
+    "do update set "
+    + ", ".join(f"{name} = excluded.{name}" for name in _LOCKOUT_COLUMNS if name != "lockout_id")
+    + " where excluded.step > lockouts.step",
+    lambda old, new: new if new[-1] > old[-1] else old,
+)
 REFERENCE_COLUMNS = {
     "entity": "text",
     "id": "text",
@@ -277,5 +314,6 @@ TABLES = (
     ALERT_HISTORY,
     REFUSALS,
     OPERATOR_REQUESTS,
+    LOCKOUTS,
     REFERENCE,
 )

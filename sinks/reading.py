@@ -17,7 +17,16 @@ from schemas.topics import registry
 
 Place = tuple[str, int]
 
-HISTORY_TOPICS = ("access.decisions", "device.commands", "command.results", "door.events", "device.events", "alerts")
+HISTORY_TOPICS = (
+    "access.decisions",
+    "device.commands",
+    "command.results",
+    "door.events",
+    "device.events",
+    "alerts",
+    "lockouts",
+    "lockouts.global",
+)
 """What both stores keep."""
 
 OUR_TOPICS = ("access.decisions", "device.commands", "alerts")

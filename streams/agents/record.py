@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from schemas.record import Record
 from sinks.clickhouse import ClickHouseSink
 from sinks.poison import log_skipped
 from sinks.postgres import PostgresSink
+from sinks.postgres_rows import EVERYWHERE
 from sinks.reading import Messages, Skipped
 from streams import telemetry
 from streams.connection import kafka_options
+from streams.core.lockout_publication import signed_until
 from streams.core.reference import authentication
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.recording import Recorder, RecordOptions
@@ -17,8 +22,8 @@ from streams.settings import Settings
 def wire(settings: Settings) -> Recorder:
     """A record worker.
 
-    Reference records count as they do where decisions are made: only with the administration's signature, so that
-    nothing forged is found when a decision looks something up.
+    Reference records, and locks of all sites, count as they do where decisions are made: only with the signature of
+    who may write them, so that nothing forged is found when a decision looks something up.
 
     Raises:
         SettingsError: a server is not set, or the master secret where reference records have to be signed.
@@ -26,13 +31,18 @@ def wire(settings: Settings) -> Recorder:
     settings.need("kafka", "postgres", "clickhouse")
     messages = Messages(readers=2)
     signed = settings.reference_authentication == "required"
-    authenticate = authentication(settings.master_secret()) if signed else None
+    authenticate = _authenticate(settings.master_secret()) if signed else None
     sinks: list[PostgresSink | ClickHouseSink] = [
         PostgresSink(settings.postgres, messages, count_skipped, authenticate),
         ClickHouseSink(settings.clickhouse, messages, count_skipped),
     ]
     topics = sorted({topic for sink in sinks for topic in sink.topics})
     return Recorder(RecordOptions(kafka=KafkaSettings.of(kafka_options(settings))), topics, sinks)
+
+
+def _authenticate(master: bytes) -> Callable[[Record], int | None]:
+    of_reference, of_lockout = authentication(master), signed_until(master)
+    return lambda record: of_lockout(record) if record.topic == EVERYWHERE else of_reference(record)
 
 
 def count_skipped(skipped: Skipped) -> None:

@@ -119,6 +119,32 @@ def _door_alarm(fields: Fields) -> str:
     return f"{fields.get('door_id')} {fields.get('event')} (active: {active})"
 
 
+def _lockout(fields: Fields) -> str:
+    holder = fields.get("cardholder_id") if fields.get("subject") == "credential" else None
+    of = f" of {holder}" if holder else ""
+    scope = "everywhere" if fields.get("scope") == "everywhere" else f"at {fields.get('site_id')}"
+    who = f"{fields.get('subject')} {fields.get('subject_id')}{of} {scope}"
+    if fields.get("type") == "lockout_ended":
+        by = f" by {fields['operator_id']}: {fields.get('reason')}" if fields.get("cause") == "operator" else ""
+        return f"{who} ({fields.get('cause')}{by})"
+    numbers = f" with {fields['numbers']} numbers" if fields.get("numbers") else ""
+    why = f"{fields.get('failures')} failures{numbers} in {fields.get('window_s')} s"
+    why += f", the last at {fields.get('access_point_id')}: {fields.get('last_reason')}"
+    if fields.get("type") == "lockout_impending":
+        return f"{who}: {why}"
+    end = fields.get("locked_until")
+    until = f"until {_clock(end)}" if end else "until somebody ends it"
+    return f"{who} {until}, number {fields.get('number')}: {why}"
+
+
+def _failed(fields: Fields) -> str:
+    return f"{_who(fields):12} {fields.get('access_point_id')} {fields.get('last_reason')}"
+
+
+def _lifted(fields: Fields) -> str:
+    return f"{_who(fields):12} by {fields.get('operator_id')} at {fields.get('site_id')}: {fields.get('reason')}"
+
+
 def _device_state(fields: Fields) -> str:
     what = " ".join(str(fields[name]) for name in ("event", "code", "detail") if fields.get(name))
     if fields.get("event") in {"flapping", "settled"}:
@@ -142,6 +168,11 @@ def _other(fields: Fields) -> str:
 _LINES: dict[str, Callable[[Fields], str]] = {
     "access_granted": _granted,
     "access_denied": _denied,
+    "lockout_impending": _lockout,
+    "lockout_started": _lockout,
+    "lockout_ended": _lockout,
+    "authentication_failed": _failed,
+    "lockout_lifted": _lifted,
     "access_taken": _passage,
     "access_not_taken": _passage,
     "access_door": _command,

@@ -35,6 +35,20 @@ def test_a_denial_says_who_where_and_why() -> None:
     assert "hq-d01-in out_of_time_range (also passback)" in line
 
 
+@pytest.mark.parametrize(
+    ("type_", "says"),
+    [
+        ("lockout_started", "credential c10000017 of p0017 at hq until "),
+        ("lockout_started", "3 failures in 300 s, the last at hq-d01-in: incorrect_authentication_factor"),
+        ("lockout_ended", "credential c10000017 of p0017 at hq (operator by op-7: holder identified at the desk)"),
+        ("lockout_impending", "access-point hq-d01-in at hq: 10 failures with 6 numbers in 60 s"),
+    ],
+)
+def test_a_lockout_says_whom_it_is_of_and_why(type_: str, says: str) -> None:
+    path = EXAMPLES / "lockouts" / "v1" / f"{type_}.json"
+    assert says in line_of("lockouts", json.loads(path.read_text(encoding="utf-8")))
+
+
 def _record(value: bytes | None) -> ConsumerRecord[bytes, bytes]:
     return ConsumerRecord("access.requests", 0, 1, 0, 0, b"hq", value, None, 2, 2, ())
 

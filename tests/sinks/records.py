@@ -41,7 +41,7 @@ class Topics:
 
 
 def a_day(decisions: int = 200, seed: int = 1) -> list[Record]:
-    """Decisions with their commands, results, passages, door events, alerts and a few things that can't be read."""
+    """Decisions, commands, results, passages, door events, alerts and lockouts, and some things that can't be read."""
     chance = random.Random(seed)
     topics = Topics()
     for number in range(decisions):
@@ -78,6 +78,11 @@ def a_day(decisions: int = 200, seed: int = 1) -> list[Record]:
             topics.add("access.decisions", value, partition=partition)
             alert = example("alert_raised", alert_id=f"a{number % 7}", count=number, cause_id=id_)
             topics.add("alerts", alert, partition=partition)
+        if number % 20 == 0:
+            lock = {"lockout_id": derive("lockout", number), "locked_until": "2199-01-01T00:00:00Z"}
+            topics.add("lockouts", example("lockout_started", **lock), partition=partition)
+            if number % 40 == 0:
+                topics.add("lockouts", example("lockout_ended", **lock), partition=partition)
         if number % 50 == 0:
             topics.add("access.decisions", b"\xff not json", partition=partition)
             topics.add("door.events", b'{"type":"door_opened","pin":"' + PIN.encode() + b'"}', partition=partition)
