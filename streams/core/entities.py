@@ -58,11 +58,19 @@ class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):
     reserves: tuple[str, ...] = ()
 
 
+class LastPassage(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The last passage that was granted and taken at a door."""
+
+    decision_id: str
+    cardholder_id: str | None
+    at_ms: int
+
+
 class DoorState(msgspec.Struct, frozen=True, gc=False, tag="door", array_like=True):
     """A door: `door/<id>`.
 
     `sequence` is that of the last command; `open` None = not known; until `exit_until_ms` an opening is that of
-    somebody who has asked to leave.
+    somebody who has asked to leave. `alarms` are those that have not ended yet.
     """
 
     sequence: int = 0
@@ -70,6 +78,8 @@ class DoorState(msgspec.Struct, frozen=True, gc=False, tag="door", array_like=Tr
     open: bool | None = None
     pending: tuple[Pending, ...] = ()
     exit_until_ms: int = 0
+    alarms: tuple[str, ...] = ()
+    last_passage: LastPassage | None = None
 
 
 class Presence(msgspec.Struct, frozen=True, gc=False, tag="presence", array_like=True):

@@ -9,11 +9,13 @@ import msgspec
 
 from schemas.access import AccessNotTaken, AccessTaken
 from schemas.commands import AccessDoor
+from schemas.door_alarms import DoorAlarm
 from streams.core.access import Accompanied
 from streams.core.admission import DeviceHeard
 from streams.core.entities import (
     EVERYBODY,
     DoorState,
+    LastPassage,
     PermissionUse,
     Presence,
     Risk,
@@ -32,6 +34,7 @@ from streams.core.operator_admission import OperatorAnswered, evolve_answered
 from streams.core.passage import MOST_PENDING, DoorMoved, ExitAsked, GrantPending
 from streams.core.presence import Passed, PresenceLost, presence_of, zone_state
 from streams.core.processor import Change, Outcome, State
+from streams.core.times import to_ms
 from streams.core.unlocking import LetGo
 
 _replace = msgspec.structs.replace
@@ -78,6 +81,10 @@ def _exit_asked(state: State, outcome: ExitAsked) -> Iterable[Change]:
     return ((door_key(outcome.door_id), _replace(_door(state, outcome.door_id), exit_until_ms=outcome.until_ms)),)
 
 
+def _alarmed(state: State, outcome: DoorAlarm) -> Iterable[Change]:
+    return ((door_key(outcome.door_id), _replace(_door(state, outcome.door_id), alarms=tuple(outcome.active))),)
+
+
 def _accompanied(state: State, outcome: Accompanied) -> Iterable[Change]:
     zone = zone_state(state, outcome.zone_id)
     escort_ms = outcome.at_ms if outcome.escort else zone.escort_ms
@@ -116,7 +123,10 @@ def _grant_pending(state: State, outcome: GrantPending) -> Iterator[Change]:
 def _no_longer_pending(state: State, outcome: AccessTaken | AccessNotTaken) -> Iterator[Change]:
     door = _door(state, outcome.door_id)
     kept = tuple(pending for pending in door.pending if pending.decision_id != outcome.decision_id)
-    yield door_key(outcome.door_id), _replace(door, pending=kept)
+    last = door.last_passage
+    if isinstance(outcome, AccessTaken):
+        last = LastPassage(outcome.decision_id, outcome.cardholder_id, to_ms(outcome.decided_at))
+    yield door_key(outcome.door_id), _replace(door, pending=kept, last_passage=last)
     for pending in door.pending:
         if pending.decision_id == outcome.decision_id:
             for zone_id in pending.reserves:
@@ -176,6 +186,7 @@ _EVOLVERS: Mapping[type, Callable[[State, Any], Iterable[Change]]] = {
     AccessTaken: _no_longer_pending,
     AccessNotTaken: _not_taken,
     DoorMoved: _moved,
+    DoorAlarm: _alarmed,
     ExitAsked: _exit_asked,
     Passed: _passed,
     PresenceLost: _lost,

@@ -48,6 +48,7 @@ _IDS: Mapping[str, Callable[[Any], str]] = {
     "operator_request_refused": _answer_id,
     "access_door": lambda message: str(message.command_id),
     "display": lambda message: str(message.command_id),
+    "door_alarm": lambda message: str(message.alarm_id),
 }
 
 
@@ -55,9 +56,10 @@ _LOCKOUTS = frozenset({AuthenticationFailed, LockoutEnded, LockoutImpending, Loc
 
 
 class _Form(NamedTuple):
-    """What is the same for all messages of a type; `id_of` gives an event's id."""
+    """What is the same for all messages of a type; `key` is a field, and `id_of` gives an event's id."""
 
     topic: str
+    key: str
     id_of: Callable[[Any], str]
     is_command: bool
     type_header: tuple[str, bytes]
@@ -69,7 +71,10 @@ def _form(model: type) -> _Form | None:
     if not issubclass(model, Message) or model in _LOCKOUTS:
         return None
     type_ = str(model.model_fields["type"].default)
-    return _Form(topic_of(type_), _IDS[type_], issubclass(model, Command), ("ce_type", type_.encode()))
+    topic = registry()[topic_of(type_)]
+    return _Form(
+        topic.name, topic.key or "site_id", _IDS[type_], issubclass(model, Command), ("ce_type", type_.encode())
+    )
 
 
 def publish_site(outcome: Outcome, context: Context, keys: Keys) -> Output | None:
@@ -78,9 +83,9 @@ def publish_site(outcome: Outcome, context: Context, keys: Keys) -> Output | Non
     form = _form(kind)
     if form is None:
         return _publish_lockout(outcome, context, keys) if kind in _LOCKOUTS else None
-    topic, id_of, is_command, type_header = form
+    topic, key_field, id_of, is_command, type_header = form
     value = outcome.to_json()
-    key = (outcome.device_id if is_command else outcome.site_id).encode()
+    key = getattr(outcome, key_field).encode()
     headers: Headers = (
         ("ce_id", id_of(outcome).encode()),
         _SOURCE,

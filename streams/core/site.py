@@ -20,6 +20,7 @@ from streams.core.access import decide_access
 from streams.core.admission import DeviceHeard, Keys, Verdict, admit
 from streams.core.decoding import message_in
 from streams.core.denials import refusal
+from streams.core.door_alarms import decide_alarms_of_heartbeat, decide_door_alarm
 from streams.core.entities import DoorState, Failures, Guesses, Lockout, LockoutLet, OperatorAsked
 from streams.core.evolution import Forgotten, evolve_site
 from streams.core.lockout_publication import lockout_table
@@ -31,7 +32,7 @@ from streams.core.publication import publish_site, scrub
 from streams.core.times import from_ms
 from streams.core.unlocking import run_out
 
-VERSION = "site-13"
+VERSION = "site-14"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (
@@ -113,8 +114,10 @@ class SiteProcessor:
                     outcomes.append(_refused(cause, context, Reason.UNKNOWN_ACCESS_POINT, detail))
                 else:
                     outcomes += decide_door_event(message, door, state, context)
+                    outcomes += decide_door_alarm(message, state, context)
             elif isinstance(message, Heartbeat):
                 outcomes += decide_heartbeat(message, context)
+                outcomes += decide_alarms_of_heartbeat(message, state, context)
             elif isinstance(message, CommandFailed):
                 outcomes += decide_command_failed(message, state, context)
         elif admission.verdict is Verdict.REFUSED or (admission.verdict is Verdict.FLOOD and outcomes):
