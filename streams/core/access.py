@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from streams.core.entities import Pending
 from streams.core.failures import count_attempt
 from streams.core.lockouts import Locks, event_ms_of, locks_on, refuses_unheard
 from streams.core.passage import await_passage, command_for, journal_position, taken
+from streams.core.places import place as find_place
 from streams.core.presence import lose_presence
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.schedules import local
@@ -33,6 +34,7 @@ Request = AccessRequested | AccessRecorded
 
 _granted = trusted(AccessGranted)
 _denied = trusted(AccessDenied)
+_number = trusted(RequestNumber)
 _ONLINE, _GRACE, _LATE = Timeliness.ONLINE, Timeliness.GRACE, Timeliness.LATE
 _ENTRY = Direction.ENTRY
 _ADMITTED, _DUPLICATE = Verdict.ADMITTED, Verdict.DUPLICATE
@@ -61,24 +63,23 @@ def timeliness_of(record: Record, policy: Policy, context: Context) -> tuple[Tim
     return (_GRACE if age_ms <= policy.grace_s * 1000 else _LATE), age_ms
 
 
-def decide_access(arrival: Arrival, state: State, context: Context, keys: Keys) -> Iterator[Outcome]:
+def decide_access(arrival: Arrival, state: State, context: Context, keys: Keys) -> Sequence[Outcome]:
     """Every outcome of a request for access, or of a record of one that a controller decided alone."""
     request: Request = arrival.message
     admission = admit(request, arrival.record, state, context, keys)
     verdict = admission.verdict
+    outcomes: list[Outcome] = []
     if admission.state is not None:
-        yield DeviceHeard(request.device_id, admission.state, verdict is _DUPLICATE)
-    if verdict is _DUPLICATE:
-        return
-    if verdict is not _ADMITTED:
-        if verdict is Verdict.REFUSED or admission.state is not None:
-            yield refusal(arrival, context, admission.reason or Reason.OUT_OF_SERVICE, admission.detail)
-    else:
+        outcomes.append(DeviceHeard(request.device_id, admission.state, verdict is _DUPLICATE))
+    if verdict is _ADMITTED:
         question = _question(request, arrival.record, admission, state, context)
         if question is None:
-            yield from _refuse_unknown(arrival, admission, context)
+            outcomes += _refuse_unknown(arrival, admission, context)
         else:
-            yield from _decide(request, arrival.record, question)
+            _decide(request, arrival.record, question, outcomes)
+    elif verdict is Verdict.REFUSED or (outcomes and verdict is not _DUPLICATE):
+        outcomes.append(refusal(arrival, context, admission.reason or Reason.OUT_OF_SERVICE, admission.detail))
+    return outcomes
 
 
 def _id(request: Request) -> str:
@@ -105,7 +106,7 @@ def _refuse_unknown(arrival: Arrival, admission: Admission, context: Context) ->
 def _question(
     request: Request, record: Record, admission: Admission, state: State, context: Context
 ) -> Question | None:
-    place = reference.place(context.references, request.access_point_id)
+    place = find_place(context.references, request.access_point_id)
     site, device, policy = admission.site, admission.device, admission.policy
     if place is None or site is None or device is None or policy is None:
         return None
@@ -140,11 +141,10 @@ def _question(
         event_ms=event_ms,
         locks=locks,
         local=local(at_ms, site.time_zone),
-        zone_path=place.zone_path,
+        place=place,
         state=state,
         context=context,
         live=live,
-        policy_known=place.policy_known,
     )
 
 
@@ -157,7 +157,7 @@ def _unheard(known: Authentication, point: AccessPoint, door: Door, device: Devi
     return refuses_unheard(locks, known.credential, known.cardholder, several=several)
 
 
-def _decide(request: Request, record: Record, question: Question) -> Iterator[Outcome]:
+def _decide(request: Request, record: Record, question: Question, outcomes: list[Outcome]) -> None:
     findings = Findings()
     check_person(question, findings)
     check_rules(question, findings)
@@ -177,28 +177,30 @@ def _decide(request: Request, record: Record, question: Question) -> Iterator[Ou
     else:
         reason = findings.failed[0]
         decision = _denied(**fields, reason=reason, display=display_of(reason))
-    yield decision
+    outcomes.append(decision)
     if actuates and isinstance(decision, AccessGranted):
-        yield from _let_in(request, question, findings, decision)
+        outcomes += _let_in(request, question, findings, decision)
     elif actuates and isinstance(decision, AccessDenied):
-        yield from _turn_away(request, question, findings, decision)
+        outcomes += _turn_away(request, question, findings, decision)
     else:
-        yield from _not_actuated(request, question, findings, decision)
+        outcomes += _not_actuated(request, question, findings, decision)
     if not free:
-        yield from count_attempt(question, decision, request)
+        outcomes += count_attempt(question, decision, request)
     if question.authentication.duress:
         # Last, so that nothing that others see waits for it.
-        yield _duress(decision, question.context)
+        outcomes.append(_duress(decision, question.context))
 
 
-def _let_in(request: Request, question: Question, findings: Findings, decision: AccessGranted) -> Iterator[Outcome]:
+def _let_in(request: Request, question: Question, findings: Findings, decision: AccessGranted) -> Sequence[Outcome]:
     pending = _pending(request, question, findings, decision)
-    number = RequestNumber(boot=request.boot, sequence=request.sequence)
-    yield command_for(question, pending, number, override=findings.override)
-    yield from await_passage(question, pending)
-    holder = question.authentication.cardholder
-    if holder is not None and question.point.direction is _ENTRY:
-        yield Accompanied(question.point.zone_to, holder.cardholder_id, question.context.now_ms, holder.escort)
+    number = _number(boot=request.boot, sequence=request.sequence)
+    command = command_for(question, pending, number, override=findings.override)
+    passage = await_passage(question, pending)
+    holder, point = question.authentication.cardholder, question.point
+    if holder is None or point.direction is not _ENTRY:
+        return command, *passage
+    company = Accompanied(point.zone_to, holder.cardholder_id, question.context.now_ms, holder.escort)
+    return command, *passage, company
 
 
 def _turn_away(request: Request, question: Question, findings: Findings, decision: AccessDenied) -> Iterator[Outcome]:

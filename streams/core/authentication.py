@@ -7,7 +7,7 @@ means that nobody knows, and unknown means denied.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -16,8 +16,9 @@ from schemas.people import Cardholder, Credential
 from schemas.places import Device
 from schemas.rules import AllRequired, Fusion, Method, Policy, SingleMethod
 from schemas.vocabulary import FactorKind, FactorResult, Reason
+from streams.core import reference
 from streams.core.evidence import Evidence, Request, Setting, evidence_of
-from streams.core.processor import Context
+from streams.core.processor import Context, References
 
 _KINDS = {kind.value: kind for kind in FactorKind}
 _CARD = FactorKind.CARD
@@ -49,15 +50,36 @@ def kinds_of(method: Method) -> tuple[FactorKind, ...]:
     return method.factors if isinstance(method, AllRequired) else tuple(method.weights)
 
 
-def choose_method(policy: Policy, presented: set[FactorKind]) -> tuple[Method | None, bool]:
-    """The method to run, and whether all its factors were presented (see `Policy`)."""
-    complete = [method for method in policy.methods if presented.issuperset(kinds_of(method))]
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """The method to run, its name and factors, and whether all of them were presented (see `Policy`)."""
+
+    method: Method
+    name: str
+    kinds: tuple[FactorKind, ...]
+    complete: bool
+
+
+def choose_method(policy: Policy, presented: Collection[FactorKind]) -> Choice | None:
+    """The method to run; None where no method asks for anything that was presented."""
+    complete = [method for method in policy.methods if all(kind in presented for kind in kinds_of(method))]
+    partial = [method for method in policy.methods if any(kind in presented for kind in kinds_of(method))]
     if complete:
-        return max(complete, key=lambda method: len(kinds_of(method))), True
-    for method in policy.methods:
-        if not presented.isdisjoint(kinds_of(method)):
-            return method, False
-    return None, False
+        method = max(complete, key=lambda method: len(kinds_of(method)))
+    elif partial:
+        method = partial[0]
+    else:
+        return None
+    kinds = kinds_of(method)
+    return Choice(method, "+".join(kinds), kinds, bool(complete))
+
+
+def _choice(policy: Policy, presented: tuple[FactorKind, ...], references: References) -> Choice | None:
+    key = ("method", policy.policy_id, presented)
+    known: Choice | None = references.derived.get(key)
+    if known is not None:
+        return known
+    found = choose_method(policy, presented)
+    return None if found is None else reference.remember(references, key, found)
 
 
 def authenticate(
@@ -67,12 +89,12 @@ def authenticate(
 
     Without `heard`, PINs and templates of somebody known are not listened to.
     """
-    setting = Setting(request, policy, device, context, at_ms, heard)
     presented = {_KINDS[factor.kind]: index for index, factor in enumerate(request.factors)}
-    method, complete = choose_method(policy, set(presented))
-    if method is None:
+    choice = _choice(policy, tuple(presented), context.references)
+    if choice is None:
         return Authentication(None, (), None, None, None, Reason.AUTHENTICATION_FACTOR_TIMEOUT, detail="method=none")
-    kinds = kinds_of(method)
+    setting = Setting(request, policy, device, context, at_ms, heard)
+    method, kinds, complete = choice.method, choice.kinds, choice.complete
     if complete and isinstance(method, SingleMethod):
         only = evidence_of(setting, presented[method.factor], None)
         return _listened(_conclude_single(method.factor, only), heard=heard)
@@ -83,7 +105,7 @@ def authenticate(
             found = evidence_of(setting, presented[kind], holder)
             evidence[kind] = found
             holder = holder or found.cardholder
-    found_out = _conclude(method, "+".join(kinds), kinds, evidence, complete=complete)
+    found_out = _conclude(method, choice.name, kinds, evidence, complete=complete)
     return _listened(found_out, heard=heard)
 
 

@@ -5,6 +5,7 @@ Unknown means denied. A check that an earlier failure left without its subject i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -16,8 +17,9 @@ from schemas.rules import Policy
 from schemas.vocabulary import CheckOutcome, Direction, Enforcement, Posture, Reason
 from streams.core import reference, schedules, times
 from streams.core.authentication import Authentication
-from streams.core.entities import PermissionUse, ZonePosture, permission_key, posture_key
+from streams.core.entities import PermissionUse, ZonePosture, permission_key
 from streams.core.lockouts import Locks, is_exempt, until
+from streams.core.places import Place
 from streams.core.processor import Context, State
 
 PASSED, FAILED, SOFT, SKIPPED = CheckOutcome.PASSED, CheckOutcome.FAILED, CheckOutcome.SOFT, CheckOutcome.SKIPPED
@@ -31,8 +33,8 @@ class Question(msgspec.Struct, frozen=True, gc=False):
 
     `event_ms` is when it was asked, as far as locks and the windows of failures go; `locks` are those in force then.
 
-    `live` is false for what happened earlier, so that the state of now says little about it. `policy_known` is false
-    where the access point names a policy that is not on file, and `policy` is the site's.
+    `live` is false for what happened earlier, so that the state of now says little about it. `policy` is the access
+    point's own or, where that is not on file, the site's.
     """
 
     site: Site
@@ -45,11 +47,10 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     event_ms: int
     locks: Locks
     local: datetime
-    zone_path: tuple[str, ...]
+    place: Place
     state: State
     context: Context
     live: bool
-    policy_known: bool
 
 
 class Findings:
@@ -112,9 +113,10 @@ def in_service(point: AccessPoint, device: Device) -> bool:
 
 
 def _in_service(question: Question, findings: Findings) -> None:
-    well = in_service(question.point, question.device) and question.policy_known
+    policy_known = question.place.policy_known
+    well = policy_known and in_service(question.point, question.device)
     inputs = f"access_point={'enabled' if question.point.enabled else 'disabled'} device={question.device.status}"
-    if not question.policy_known:
+    if not policy_known:
         inputs = f"{inputs} policy={question.point.policy_id} is not on file"
     findings.note("in-service", None if well else Reason.OUT_OF_SERVICE, inputs)
 
@@ -122,8 +124,7 @@ def _in_service(question: Question, findings: Findings) -> None:
 def _posture(question: Question, findings: Findings) -> None:
     """Every zone on the way in must let the cardholder pass."""
     get = question.state.get
-    found = [get(posture_key(zone_id)) for zone_id in question.zone_path or (question.point.zone_to,)]
-    postures: list[ZonePosture] = [one for one in found if one is not None]
+    postures: list[ZonePosture] = [one for key in question.place.posture_keys if (one := get(key)) is not None]
     if not postures:
         findings.note("posture", None, "posture=normal")
         return
@@ -167,6 +168,7 @@ def _locked(question: Question, subject: str) -> str:
     return f"{subject}={id_} locked until {end}"
 
 
+_NO_RIGHTS = Reason.NO_ACCESS_RIGHTS
 _NO_REASONS = (None, None, None, None)
 _PERMISSION_CHECKS = ("validity", "permission-type", "schedule", "device-permission")
 
@@ -204,17 +206,17 @@ def _permission(question: Question, findings: Findings) -> None:
         findings.note(name, best.reasons[index], best.inputs[index])
 
 
-def _permissions(question: Question, cardholder_id: str) -> tuple[list[Permission], Reason]:
+def _permissions(question: Question, cardholder_id: str) -> tuple[Sequence[Permission], Reason]:
     """The cardholder's permissions at this site, and why there are none where there are none."""
     context, site_id = question.context, question.site.site_id
-    found = reference.permissions_of(context.references, cardholder_id)
-    if not found:
-        rows = context.resolved.get(f"permission:{cardholder_id}")
-        if rows is None:
-            return [], Reason.AUTHENTICATION_UNAVAILABLE
-        found = [permission for row in rows if (permission := _decoded(row)) is not None]
-    at_site = [p for p in found if p.site_id == site_id and p.cardholder_id == cardholder_id]
-    return at_site, Reason.NO_ACCESS_RIGHTS
+    at_site = reference.permissions_at(context.references, cardholder_id, site_id)
+    if at_site or reference.permissions_of(context.references, cardholder_id):
+        return at_site, _NO_RIGHTS
+    rows = context.resolved.get(f"permission:{cardholder_id}")
+    if rows is None:
+        return (), Reason.AUTHENTICATION_UNAVAILABLE
+    found = [permission for row in rows if (permission := _decoded(row)) is not None]
+    return [one for one in found if one.site_id == site_id and one.cardholder_id == cardholder_id], _NO_RIGHTS
 
 
 def _decoded(row: object) -> Permission | None:
@@ -225,7 +227,7 @@ def _decoded(row: object) -> Permission | None:
         return None
 
 
-def _best(question: Question, permissions: list[Permission]) -> _Candidate:
+def _best(question: Question, permissions: Sequence[Permission]) -> _Candidate:
     """The permission that passes everything; else one that includes this door, and of those the one failing latest."""
     best: _Candidate | None = None
     for permission in permissions:
@@ -264,7 +266,7 @@ def _validity(permission: Permission, at_ms: int) -> tuple[Reason | None, str]:
 
 
 def _type(question: Question, permission: Permission) -> tuple[Reason | None, str]:
-    zone = reference.zone(question.context.references, question.point.zone_to)
+    zone = question.place.zone
     if zone is None:
         return Reason.ZONE_NO_ACCESS_RIGHTS, f"zone={question.point.zone_to} is not on file"
     if zone.special and permission.kind != "special":
@@ -284,15 +286,16 @@ def _type(question: Question, permission: Permission) -> tuple[Reason | None, st
 def _schedule(question: Question, permission: Permission) -> tuple[Reason | None, str]:
     if permission.schedule_id is None:
         return None, "schedule=always"
-    references, now = question.context.references, question.local
-    key = ("schedule", permission.schedule_id, question.site.site_id, now.toordinal(), now.hour, now.minute)
+    references = question.context.references
+    # Every zone's minutes begin with a second.
+    key = ("schedule", permission.schedule_id, question.site.site_id, question.at_ms // 1000)
     known: tuple[Reason | None, str] | None = references.derived.get(key)
     if known is not None:
         return known
-    return reference.remember(references, key, _at_that_minute(question, permission.schedule_id))
+    return reference.remember(references, key, _at_that_time(question, permission.schedule_id))
 
 
-def _at_that_minute(question: Question, schedule_id: str) -> tuple[Reason | None, str]:
+def _at_that_time(question: Question, schedule_id: str) -> tuple[Reason | None, str]:
     references = question.context.references
     schedule = reference.schedule(references, schedule_id)
     observed = schedule is not None and schedule.observes_holidays
@@ -311,7 +314,7 @@ def _device_permission(question: Question, permission: Permission) -> tuple[Reas
     if point.door_id in permission.door_ids:
         return None, f"door={point.door_id}"
     if permission.zone_ids:
-        path = question.zone_path or (point.zone_to,)
+        path = question.place.zone_path or (point.zone_to,)
         if point.direction == Direction.EGRESS:
             # Who may be in a zone may leave it, wherever the door leads.
             path = (*path, *(reference.zone_path(question.context.references, point.zone_from) or (point.zone_from,)))

@@ -112,6 +112,22 @@ def evidence_of(setting: Setting, index: int, holder: Cardholder | None) -> Evid
 
 
 def _card(factor: Card, context: Context, at_ms: int) -> Evidence:
+    """What a card proves; where that is the same at any time, it is worked out once."""
+    references = context.references
+    key = ("card", factor.card_number, factor.facility_code)
+    lasting: Evidence | None = references.derived.get(key)
+    if lasting is not None:
+        return lasting
+    found = _card_at(factor, context, at_ms)
+    credential, holder = found.credential, found.cardholder
+    if credential is None or holder is None or factor.facility_code not in {None, credential.facility_code}:
+        return found
+    bounds = {credential.valid_from, credential.valid_until, holder.valid_from, holder.valid_until}
+    on_file = references.get("credential", credential.credential_id) is credential
+    return reference.remember(references, key, found) if on_file and bounds == {None} else found
+
+
+def _card_at(factor: Card, context: Context, at_ms: int) -> Evidence:
     credential, certain = find_card(factor, context)
     if credential is None:
         failure = Reason.UNKNOWN_CREDENTIAL if certain else Reason.AUTHENTICATION_UNAVAILABLE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -94,15 +94,14 @@ def command_for(question: Question, pending: Pending, request: RequestNumber, *,
     )
 
 
-def await_passage(question: Question, pending: Pending) -> Iterator[Outcome]:
+def await_passage(question: Question, pending: Pending) -> Sequence[Outcome]:
     """What a grant leaves behind: a passage to be seen at the door, or assumed where the door has no switch."""
+    door_id, context = question.door.door_id, question.context
     if not question.door.has_dps:
-        yield from taken(pending, question.door.door_id, pending.granted_ms, "grant", question.state, question.context)
-        return
-    state: DoorState = question.state.get(door_key(question.door.door_id)) or DoorState()
-    for oldest in state.pending[: max(0, len(state.pending) + 1 - MOST_PENDING)]:
-        yield not_taken(oldest, question.door.door_id, question.context)
-    yield GrantPending(question.door.door_id, pending)
+        return taken(pending, door_id, pending.granted_ms, "grant", question.state, context)
+    state: DoorState = question.state.get(door_key(door_id)) or DoorState()
+    oldest = state.pending[: max(0, len(state.pending) + 1 - MOST_PENDING)]
+    return [*(not_taken(one, door_id, context) for one in oldest), GrantPending(door_id, pending)]
 
 
 def decide_door_event(message: DoorEvent, door: Door, state: State, context: Context) -> Iterator[Outcome]:
@@ -169,19 +168,16 @@ def taken(
     evidence: Literal["door_opened", "grant", "recorded"],
     state: State,
     context: Context,
-) -> Iterator[Outcome]:
+) -> Sequence[Outcome]:
     """Somebody passed: the event, and what it moves.
 
     Presence is known from now on; of a passage that was recorded offline, since its own time.
     """
-    yield _taken(
-        **_passage(pending, door_id, context),
-        occurred_at=from_ms(occurred_ms),
-        evidence=evidence,
-    )
-    if pending.cardholder_id is not None:
-        since_ms = min(occurred_ms, context.now_ms) if evidence == "recorded" else context.now_ms
-        yield moved(pending, pending.cardholder_id, since_ms, state, context)
+    event = _taken(**_passage(pending, door_id, context), occurred_at=from_ms(occurred_ms), evidence=evidence)
+    if pending.cardholder_id is None:
+        return (event,)
+    since_ms = min(occurred_ms, context.now_ms) if evidence == "recorded" else context.now_ms
+    return event, moved(pending, pending.cardholder_id, since_ms, state, context)
 
 
 def not_taken(pending: Pending, door_id: str, context: Context) -> AccessNotTaken:

@@ -7,6 +7,7 @@ import msgspec
 from schemas.vocabulary import Direction
 from streams.core import reference
 from streams.core.entities import EVERYBODY, Pending, Presence, ZoneState, presence_key, zone_key
+from streams.core.places import way
 from streams.core.processor import Context, State
 from streams.core.schedules import local
 
@@ -65,9 +66,7 @@ def zone_state(state: State, zone_id: str) -> ZoneState:
 def zones_entered(state: State, context: Context, site_id: str, cardholder_id: str, zone_to: str) -> tuple[str, ...]:
     """The zones in which a cardholder who passes into `zone_to` is not yet counted."""
     presence = presence_of(state, site_id, cardholder_id)
-    references = context.references
-    old = reference.zone_path(references, presence.zone_id) if presence and presence.zone_id else ()
-    return tuple(zone for zone in reference.zone_path(references, zone_to) if zone not in old)
+    return way(context.references, presence.zone_id if presence is not None else None, zone_to)[1]
 
 
 def moved(pending: Pending, cardholder_id: str, at_ms: int, state: State, context: Context) -> Passed:
@@ -75,8 +74,7 @@ def moved(pending: Pending, cardholder_id: str, at_ms: int, state: State, contex
     references = context.references
     holder = reference.cardholder(references, cardholder_id)
     presence = presence_of(state, pending.site_id, cardholder_id)
-    old = reference.zone_path(references, presence.zone_id) if presence and presence.zone_id else ()
-    new = reference.zone_path(references, pending.zone_to)
+    left, entered = way(references, presence.zone_id if presence is not None else None, pending.zone_to)
     opens, day = None, ""
     if holder is not None and holder.first_person and pending.direction == Direction.ENTRY:
         opens, day = pending.zone_to, _local_day(pending.site_id, at_ms, context)
@@ -85,8 +83,8 @@ def moved(pending: Pending, cardholder_id: str, at_ms: int, state: State, contex
         cardholder_id=cardholder_id,
         zone_to=pending.zone_to,
         at_ms=at_ms,
-        leave=tuple(zone for zone in old if zone not in new),
-        enter=tuple(zone for zone in new if zone not in old),
+        leave=left,
+        enter=entered,
         escort=holder is not None and holder.escort,
         permission_id=pending.permission_id if pending.single_use else None,
         decision_id=pending.decision_id,

@@ -234,6 +234,17 @@ def own_credential(
     return next((one for one in found if one.status == "active"), found[0] if found else None)
 
 
+def permissions_at(references: References, cardholder_id: str, site_id: str) -> Sequence[Permission]:
+    """A cardholder's permissions at a site, in the order of their ids."""
+    key = ("permissions", cardholder_id, site_id)
+    known: Sequence[Permission] | None = references.derived.get(key)
+    if known is not None:
+        return known
+    at_site = tuple(one for one in permissions_of(references, cardholder_id) if one.site_id == site_id)
+    # What is asked for in vain is not kept: there is no end of it.
+    return remember(references, key, at_site) if at_site else ()
+
+
 def permissions_of(references: References, cardholder_id: str) -> Sequence[Permission]:
     """A cardholder's permissions, in the order of their ids."""
     return references.find("permission", "cardholder_id", cardholder_id)
@@ -251,34 +262,6 @@ def remember(references: References, key: Any, value: Derived) -> Derived:
         derived.clear()
     derived[key] = value
     return value
-
-
-class Place(msgspec.Struct, frozen=True, gc=False):
-    """An access point with its door, its own policy if it has one, and the path of the zone that it leads to.
-
-    `policy_known` is false where the policy that it names is not on file.
-    """
-
-    point: AccessPoint
-    door: Door
-    policy: Policy | None
-    policy_known: bool
-    zone_path: tuple[str, ...]
-
-
-def place(references: References, access_point_id: str) -> Place | None:
-    """An access point with all that belongs to it; None where a part is not on file."""
-    key = ("place", access_point_id)
-    known: Place | None = references.derived.get(key)
-    if known is not None:
-        return known
-    point = access_point(references, access_point_id)
-    at = door(references, point.door_id) if point is not None else None
-    if point is None or at is None:
-        return None
-    own = policy(references, point.policy_id) if point.policy_id is not None else None
-    known_policy = point.policy_id is None or own is not None
-    return remember(references, key, Place(point, at, own, known_policy, zone_path(references, point.zone_to)))
 
 
 def zone_path(references: References, zone_id: str) -> tuple[str, ...]:

@@ -6,15 +6,19 @@ responders) breaks them softly.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from schemas.access import Check
 from schemas.people import Cardholder
 from schemas.places import Zone
 from schemas.vocabulary import Enforcement, Reason
 from streams.core import reference
-from streams.core.checks import Findings, Question
+from streams.core.checks import PASSED, SKIPPED, Findings, Question
 from streams.core.entities import DoorState, Risk, door_key, risk_key
+from streams.core.places import Place
 from streams.core.presence import forgiven_ms, presence_of, zone_state, zones_entered
+from streams.core.processor import References
 
-NAMES = ("passback", "occupancy", "two-person", "escort", "interlock", "first-person-in", "risk")
 _MOMENTARY = ("occupancy", "two-person", "escort", "interlock")
 """What depends on who is where at that very moment, so that it can't be judged of what happened earlier."""
 
@@ -24,23 +28,42 @@ _OFF = Enforcement.OFF
 
 def check_rules(question: Question, findings: Findings) -> None:
     """Apply every rule that is on at this door and zone, in the order of A2."""
-    holder = question.authentication.cardholder
-    zone = reference.zone(question.context.references, question.point.zone_to)
+    holder, zone = question.authentication.cardholder, question.place.zone
     if holder is None or zone is None:
-        for name in NAMES:
+        for name in _RULES:
             findings.skip(name, "no cardholder" if holder is None else "no zone")
         return
-    _passback(question, findings, holder, zone)
-    if question.live:
-        _occupancy(question, findings, holder)
-        _two_person(question, findings, holder, zone)
-        _escort(question, findings, holder, zone)
-        _interlock(question, findings, holder)
-    else:
-        for name in _MOMENTARY:
+    off, live = _off(question.place, question.context.references), question.live
+    for name, rule in _RULES.items():
+        if not live and name in _MOMENTARY:
             findings.skip(name, "not known of that moment")
-    _first_person(question, findings, holder, zone)
-    _risk(question, findings, holder)
+        elif name in off:
+            findings.checks.append(off[name])
+        else:
+            rule(question, findings, holder, zone)
+
+
+def _off(place: Place, references: References) -> Mapping[str, Check]:
+    """The rules that are off at an access point of a known zone, whoever asks, with what is noted of them."""
+    key = ("rules off", place.point.access_point_id)
+    known: Mapping[str, Check] | None = references.derived.get(key)
+    if known is not None:
+        return known
+    zone, interlock = place.zone, place.door.interlock
+    assert zone is not None  # noqa: S101 - the caller's promise
+    limited = (reference.zone(references, zone_id) for zone_id in place.zone_path)
+    on = {
+        "passback": zone.passback.enforcement is not _OFF,
+        "occupancy": any(one is not None and one.occupancy.enforcement is not _OFF for one in limited),
+        "two-person": zone.two_person.enforcement is not _OFF,
+        "escort": zone.escort.enforcement is not _OFF,
+        "interlock": interlock is not None and interlock.enforcement is not _OFF,
+        "first-person-in": zone.first_person_in.enforcement is not _OFF,
+        "risk": True,
+    }
+    # Where no zone has a limit, there is room.
+    noted = {name: (name, PASSED, "") if name == "occupancy" else (name, SKIPPED, "off") for name in on}
+    return reference.remember(references, key, {name: noted[name] for name in on if not on[name]})
 
 
 def _enforced(enforcement: Enforcement, holder: Cardholder) -> Enforcement:
@@ -49,8 +72,6 @@ def _enforced(enforcement: Enforcement, holder: Cardholder) -> Enforcement:
 
 def _passback(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
     rule = zone.passback
-    if rule.enforcement is _OFF:
-        return findings.skip("passback", "off")
     found = presence_of(question.state, question.site.site_id, holder.cardholder_id)
     at = found.zone_id if found is not None else None
     if found is not None:
@@ -82,7 +103,7 @@ def _may_come_from(question: Question, at: str) -> bool:
     return point.zone_from in path and point.zone_to not in path
 
 
-def _occupancy(question: Question, findings: Findings, holder: Cardholder) -> None:
+def _occupancy(question: Question, findings: Findings, holder: Cardholder, _zone: Zone) -> None:
     """A place in every zone that is entered, beside those kept for who was let in and has not passed yet.
 
     A full zone that denies speaks before one that only records.
@@ -117,8 +138,6 @@ def _expected_of(question: Question, cardholder_id: str, zone_id: str) -> int:
 def _two_person(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
     """Two different people within the window; or two are inside already. The first of two waits, turned away."""
     rule = zone.two_person
-    if rule.enforcement is _OFF:
-        return findings.skip("two-person", "off")
     state = zone_state(question.state, zone.zone_id)
     recent = question.context.now_ms - state.candidate_ms <= rule.window_s * 1000
     other = state.candidate is not None and state.candidate != holder.cardholder_id and recent
@@ -130,8 +149,8 @@ def _two_person(question: Question, findings: Findings, holder: Cardholder, zone
 
 def _escort(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
     rule = zone.escort
-    if rule.enforcement is _OFF or not holder.needs_escort:
-        return findings.skip("escort", "off" if rule.enforcement is _OFF else "not needed")
+    if not holder.needs_escort:
+        return findings.skip("escort", "not needed")
     state = zone_state(question.state, zone.zone_id)
     recent = state.escort_ms > 0 and question.context.now_ms - state.escort_ms <= rule.window_s * 1000
     kept = state.escorts > 0 or recent
@@ -144,10 +163,10 @@ def _escort(question: Question, findings: Findings, holder: Cardholder, zone: Zo
     return findings.note("escort", reason, inputs, _enforced(rule.enforcement, holder))
 
 
-def _interlock(question: Question, findings: Findings, holder: Cardholder) -> None:
+def _interlock(question: Question, findings: Findings, holder: Cardholder, _zone: Zone) -> None:
     """The others must be shut, or never have been heard of since the site began: switches tell of every change."""
     rule = question.door.interlock
-    if rule is None or rule.enforcement is _OFF:
+    if rule is None:
         return findings.skip("interlock", "off")
     unknown = None
     for other in reference.interlocked_doors(question.context.references, rule.group):
@@ -165,8 +184,6 @@ def _interlock(question: Question, findings: Findings, holder: Cardholder) -> No
 
 def _first_person(question: Question, findings: Findings, holder: Cardholder, zone: Zone) -> None:
     rule = zone.first_person_in
-    if rule.enforcement is _OFF:
-        return findings.skip("first-person-in", "off")
     state = zone_state(question.state, zone.zone_id)
     opened = state.opened_on == question.local.date().isoformat()
     reason = None if opened or holder.first_person else Reason.FIRST_PERSON_ABSENT
@@ -174,7 +191,7 @@ def _first_person(question: Question, findings: Findings, holder: Cardholder, zo
     return findings.note("first-person-in", reason, inputs, _enforced(rule.enforcement, holder))
 
 
-def _risk(question: Question, findings: Findings, holder: Cardholder) -> None:
+def _risk(question: Question, findings: Findings, holder: Cardholder, _zone: Zone) -> None:
     found: Risk | None = question.state.get(risk_key(question.site.site_id, holder.cardholder_id))
     if found is None:
         return findings.skip("risk", "not assessed")
@@ -182,3 +199,14 @@ def _risk(question: Question, findings: Findings, holder: Cardholder) -> None:
     return findings.note(
         "risk", reason, f"score={found.score:g} limit={found.limit:g}", _enforced(Enforcement.HARD, holder)
     )
+
+
+_RULES: Mapping[str, Callable[[Question, Findings, Cardholder, Zone], None]] = {
+    "passback": _passback,
+    "occupancy": _occupancy,
+    "two-person": _two_person,
+    "escort": _escort,
+    "interlock": _interlock,
+    "first-person-in": _first_person,
+    "risk": _risk,
+}

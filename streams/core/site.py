@@ -94,7 +94,7 @@ class SiteProcessor:
             return [Forgotten(cause.key)]
         message = cause.message
         if isinstance(message, AccessRequested | AccessRecorded):
-            return list(decide_access(cause, state, context, self._keys))
+            return decide_access(cause, state, context, self._keys)
         if isinstance(message, OperatorRequest):
             return list(decide_operator(cause, state, context, self._keys))
         return self._device_message(message, cause, state, context)
