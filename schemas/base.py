@@ -27,13 +27,14 @@ Counter = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
 """A number that only rises and that every JSON reader keeps exactly; a text or a truth value is none."""
 
 
-class _Written:
+class TimeForm:
     """How a time is written in JSON; without this, pydantic takes numbers and parts of times, too.
 
-    `years`: a regular expression of the years that there are, and in words.
+    `years`: a regular expression of the years that there are, and in words; None = all (`every_year`).
     """
 
     def __init__(self, years: tuple[str, str] | None = None) -> None:
+        self.every_year = years is None
         year, words = years or (r"\d{4}", "")
         self._form = rf"^{year}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$"
         self._meant = f"a time is RFC 3339 with an offset{words}, such as 2026-03-02T08:59:58.120+08:00"
@@ -48,10 +49,10 @@ class _Written:
         return {"type": "string", "format": "date-time", **self._pattern}
 
 
-Timestamp = Annotated[AwareDatetime, _Written()]
+Timestamp = Annotated[AwareDatetime, TimeForm()]
 """RFC 3339 with an offset."""
 
-ClockReading = Annotated[AwareDatetime, _Written((r"(19\d\d|2[01]\d\d)", " and a year from 1900 to 2199"))]
+ClockReading = Annotated[AwareDatetime, TimeForm((r"(19\d\d|2[01]\d\d)", " and a year from 1900 to 2199"))]
 """A sender's clock, as a `Timestamp`. One that was reset shows 1970 or 2000; what shows year 1 or 9999 is none."""
 
 

@@ -20,7 +20,7 @@ from pydantic import AwareDatetime, BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 from pydantic.types import Strict
 
-from schemas.base import Id, Message, Text
+from schemas.base import Id, Message, Text, TimeForm
 
 _PATTERNS = {get_args(kind)[1].pattern for kind in (Id, Text)}
 """They forbid control characters only, and those are screened in the bytes."""
@@ -64,8 +64,8 @@ def _limits(notes: tuple[Any, ...]) -> dict[str, Any]:
                 limits["min_length"] = note.min_length
             case annotated_types.MaxLen():
                 limits["max_length"] = note.max_length
-            case Strict():
-                pass  # a number in another form is not written back the same
+            case Strict() | TimeForm(every_year=True):
+                pass  # a number or a time in another form is not written back the same
             case _:
                 raise TypeError(f"a constraint that has no mirror: {note!r}")
     return limits
