@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import types
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
@@ -56,14 +57,14 @@ def _limits(notes: tuple[Any, ...]) -> dict[str, Any]:
                 if note.pattern is not None and note.pattern not in _PATTERNS:
                     raise TypeError(f"a pattern that the screen does not stand for: {note.pattern!r}")
                 limits |= {"min_length": note.min_length, "max_length": note.max_length}
-            case annotated_types.Ge():
-                limits["ge"] = note.ge
-            case annotated_types.Lt():
-                limits["lt"] = note.lt
-            case annotated_types.MinLen():
-                limits["min_length"] = note.min_length
-            case annotated_types.MaxLen():
-                limits["max_length"] = note.max_length
+            case (
+                annotated_types.Ge()
+                | annotated_types.Le()
+                | annotated_types.Lt()
+                | annotated_types.MinLen()
+                | annotated_types.MaxLen()
+            ):
+                limits |= asdict(note)
             case Strict() | TimeForm(every_year=True):
                 pass  # a number or a time in another form is not written back the same
             case _:
@@ -84,7 +85,10 @@ def _mirrored(hint: Any) -> Any:
         return Union[tuple(_mirrored(one) for one in arguments)]  # noqa: UP007 - built from a tuple
     if origin is tuple:
         return tuple[tuple(one if one is ... else _mirrored(one) for one in arguments)]  # type: ignore[misc]
-    if origin is Literal or hint in {str, int, float, bool, types.NoneType}:
+    if origin is Literal:
+        # Of some words of an enumeration: they are texts, too.
+        return Literal[tuple(one.value if isinstance(one, enum.StrEnum) else one for one in arguments)]
+    if hint in {str, int, float, bool, types.NoneType}:
         return hint
     if hint is AwareDatetime:
         return Annotated[datetime, msgspec.Meta(tz=True)]
