@@ -13,7 +13,7 @@ from schemas.topics import registry
 from streams.commands.running import print_json, run, say, settings_or_fail
 from streams.connection import kafka_options, partitions_of, started
 
-GROUPS = {"site": "doorstream-site", "alerts": "doorstream-alerts", "record": "doorstream-record"}
+GROUPS = {name: f"doorstream-{name}" for name in ("site", "alerts", "lockouts", "record")}
 """The consumer group of each reader named in topics.yaml."""
 
 
@@ -58,7 +58,7 @@ async def measure(options: Mapping[str, Any]) -> list[Lag]:
 
 
 def _internal(topic: str) -> bool:
-    return topic.startswith("doorstream.") or topic.endswith(".dead")
+    return topic.endswith((".journal", ".state", ".dead"))
 
 
 async def _lag_of(

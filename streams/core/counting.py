@@ -30,6 +30,11 @@ def with_number(
     return tuple(kept[-most:])
 
 
+def would_be_over(limits: LockoutLimits, until_ms: int | None, at_ms: int, now_ms: int) -> bool:
+    """Whether a lock of failures that are told late has nothing left; one without an end counts as a longest one."""
+    return (at_ms + limits.longest_lock_s * 1000 if until_ms is None else until_ms) <= now_ms
+
+
 def next_lock(limits: LockoutLimits, starts: Times, at_ms: int) -> tuple[int | None, Times]:
     """When a lock that begins at `at_ms` ends (None: when somebody ends it), and the starts that now count.
 

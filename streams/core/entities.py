@@ -115,7 +115,7 @@ class PermissionUse(msgspec.Struct, frozen=True, gc=False, tag="permission", arr
 
 
 class LockCause(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What led to a lock, or to the fear of one: where the last failure was, and how many there were by then."""
+    """What led to a lock, or to the fear of one: where the last failure was, and how many at how many sites."""
 
     lockout_id: str
     site_id: str
@@ -131,6 +131,7 @@ class LockCause(msgspec.Struct, frozen=True, gc=False, array_like=True):
     last_ms: int
     reason: str
     decision_id: str
+    sites: int = 1
 
 
 class Lockout(msgspec.Struct, frozen=True, gc=False, tag="lockout", array_like=True):

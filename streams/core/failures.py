@@ -22,7 +22,7 @@ from schemas.rules import LockoutLimits
 from schemas.vocabulary import Enforcement, Reason
 from streams.core import lockout_events
 from streams.core.checks import Question, in_service
-from streams.core.counting import Times, next_lock, with_failure, with_number
+from streams.core.counting import Times, next_lock, with_failure, with_number, would_be_over
 from streams.core.entities import (
     Failures,
     Guesses,
@@ -163,7 +163,7 @@ class _Attempt:
         key = lockout_key(question.site.site_id, subject, id_)
         old: Lockout = question.state.get(key) or Lockout(0)
         until_ms, starts = next_lock(limits, old.starts, times[-1])
-        if not question.live and until_ms is not None and until_ms <= now_ms:
+        if not question.live and would_be_over(limits, until_ms, times[-1], now_ms):
             return []
         lock = Lockout(
             until_ms,

@@ -86,6 +86,7 @@ class Harness:
                 client,
                 self.clock,
                 incarnation=self._incarnation,
+                partitions=self.broker.partitions,
                 references=ReferenceViews(code.references, self.clock, self.refused.append, stamps=self.broker.stamps),
                 options=self._options,
                 lookups=self._lookups,
