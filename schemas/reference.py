@@ -7,6 +7,7 @@ from typing import NamedTuple
 from schemas.base import Message
 from schemas.people import Cardholder, Credential, Permission, Secret
 from schemas.places import AccessPoint, Device, Door, Site, Zone
+from schemas.recipients import OnCall, Recipient
 from schemas.rules import HolidayCalendar, Policy, Schedule
 
 
@@ -35,6 +36,8 @@ ENTITIES: tuple[Entity, ...] = (
     Entity("schedule", Schedule, "schedule_id"),
     Entity("holiday-calendar", HolidayCalendar, "holiday_calendar_id"),
     Entity("policy", Policy, "policy_id"),
+    Entity("recipient", Recipient, "recipient_id"),
+    Entity("on-call", OnCall, "on_call_id"),
     Entity("secret", Secret, "credential_id"),
 )
 

@@ -19,7 +19,9 @@ from schemas import (
     door_alarms,
     doors,
     lockouts,
+    notifications,
     operators,
+    sending,
 )
 from schemas.base import Message
 from schemas.reference import ENTITIES
@@ -39,7 +41,19 @@ def _models(*modules: ModuleType) -> dict[str, type[Message]]:
 
 
 def _types() -> dict[str, type[Message]]:
-    found = _models(access, alerts, commands, device_states, devices, door_alarms, doors, lockouts, operators)
+    found = _models(
+        access,
+        alerts,
+        commands,
+        device_states,
+        devices,
+        door_alarms,
+        doors,
+        lockouts,
+        notifications,
+        operators,
+        sending,
+    )
     for entity in ENTITIES:
         found[str(entity.model.model_fields["type"].default)] = entity.model
     return found

@@ -32,8 +32,8 @@ HISTORY_TOPICS = (
 OUR_TOPICS = ("access.decisions", "device.commands", "alerts")
 """What the decide role writes, in its one form; what controllers send has as many forms as there are makers."""
 
-REFERENCE_TOPICS = tuple(entity.topic for entity in ENTITIES if entity.name != "secret")
-"""What PostgreSQL keeps besides, for lookups; secrets are stored nowhere."""
+REFERENCE_TOPICS = tuple(entity.topic for entity in ENTITIES if entity.name not in {"secret", "recipient"})
+"""What PostgreSQL keeps besides, for lookups; secrets are stored nowhere, nor addresses, which may hold a token."""
 
 SLICE_RECORDS = 500
 """Records that are read before the event loop gets its turn: some 5 ms."""

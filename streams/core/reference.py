@@ -86,6 +86,10 @@ _INDEXES: dict[str, dict[str, _Index]] = {
 }
 
 
+FOR_DECISIONS = tuple(name for name in BY_NAME if name not in {"recipient", "on-call"})
+"""What the site's decisions depend on: all but who is told of alerts."""
+
+
 def tables(master: bytes | None = None, entities: Collection[str] = tuple(BY_NAME)) -> tuple[ReferenceTable, ...]:
     """The reference topics that decisions read; with a master secret, only what the administration signed counts."""
     authenticate = authentication(master) if master is not None else None

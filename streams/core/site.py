@@ -61,7 +61,10 @@ class SiteProcessor:
     inputs: tuple[str, ...] = INPUTS
 
     def __init__(self, master: bytes | None, *, signed_references: bool = False) -> None:
-        self.references = (*reference.tables(master if signed_references else None), lockout_table(master))
+        self.references = (
+            *reference.tables(master if signed_references else None, reference.FOR_DECISIONS),
+            lockout_table(master),
+        )
         self._keys = Keys(master)
         self._sealer = Sealer.of_master(master) if master is not None else None
 

@@ -23,6 +23,8 @@ PLAIN = {
     "schedules": "schedule",
     "cardholders": "cardholder",
     "credentials": "credential",
+    "recipients": "recipient",
+    "on-call": "on-call",
 }
 """Files whose entries are records just so."""
 

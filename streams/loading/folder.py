@@ -19,6 +19,8 @@ FILES = (
     "cardholders",
     "credentials",
     "permissions",
+    "recipients",
+    "on-call",
     "pins",
     "faces",
     "fingerprints",

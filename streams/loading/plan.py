@@ -34,8 +34,10 @@ PUBLISHED = (
     "credential",
     "access-point",
     "permission",
+    "recipient",
+    "on-call",
 )
-GONE_LAST = ("zone", "schedule", "holiday-calendar", "site", "policy")
+GONE_LAST = ("on-call", "recipient", "zone", "schedule", "holiday-calendar", "site", "policy")
 
 
 class Counts(NamedTuple):

@@ -10,6 +10,7 @@ from schemas.places import AccessPoint, Device, Door, Site, Zone
 from schemas.rules import HolidayCalendar, Policy, Schedule
 from schemas.vocabulary import Direction, Enforcement, FactorKind
 from streams.loading.draft import Draft
+from streams.loading.notifying import check_notifying
 from streams.loading.problems import nearest
 
 DEEPEST_ZONE = 16
@@ -20,7 +21,7 @@ def check(draft: Draft) -> None:
     """Find what is wrong between records."""
     for one in (_sites, _zones, _devices, _doors, _access_points, _interlocks, _schedules, _policies):
         one(draft)
-    for other in (_credentials, _cardholders, _permissions):
+    for other in (_credentials, _cardholders, _permissions, check_notifying):
         other(draft)
 
 

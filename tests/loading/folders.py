@@ -74,6 +74,27 @@ f0018,face,,p0018
   kind: special
   zones: [hq-vault]
 """,
+    "recipients.yaml": """\
+- id: control-room
+  addresses:
+    - {channel: email, to: room@example.org}
+- id: wang
+  language: zh
+  groups: [head-of-security]
+  sites: [hq]
+  monitoring: yes
+  addresses:
+    - {channel: sms, to: +86 10 5550 0199}
+    - {channel: webhook, to: "https://hooks.example.org/s3cret"}
+""",
+    "on-call.yaml": """\
+- id: on-call
+  time_zone: Asia/Shanghai
+  first_day: 2027-01-04
+  members: [wang, control-room]
+  stand_ins:
+    - {recipient: wang, from_at: 2027-10-01 08:00, until_at: 2027-10-08 08:00}
+""",
 }
 
 

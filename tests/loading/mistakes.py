@@ -242,6 +242,69 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "0 0 0",
         "faces.csv:2: a template has finite numbers, not all of them 0",
     ),
+    "an address that does not fit its channel": (
+        "recipients.yaml",
+        "https://hooks.example.org/s3cret",
+        "s3cret",
+        (
+            "recipients.yaml:11: recipient wang: addresses[2]: to: what is given for webhook is no URL, such as "
+            "https://example.org/hook"
+        ),
+    ),
+    "two addresses of one channel": (
+        "recipients.yaml",
+        '{channel: webhook, to: "https://hooks.example.org/s3cret"}',
+        "{channel: sms, to: +86 10 5550 0198}",
+        "recipients.yaml:4: recipient wang: addresses: sms is given twice: make two recipients of one group",
+    ),
+    "a recipient of a site that there is not": (
+        "recipients.yaml",
+        "sites: [hq]",
+        "sites: [hx]",
+        "recipients.yaml:7: recipient wang: sites: there is no site hx",
+    ),
+    "a policy without recipients": (
+        "recipients.yaml",
+        "[head-of-security]",
+        "[head]",
+        (
+            "policies.yaml:1: policy card: alerts: critical alerts of site hq are for head-of-security, and nobody is "
+            "- known are control-room, head, on-call, wang"
+        ),
+    ),
+    "nobody who is told of duress": (
+        "recipients.yaml",
+        "monitoring: yes",
+        "monitoring: no",
+        (
+            "site.yaml:1: site hq: nobody is told of duress here: give a recipient that is told of its alerts "
+            "`monitoring: yes`"
+        ),
+    ),
+    "a member of a rota who is nobody": (
+        "on-call.yaml",
+        "[wang, control-room]",
+        "[wang, control-rom]",
+        "on-call.yaml:4: on-call on-call: members: control-rom is no recipient - did you mean control-room?",
+    ),
+    "a rota of itself": (
+        "on-call.yaml",
+        "[wang, control-room]",
+        "[wang, on-call]",
+        "on-call.yaml:4: on-call on-call: members: on-call is a rota: its members are recipients",
+    ),
+    "a stand-in that ends before it begins": (
+        "on-call.yaml",
+        "until_at: 2027-10-08 08:00",
+        "until_at: 2027-09-08 08:00",
+        "on-call.yaml:6: on-call on-call: stand_ins[1]: until_at is not after from_at",
+    ),
+    "hand-overs out of order": (
+        "on-call.yaml",
+        "  members:",
+        '  handover_at: ["20:00", "08:00"]\n  members:',
+        "on-call.yaml:1: on-call on-call: handover_at: give the times of a day in their order, each once",
+    ),
     "templates that fill no secret": (
         "faces.csv",
         "0.1 -0.2 0.3 0.4",

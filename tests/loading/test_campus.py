@@ -26,6 +26,8 @@ def test_a_sound_folder_gives_every_record(tmp_path: Path) -> None:
         "schedule": 1,
         "holiday-calendar": 1,
         "policy": 2,
+        "recipient": 2,
+        "on-call": 1,
     }
     assert campus.pins["n0017"].pin == "4711"
     assert campus.templates["f0018"].templates == ((0.1, -0.2, 0.3, 0.4),)
