@@ -7,9 +7,10 @@ left to the model, so what is a message and what is none stays the model's to sa
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
@@ -139,10 +140,13 @@ def model_of(kind: type) -> type:
 
 
 class Reader:
-    """Reads the messages of some types."""
+    """Reads the messages of some types; those of a model without a mirror are left to it."""
 
     def __init__(self, models: Mapping[str, type[Message]]) -> None:
-        self._decoders = {type_.encode(): msgspec.json.Decoder(mirror(model)).decode for type_, model in models.items()}
+        self._decoders: dict[bytes, Callable[[bytes], Any]] = {}
+        for type_, model in models.items():
+            with contextlib.suppress(TypeError):
+                self._decoders[type_.encode()] = msgspec.json.Decoder(mirror(model)).decode
 
     def read(self, type_: bytes | None, value: bytes) -> Any:
         """The message in its mirror; None where the model has to be asked."""
