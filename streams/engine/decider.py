@@ -30,9 +30,16 @@ class Undecodable(msgspec.Struct, frozen=True, gc=False):
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False):
-    """A cause at which recoveries died; nothing of the processor touches it again, except `scrub`."""
+    """A cause at which processes died; nothing of the processor touches it again, except `scrub`."""
 
     cause: Record | Tick
+
+    @property
+    def record(self) -> Record:
+        """The message, where it is one."""
+        if isinstance(self.cause, Tick):
+            raise TypeError("a tick is no message")
+        return self.cause
 
 
 EngineCause = Cause | Undecodable | Passed
@@ -208,7 +215,7 @@ class Decider:
         if isinstance(cause, Undecodable):
             self._die(record, "decode", cause.error_class, cause.text, run)
         else:
-            self._die(record, "recover", "Skipped", "two recoveries died at this message", run)
+            self._die(record, "recover", "Skipped", "two processes died at this message", run)
 
     def _die(self, record: Record, stage: str, error_class: str, text: str, run: _Run) -> None:
         letter = dead_letter(self._processor, record, stage, error_class, text)

@@ -61,6 +61,41 @@ async def _add(
     while queue.size >= around.options.queue_records and not partition.closed:
         queue.room.clear()
         await queue.room.wait()
+    if partition.caution is None:
+        _take_in(partition, queue, records, fetched_ms, wake)
+        return
+    new = [record for record in records if record.offset >= queue.fed]
+    for announced, run in partition.caution.runs(queue.topic, new):
+        if not announced:
+            _take_in(partition, queue, run, fetched_ms, wake)
+            continue
+        async with around.careful:
+            if not partition.closed and not partition.draining:
+                await _guard(partition, queue, run, fetched_ms, wake)
+
+
+async def _guard(
+    partition: Partition, queue: InputQueue, run: Sequence[Record], fetched_ms: int, wake: asyncio.Event
+) -> None:
+    """Let the journal say what is about to be looked into, do it, and wait until it has been decided."""
+    chunk = Chunk(queue.topic, partition.index, tuple(run), fetched_ms)
+    stop = run[-1].offset + 1
+    partition.guarded = True
+    try:
+        partition.announcing = (queue.topic, run[0].offset, stop)
+        wake.set()
+        await partition.until(lambda: partition.announcing is None and not partition.busy)
+        if not partition.closed:
+            partition.arrive(queue, chunk)
+            wake.set()
+            await partition.until(lambda: queue.taken >= stop and not partition.busy)
+    finally:
+        partition.guarded = False
+
+
+def _take_in(
+    partition: Partition, queue: InputQueue, records: Sequence[Record], fetched_ms: int, wake: asyncio.Event
+) -> None:
     if not partition.closed and not partition.draining:
         partition.arrive(queue, Chunk(queue.topic, partition.index, tuple(records), fetched_ms))
         wake.set()

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Sequence
 
 from streams.core.processor import Arrival
-from streams.engine.decider import Undecodable
+from streams.engine.decider import Passed, Undecodable
 from streams.engine.resolve import Pending
 
-Item = Arrival | Undecodable
+Item = Arrival | Undecodable | Passed
 NEVER_MS = -1
 MOST_ANSWERED = 100
 MOST_ANSWERED_BYTES = 64 * 1024

@@ -106,7 +106,23 @@ class Skipped(msgspec.Struct, frozen=True, tag_field="type", tag="skipped"):
     epoch: int
 
 
-JournalRecord = Opened | Entry | Checkpointed | Recovering | Recovered | Skipped
+class Arriving(msgspec.Struct, frozen=True, tag_field="type", tag="arriving"):
+    """A cautious owner is about to look into records of an input with start <= offset < stop (`caution`).
+
+    `deaths`: how many owners have died at the first of them, as far as it knows; the journal may be read from here on.
+    """
+
+    topic: str
+    start: int
+    stop: int
+    epoch: int
+    deaths: int
+
+
+Span = tuple[str, int, int]
+"""Input topic, first offset, the offset after the last."""
+
+JournalRecord = Opened | Entry | Checkpointed | Recovering | Recovered | Skipped | Arriving
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(JournalRecord).decode
@@ -141,7 +157,9 @@ class Fold:
     """Reads the journal forward from an `opened` (or its beginning) and keeps what counts.
 
     `entries` are the valid ones after `checkpoint`. `deaths` counts recoveries that died at a cause, `careful` says
-    that the last recovery died. `survived` names recoveries (partition, epoch) that are known not to have died.
+    that the last recovery died. `arrivals` counts the owners that died at a run of arriving messages. `took` has the
+    input topics from which the last owner took anything; None where there was none, or it is known not to have died.
+    `survived` names such owners (partition, epoch).
     """
 
     def __init__(self, incarnation: int, partition: int, survived: Collection[tuple[int, int]] = ()) -> None:
@@ -150,12 +168,16 @@ class Fold:
         self.skips: set[tuple[int, int]] = set()
         self.deaths: dict[tuple[int, int], int] = {}
         self.careful = False
+        self.arrivals: dict[Span, int] = {}
+        self.took: frozenset[str] | None = None
         self.number: int | None = None
         self._incarnation = incarnation
         self._partition = partition
         self._survived = survived
         self._epoch = -1
         self._mark: tuple[int, int] | None = None
+        self._arriving: tuple[Span, int] | None = None
+        self._taken: set[str] = set()
 
     def feed(self, records: Iterable[Record]) -> None:
         """Take the next records.
@@ -177,17 +199,28 @@ class Fold:
                 f"says {self._incarnation}: the topics were mixed from two clusters; restore the cluster's own record"
             )
             raise HaltedError(msg)
-        self._epoch = offset
+        last, self._epoch = self._epoch, offset
         if self._mark is not None:
             self.careful = True
             self.deaths[self._mark] = self.deaths.get(self._mark, 0) + 1
             self._mark = None
+        if self._arriving is not None:
+            span, deaths = self._arriving
+            self.arrivals[span] = deaths + 1
+            self._arriving = None
+        known = last < 0 or (self._partition, last) in self._survived
+        self.took = None if known else frozenset(self._taken)
+        self._taken.clear()
 
-    def _take(self, item: Entry | Checkpointed | Recovering | Recovered | Skipped) -> None:
+    def _take(self, item: Entry | Checkpointed | Recovering | Recovered | Skipped | Arriving) -> None:
         if isinstance(item, Recovering):
             # A recovery that lost its broker or its partition is no reason to suspect a message.
             if (self._partition, item.epoch) not in self._survived:
                 self._mark = (item.number, item.index)
+            return
+        if isinstance(item, Arriving):
+            if (self._partition, item.epoch) not in self._survived:
+                self._arriving = (item.topic, item.start, item.stop), item.deaths
             return
         if isinstance(item, Skipped):
             self.skips.add((item.number, item.index))
@@ -197,6 +230,8 @@ class Fold:
                 return
             self.number = item.number
             self.entries.append(item)
+            for taken in item.chunks:
+                self._came_through(taken)
         elif isinstance(item, Checkpointed):
             self.checkpoint = item
             self.entries = [entry for entry in self.entries if entry.number > item.number]
@@ -204,3 +239,14 @@ class Fold:
         self._mark = None
         self.careful = False
         self.deaths.clear()
+
+    def _came_through(self, taken: Taken) -> None:
+        self._taken.add(taken.topic)
+        if self._arriving is not None:
+            (topic, start, stop), _ = self._arriving
+            if topic == taken.topic and taken.stop >= stop:
+                self._arriving = None
+            elif topic == taken.topic and taken.stop > start:
+                self._arriving = (topic, taken.stop, stop), 0
+        for span in [span for span in self.arrivals if span[0] == taken.topic and span[1] < taken.stop]:
+            del self.arrivals[span]

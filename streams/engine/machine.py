@@ -47,7 +47,8 @@ class Machine:
 
     Everything runs on one event loop, `ReferenceViews.apply` included. `incarnation` (Unix, seconds) ranks the
     broker's lives and comes from the cluster's own record; `partitions` is how many the inputs have. `observer`
-    defaults to a silent one. `executor` runs verifications; by default a small thread pool.
+    defaults to a silent one. `executor` runs verifications; by default a small thread pool. `careful` is shared by all
+    machines of a process (`Surroundings`).
     """
 
     def __init__(  # noqa: PLR0913 - the one place where the machine's parts are given to it
@@ -64,6 +65,7 @@ class Machine:
         verifier: Verifier | None = None,
         observer: Observer | None = None,
         executor: Executor | None = None,
+        careful: asyncio.Lock | None = None,
     ) -> None:
         check_name(processor.name)
         self.skew_ms = 0
@@ -99,6 +101,7 @@ class Machine:
             options,
             self._pulse,
             partitions,
+            careful=careful or asyncio.Lock(),
         )
         self._recoverer = Recoverer(
             self._around, failed=self._drop, settled=self._wake.set, skew=self._note_skew, fatal=self._end
@@ -156,7 +159,7 @@ class Machine:
         partition = slot.partition
         if partition is None or partition.closed:
             return True
-        if partition.busy or partition.checkpoint is not None:
+        if partition.busy or partition.guarded or partition.checkpoint is not None:
             return False
         number = partition.position.number
         if partition.checkpointed < number:
@@ -173,7 +176,7 @@ class Machine:
             if self._slots.get(slot.index) is slot:
                 del self._slots[slot.index]
             slot.gone = True
-            slot.let_go()
+            self._survive(slot)
 
     async def feed(self, chunk: Chunk) -> None:
         """Hand over fetched records of an input, in order per topic partition.
@@ -280,13 +283,19 @@ class Machine:
             return
         self._observer.dropped(slot.index, reason)
         draining = partition.draining
-        slot.let_go()
+        self._survive(slot)
         if draining or slot.gone:
             return
         slot.phase = RECOVERING
         task = asyncio.get_running_loop().create_task(self._recoverer.bring_up([slot]))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _survive(self, slot: Slot) -> None:
+        """Let go of a partition: whatever it was about to look into has not killed this process."""
+        if slot.partition is not None:
+            self._around.survived.add((slot.index, slot.partition.epoch))
+        slot.let_go()
 
     def _drop_all(self, reason: str) -> None:
         for slot in list(self._slots.values()):

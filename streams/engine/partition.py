@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from schemas.record import Output
 from streams.core.processor import Arrival, Context, Tick
+from streams.engine.caution import Caution
 from streams.engine.deadletters import DeadLetterLimit
-from streams.engine.decider import Decider, EngineCause, EntryFrame, decode_arrival
+from streams.engine.decider import Decider, EngineCause, EntryFrame, Passed, decode_arrival
 from streams.engine.inputs import InputQueue, Item
 from streams.engine.journal import (
     Answer,
     Answers,
+    Arriving,
     Checkpointed,
     Due,
     Entry,
     Opened,
+    Skipped,
+    Span,
     Taken,
     journal_topic,
     to_output,
@@ -35,13 +39,17 @@ _answer_decode = msgspec.json.Decoder(Answer).decode
 
 
 class Core(msgspec.Struct):
-    """What a recovery gives back. `checkpointed` is the entry that the last valid checkpoint covers."""
+    """What a recovery gives back.
+
+    `checkpointed` is the entry that the last valid checkpoint covers, `caution` what is to be taken in cautiously.
+    """
 
     position: Position
     store: StateStore
     lanes: OutputLanes
     state_log: StateLog
     checkpointed: int
+    caution: Caution | None = None
 
 
 class Partition:
@@ -64,6 +72,12 @@ class Partition:
             topic: InputQueue(topic, core.position.inputs[topic], stamps=around.broker.stamps)
             for topic in processor.inputs
         }
+        self.caution = core.caution
+        self.guarded = False
+        """Whether a run is being taken in of which the journal says that it may kill."""
+        self.announcing: Span | None = None
+        """The run that the journal is to tell of next."""
+        self._moved = asyncio.Event()
         self.checkpoint: Checkpointed | None = None
         self.checkpointed = core.checkpointed
         self._decider = Decider(processor, core.store, index, around.incarnation, around.observer, around.partitions)
@@ -88,6 +102,9 @@ class Partition:
             if undated and record.timestamp_ms != chunk.fetched_ms:
                 # The time that the journal keeps, whoever fetched it: a replay has no other.
                 record = msgspec.structs.replace(record, timestamp_ms=chunk.fetched_ms)  # noqa: PLW2901
+            if self.caution is not None and self.caution.passes(queue.topic, record.offset):
+                items.append(Passed(record))
+                continue
             item = decode_arrival(processor, record)
             items.append(item)
             if isinstance(item, Arrival):
@@ -96,6 +113,12 @@ class Partition:
                 self._needs(queue, item, context)
         if items:
             queue.add(chunk.fetched_ms, items, chunk.records[-1].offset + 1)
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait until journal records were acknowledged after which that holds, or the partition is closed."""
+        while not (self.closed or reached()):
+            self._moved.clear()
+            await self._moved.wait()
 
     def _context_of_arrival(self, now_ms: int) -> Context:
         number = self.position.number + 1
@@ -143,8 +166,12 @@ class Partition:
                 self._opened_number = self.position.number
                 self.epoch = self.next_offset + 1
                 work.records.append(Opened(self._around.incarnation, self._processor.version))
-        if not self.draining and self.lanes.unsent < self._around.options.most_unsent:
+        if (self.guarded or not self.draining) and self.lanes.unsent < self._around.options.most_unsent:
             self._take_causes(work, share, max(now_ms, self.position.now_ms), now_s)
+        if self.announcing is not None and self.caution is not None:
+            deaths = self.caution.deaths(*self.announcing[:2])
+            work.records.append(Arriving(*self.announcing, self.epoch, deaths))
+            self.announcing = None
         if not work.records:
             return None
         self.busy = True
@@ -185,6 +212,8 @@ class Partition:
             number, self.epoch, now_ms, self._processor.version, position.digest, chunks, ticks, moved, resolved
         )
         work.records.append(entry)
+        if self.caution is not None:
+            self._journal_passed(work, causes, number)
         work.causes = causes
         work.messages = len(causes) - len(ticks)
         work.since_ms = min(oldest, default=None)
@@ -194,6 +223,13 @@ class Partition:
             position.inputs[taken.topic] = taken.stop
         position.references.update(moved)
         position.number, position.now_ms = number, now_ms
+
+    def _journal_passed(self, work: Work, causes: Sequence[EngineCause], number: int) -> None:
+        # After the entry, as it must not count for another one of the same number.
+        for index, cause in enumerate(causes):
+            if isinstance(cause, Passed):
+                work.records.append(Skipped(number, index, self.epoch))
+                self._around.observer.skipped(self.index, number, index)
 
     def _collect(self, queue: InputQueue, items: Sequence[Item], resolved: Answers) -> None:
         """Move the answers of taken messages into the entry, in the form that a replay will read."""
@@ -220,6 +256,7 @@ class Partition:
     def settle(self, work: Work) -> str | None:
         """The journal has the records: let outputs leave. Gives the reason to stop for good, or None."""
         self.busy = False
+        self._moved.set()
         self._around.observer.journalled(self.index, len(work.records))
         decision = work.decision
         if decision is None or work.frame is None:
@@ -276,5 +313,6 @@ class Partition:
         """Let nothing more leave."""
         self.closed = True
         self.lanes.close()
+        self._moved.set()
         for queue in self.queues.values():
             queue.room.set()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 from schemas.record import Record
 from streams.core.processor import Tick
+from streams.engine.caution import CAUTIOUS_RECORDS, FATAL_DEATHS, Caution
 from streams.engine.decider import (
     NO_DIGEST,
     Decider,
@@ -34,7 +36,7 @@ from streams.engine.journal import (
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
 from streams.engine.partition import Core, Partition
 from streams.engine.ports import Logs, TopicPartition, TransientError, Writer
-from streams.engine.references import REFERENCE_PARTITION
+from streams.engine.references import REFERENCE_PARTITION, Table
 from streams.engine.replay import Replay
 from streams.engine.state import StateStore
 from streams.engine.statelog import StateLog, load_state, state_topic
@@ -48,7 +50,6 @@ WINDOW_GROWTH = 4
 REFERENCE_POLL_S = 0.01
 REFERENCE_LOOK = 100
 """Polls after which the topics are asked whether they reach that far at all."""
-FATAL_DEATHS = 2
 
 
 class Recovery:
@@ -102,7 +103,8 @@ class Recovery:
         topic, ranges = state_topic(processor.name), [] if point is None else point.ranges
         state_log = StateLog(self._writer, topic, self._index, store, ranges, around.options)
         # What was decided again counts as not yet checkpointed.
-        core = Core(position, store, self._lanes, state_log, 0 if point is None else point.number)
+        checkpointed = 0 if point is None else point.number
+        core = Core(position, store, self._lanes, state_log, checkpointed, await self._caution(fold, position))
         partition = Partition(around, self._index, core, epoch=self._epoch, next_offset=self._next_offset)
         around.observer.recovered(self._index, len(fold.entries), around.clock.monotonic_s() - started_s)
         return partition
@@ -178,6 +180,19 @@ class Recovery:
             return Position(0, 0, NO_DIGEST, inputs, {})
         return Position(point.number, point.now_ms, point.digest, inputs, dict(point.references))
 
+    async def _caution(self, fold: Fold, position: Position) -> Caution | None:
+        """What to take in cautiously: what waits at inputs where the last owner took nothing, or somebody died."""
+        took = fold.took if fold.took is not None else position.inputs.keys()
+        suspected = {topic for topic, _, _ in fold.arrivals}
+        waiting = [(topic, self._index) for topic in position.inputs if topic not in took or topic in suspected]
+        ends = await self._around.broker.ends(waiting) if waiting else {}
+        until = {
+            topic: min(end, position.inputs[topic] + CAUTIOUS_RECORDS)
+            for (topic, _), end in ends.items()
+            if end > position.inputs[topic]
+        }
+        return Caution(fold.arrivals, until) if until else None
+
     async def _await_references(self, positions: Mapping[str, int]) -> None:
         """Positions never fall from one owner to the next."""
         references, waited = self._around.references, 0
@@ -213,6 +228,14 @@ class Recovery:
         decider = Decider(processor, store, self._index, around.incarnation, around.observer, around.partitions)
         if not fold.careful:
             await self._append(Recovering(fold.entries[0].number, self._epoch))
+        async with around.careful if fold.careful else nullcontext():
+            await self._decide_all(fold, decider, replay, position, prepared)
+            await self._append(Recovered(position.number, self._epoch))
+
+    async def _decide_all(
+        self, fold: Fold, decider: Decider, replay: Replay, position: Position, prepared: Mapping[str, Table]
+    ) -> None:
+        around = self._around
         for entry in fold.entries:
             if entry.digest != position.digest:
                 around.observer.drift(self._index, entry.number - 1)
@@ -233,7 +256,6 @@ class Recovery:
             self._lanes.put(entry.number, decision.outputs)
             self._strides.take()
             await asyncio.sleep(0)
-        await self._append(Recovered(position.number, self._epoch))
 
     def _check_code(self, entries: Sequence[Entry]) -> None:
         version = self._around.processor.version

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from streams.core.processor import Processor
@@ -17,8 +19,9 @@ from streams.engine.timekeeping import SteadyClock
 class Surroundings(msgspec.Struct, frozen=True):
     """The machine's parts that its partitions lean on.
 
-    `partitions` is how many there are, owned or not (0: not known). `survived` has the partition and epoch of
-    recoveries that failed without taking this process with them.
+    `partitions` is how many there are, owned or not (0: not known). `survived` has the partition and epoch of owners
+    that ended without taking this process with them. Who does what may kill the process holds `careful`, so that the
+    journal of no other partition of the process says the same of itself.
     """
 
     processor: Processor
@@ -32,3 +35,4 @@ class Surroundings(msgspec.Struct, frozen=True):
     pulse: Pulse
     partitions: int = 0
     survived: set[tuple[int, int]] = msgspec.field(default_factory=set)
+    careful: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)

@@ -54,9 +54,10 @@ class DecideOptions:
 class ProcessorRunner:
     """One processor at work in this process."""
 
-    def __init__(self, processor: Processor, options: DecideOptions) -> None:
+    def __init__(self, processor: Processor, options: DecideOptions, careful: asyncio.Lock | None = None) -> None:
         self.processor = processor
         self._options = options
+        self._careful = careful
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._assigning: set[asyncio.Task[None]] = set()
         self._started = False
@@ -105,6 +106,7 @@ class ProcessorRunner:
             lookups=options.lookups,
             verifier=options.verifier,
             observer=observer,
+            careful=self._careful,
         )
         self._tasks["references"] = asyncio.ensure_future(references.follow())
         self._tasks["machine"] = asyncio.ensure_future(self.machine.run())
@@ -224,7 +226,8 @@ class DecideWorker:
     """All processors of this process."""
 
     def __init__(self, options: DecideOptions, processors: Sequence[Processor]) -> None:
-        self.runners = [ProcessorRunner(processor, options) for processor in processors]
+        careful = asyncio.Lock()
+        self.runners = [ProcessorRunner(processor, options, careful) for processor in processors]
         self._stopping = asyncio.Event()
 
     @property
