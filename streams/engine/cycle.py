@@ -55,7 +55,8 @@ class Cycle:
             work.sent = sent
         futures = [self._journal(slot, partition, work) for slot, partition, work in works]
         for _, partition, work in works:
-            partition.decide(work)
+            if not work.patient:
+                partition.decide(work)
         await asyncio.wait(futures, timeout=ACK_GRACE_S)
         for (slot, partition, work), future in zip(works, futures, strict=True):
             if future.done():

@@ -181,7 +181,7 @@ class MemoryWriter:
             return offset
 
         if fault is None:
-            loop.call_soon(_resolve, future, write())
+            loop.call_soon(self._happen, future, write)
         elif fault.error is not None:
             if fault.written:
                 write()
@@ -190,6 +190,11 @@ class MemoryWriter:
             offset = write() if fault.written else None
             fault.held.append(lambda: _later(future, write() if offset is None else offset))
         return future
+
+    def _happen(self, future: asyncio.Future[int], write: Callable[[], int]) -> None:
+        # Not before the loop goes on: a process that dies in this turn of it has sent nothing.
+        if not self._client.dead and not future.done():
+            _resolve(future, write())
 
     async def close(self) -> None:
         """Stop; appends not yet acknowledged fail."""

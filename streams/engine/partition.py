@@ -87,6 +87,7 @@ class Partition:
         self._processor = processor
         self._around = around
         self._opened_number = core.position.number
+        self._opened_ms = max(around.clock.now_ms(), core.position.now_ms)
 
     # -- arriving -----------------------------------------------------------------------------------------------
 
@@ -215,6 +216,8 @@ class Partition:
         if self.caution is not None:
             self._journal_passed(work, causes, number)
         work.causes = causes
+        # Messages that wait for a new owner have `caution` to watch over them.
+        work.patient = any(tick.deadline_ms <= self._opened_ms for tick in ticks)
         work.messages = len(causes) - len(ticks)
         work.since_ms = min(oldest, default=None)
         contexts = resolve_contexts(resolved) if resolved else {}
@@ -255,6 +258,8 @@ class Partition:
 
     def settle(self, work: Work) -> str | None:
         """The journal has the records: let outputs leave. Gives the reason to stop for good, or None."""
+        if work.patient:
+            self.decide(work)
         self.busy = False
         self._moved.set()
         self._around.observer.journalled(self.index, len(work.records))

@@ -32,6 +32,9 @@ class Work(msgspec.Struct):
     causes: list[EngineCause] = []
     decision: Decision | None = None
     checkpoint: Checkpointed | None = None
+    patient: bool = False
+    """Decided only once the journal has it: it may be what the last owner died of, and only what is journalled counts
+    against it."""
     messages: int = 0
     sent: Moment = (0, 0)
     since_ms: int | None = None

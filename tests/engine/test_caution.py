@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from streams.engine.options import MachineOptions
 from tests.engine.conftest import MakeHarness
 from tests.engine.test_recovery import JOURNAL, KilledError
 from tests.engine.toy import Bank, message
-from tests.engine.watching import balances, journal, watching
+from tests.engine.watching import balances, events, journal, watching
 
 FEW_LIVES = 8
 CULPRIT = 666
@@ -48,6 +49,8 @@ class Deadly(Bank):
     def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
         if isinstance(cause, Arrival):
             self._look("decide", cause.message["amount"])
+        else:
+            self._look("tick", CULPRIT if cause.key == "account/doomed" else 0)
         return super().decide(state, cause, context)
 
     def verify(self, verification: Verification) -> Any:
@@ -77,16 +80,17 @@ def deadly(make: MakeHarness, step: str, **options: Any) -> Harness:
 def live_on(harness: Harness) -> int:
     """Start the process anew each time that it died; gives how often it did."""
     for deaths in range(FEW_LIVES):
-        harness.run_until_idle()
+        harness.worker.step(0.5)
         if not harness.worker.client.dead:
+            harness.run_until_idle()
             return deaths
-        with pytest.raises(KilledError):
+        with contextlib.suppress(KilledError):
             harness.crash()
         harness.start()
     raise AssertionError("it dies for ever")
 
 
-@pytest.mark.parametrize("step", ["decode", "needs", "verify"])
+@pytest.mark.parametrize("step", ["decode", "needs", "verify", "decide"])
 @pytest.mark.parametrize("at", [0, 1, 150])
 def test_a_message_that_kills_before_it_is_journalled_is_passed_over(make: MakeHarness, step: str, at: int) -> None:
     harness = deadly(make, step)
@@ -109,6 +113,24 @@ def test_a_message_that_kills_before_it_is_journalled_is_passed_over(make: MakeH
     assert balances(harness)[-1] == 207
     assert watching(harness).drifts == []
     assert len(watching(harness).skips) == 1
+
+
+def test_a_tick_that_kills_is_passed_over_though_messages_keep_coming(make: MakeHarness) -> None:
+    harness = deadly(make, "tick")
+    harness.publish("requests", "a", message("lend", "doomed", 60_000), partition=0)
+    harness.publish("requests", "a", message("lend", "a", 90_000), partition=0)
+    harness.run_until_idle()
+    harness.advance(59)
+    harness.clock.move(2)
+    died = 0
+    for _ in range(FEW_LIVES):
+        deposits(harness, 1)
+        died += live_on(harness)
+    assert 2 <= died <= 5
+    harness.advance(60)
+    assert [event["account"] for event in events(harness) if event["kind"] == "overdue"] == ["a"]
+    assert len(watching(harness).skips) == 1
+    assert balances(harness)[-1] == FEW_LIVES
 
 
 def test_nobody_else_in_the_process_is_blamed(make: MakeHarness) -> None:
@@ -223,4 +245,4 @@ def test_a_death_at_the_end_of_a_run_is_told_of_what_had_not_come_through() -> N
     fold = Fold(1, 0)
     fold.feed(broker.log(JOURNAL, 0).records)
     assert fold.arrivals == {("t", 32, 64): 1}
-    assert fold.took == {"t"}
+    assert fold.took == frozenset({"t"})
