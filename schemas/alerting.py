@@ -27,7 +27,7 @@ class AlertLevel(Frozen):
     has acknowledged within `acknowledge_within_s`; then the alert is raised to the next severity, if there is one.
     """
 
-    severity: Literal[Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
+    severity: Severity
     acknowledge_within_s: Annotated[int, Field(ge=10, le=86_400)]
     repeats: Annotated[int, Field(ge=0, le=10)] = 0
     channels: Annotated[tuple[Channel, ...], Field(min_length=1, max_length=4)]

@@ -10,6 +10,9 @@ from schemas.alerting import Action, AlertLevel, Channel
 from schemas.base import Counter, Frozen, Id, JournalPosition, Message, Text, Timestamp
 from schemas.vocabulary import Severity
 
+DURESS = "duress"
+"""The kind of alert that nobody but monitoring learns of; its messages are on `duress.alerts`."""
+
 AlertState = Literal[
     "unacknowledged",
     "acknowledged",
@@ -25,7 +28,7 @@ AlertState = Literal[
 class Notify(Frozen):
     """Who is to be told now, and how. `step` counts within the alert: each is told once by each channel."""
 
-    step: Annotated[int, Field(ge=1)]
+    step: Annotated[int, Field(ge=1, le=1_000_000)]
     severity: Severity
     channels: tuple[Channel, ...]
     recipients: tuple[Id, ...]

@@ -72,6 +72,11 @@ def _fields(part: Any) -> Any:
 _encode = msgspec.json.Encoder(enc_hook=_fields).encode
 
 
+def part_to_json(part: Any) -> bytes:
+    """A part of a message as it stands in the message."""
+    return _encode(part)
+
+
 class Message(Frozen):
     """A message: `type` (given by each subclass as a literal) tells which one."""
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from schemas.access import AccessDenied, AccessGranted, AccessNotTaken, AccessTaken, Decision, MessageRefused, Passage
-from schemas.alerts import Alert
+from schemas.alerts import DURESS, Alert
 from schemas.base import DeviceMessage
 from schemas.canonical import model_of
 from schemas.commands import Command
@@ -111,6 +111,11 @@ ALERT_TRANSITIONS: dict[str, str] = {
     "cardholder_id": "String",
     "raised_at": TIME,
     "updated_at": TIME,
+    "active": "Bool",
+    "step": "UInt32",
+    "operator_id": "String",
+    "acknowledged_at": "Nullable(DateTime64(3, 'UTC'))",
+    "transition": "UInt64",
 }
 REFUSALS: dict[str, str] = {
     "refusal_id": "UUID",
@@ -290,7 +295,10 @@ def _device_message(message: DeviceMessage, record: Record) -> Row:
     )
 
 
-def _alert(message: Alert, _record: Record) -> Row:
+def _alert(message: Alert, _record: Record) -> Row | None:
+    if message.kind == DURESS:
+        # Everybody who may ask here would learn of it.
+        return None
     return (
         message.alert_id,
         getattr(message, "type", "?"),
@@ -305,6 +313,11 @@ def _alert(message: Alert, _record: Record) -> Row:
         message.cardholder_id or "",
         _ms(message.raised_at),
         _ms(message.updated_at),
+        message.active,
+        message.notify.step if message.notify is not None else 0,
+        message.operator_id or "",
+        _ms(message.acknowledged_at) if message.acknowledged_at is not None else None,
+        message.transition,
     )
 
 

@@ -12,6 +12,7 @@ from sinks.poison import OnSkipped, log_skipped, write_around
 from sinks.postgres_rows import Authenticate, Rows, Unauthenticated
 from sinks.postgres_tables import TABLES, Row, Table
 from sinks.reading import (
+    DURESS_TOPICS,
     HISTORY_TOPICS,
     REFERENCE_TOPICS,
     Messages,
@@ -44,7 +45,7 @@ class PostgresSink:
     """
 
     name = "postgres"
-    topics = (*HISTORY_TOPICS, *REFERENCE_TOPICS)
+    topics = (*HISTORY_TOPICS, *DURESS_TOPICS, *REFERENCE_TOPICS)
 
     def __init__(
         self,

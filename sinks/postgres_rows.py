@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from schemas.access import AccessDenied, AccessGranted, AccessNotTaken, AccessTaken, Decision, MessageRefused, Passage
-from schemas.alerts import Alert
-from schemas.base import DeviceMessage
+from schemas.alerts import DURESS, Alert
+from schemas.base import DeviceMessage, part_to_json
 from schemas.canonical import Canonical, model_of
 from schemas.commands import Command
 from schemas.devices import CommandConfirmed, CommandDelivered, CommandFailed, CommandResult
@@ -26,6 +26,8 @@ from sinks.postgres_tables import (
     DECISIONS,
     DEVICES,
     DOORS,
+    DURESS_ALERT_HISTORY,
+    DURESS_ALERTS,
     LOCKOUTS,
     OPERATOR_REQUESTS,
     PASSAGES,
@@ -241,7 +243,14 @@ def _alert(message: Alert, record: Record) -> Row:
 
 def _alert_transition(message: Alert, _record: Record) -> Row:
     what = (message.alert_id, getattr(message, "type", "?"), within(message.updated_at), whole(message.count))
-    return (*what, message.severity, message.state)
+    who = (message.operator_id, message.request_id, message.comment, message.result)
+    demands = tuple(None if part is None else part_to_json(part).decode() for part in (message.notify, message.action))
+    return (*what, message.severity, message.state, message.transition, message.active, *who, *demands)
+
+
+def _told(make: Callable[[Alert, Record], Row], *, duress: bool) -> Callable[[Alert, Record], Row | None]:
+    """The rows of alerts of duress, or of all others."""
+    return lambda message, record: make(message, record) if (message.kind == DURESS) is duress else None
 
 
 def _refusal(message: MessageRefused, _record: Record) -> Row:
@@ -286,7 +295,12 @@ def _makers(model: type) -> _Makers:
     if issubclass(model, Command):
         return [(COMMANDS, _command)]
     if issubclass(model, Alert):
-        return [(ALERTS, _alert), (ALERT_HISTORY, _alert_transition)]
+        return [
+            (ALERTS, _told(_alert, duress=False)),
+            (ALERT_HISTORY, _told(_alert_transition, duress=False)),
+            (DURESS_ALERTS, _told(_alert, duress=True)),
+            (DURESS_ALERT_HISTORY, _told(_alert_transition, duress=True)),
+        ]
     makers: _Makers = []
     if issubclass(model, DeviceMessage):
         makers.append((DEVICES, _device))

@@ -211,9 +211,19 @@ ALERT_HISTORY = Table(
         "count": "bigint",
         "severity": "text",
         "state": "text",
+        "transition": "bigint",
+        "active": "boolean",
+        "operator_id": "text",
+        "request_id": "text",
+        "comment": "text",
+        "result": "text",
+        "notify": "jsonb",
+        "action": "jsonb",
     },
-    ("alert_id", "type", "updated_at", "count", "incarnation"),
+    ("alert_id", "transition", "type", "updated_at", "count", "incarnation"),
 )
+DURESS_ALERTS = _newest("duress_alerts", ALERTS.columns, ALERTS.key)
+DURESS_ALERT_HISTORY = ALERT_HISTORY._replace(name="duress_alert_history")
 REFUSALS = Table(
     "refusals",
     {
@@ -312,6 +322,8 @@ TABLES = (
     DEVICES,
     ALERTS,
     ALERT_HISTORY,
+    DURESS_ALERTS,
+    DURESS_ALERT_HISTORY,
     REFUSALS,
     OPERATOR_REQUESTS,
     LOCKOUTS,

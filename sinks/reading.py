@@ -32,6 +32,9 @@ HISTORY_TOPICS = (
 OUR_TOPICS = ("access.decisions", "device.commands", "alerts")
 """What the decide role writes, in its one form; what controllers send has as many forms as there are makers."""
 
+DURESS_TOPICS = ("duress.alerts",)
+"""What PostgreSQL keeps besides, in tables for monitoring alone."""
+
 REFERENCE_TOPICS = tuple(entity.topic for entity in ENTITIES if entity.name not in {"secret", "recipient"})
 """What PostgreSQL keeps besides, for lookups; secrets are stored nowhere, nor addresses, which may hold a token."""
 

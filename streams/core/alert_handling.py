@@ -14,9 +14,9 @@ from schemas.alert_requests import (
     ResolveAlert,
     ShelveAlert,
 )
-from schemas.alerts import AlertAcknowledged, AlertAssigned, AlertCommented, AlertShelved
+from schemas.alerts import DURESS, AlertAcknowledged, AlertAssigned, AlertCommented, AlertShelved
 from streams.core import alert_course as course
-from streams.core.alert_state import DURESS, Case
+from streams.core.alert_state import Case
 from streams.core.alert_work import Work
 from streams.core.operator_admission import Refused, accepted, need_right
 from streams.core.processor import Context, Outcome, State

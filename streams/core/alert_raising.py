@@ -6,6 +6,7 @@ import msgspec
 
 from schemas.alerting import AlertKind, AlertRules
 from schemas.alerts import (
+    DURESS,
     AlertClosed,
     AlertRaised,
     AlertReturnedToNormal,
@@ -16,7 +17,6 @@ from schemas.ids import derive
 from schemas.vocabulary import Severity
 from streams.core.alert_course import release, resolve, start_action, verify_action
 from streams.core.alert_state import (
-    DURESS,
     LED_TO_FOR_MS,
     LED_TO_KEPT,
     LOW,

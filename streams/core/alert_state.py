@@ -9,9 +9,6 @@ import msgspec
 from schemas.vocabulary import Severity
 from streams.core.entities import OperatorAsked
 
-DURESS = "duress"
-"""The kind of alert that nobody but monitoring learns of, and that nothing groups, inhibits or shelves."""
-
 LOW = Severity.LOW.value
 LED_TO_KEPT = 5
 """How many troubles at a place are remembered, for an alert there to tell."""

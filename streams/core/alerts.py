@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.alerts import Alert
+from schemas.alerts import DURESS, Alert
 from schemas.commands import Command
 from schemas.envelope import event_headers, type_of
 from schemas.ids import derive
@@ -27,7 +27,7 @@ from streams.core.admission import Keys
 from streams.core.alert_course import due
 from streams.core.alert_handling import DURESS_RIGHTS, RIGHTS, handle, handle_duress
 from streams.core.alert_raising import happen
-from streams.core.alert_state import DURESS, Case
+from streams.core.alert_state import Case
 from streams.core.alert_work import Kept, Work
 from streams.core.decoding import message_in
 from streams.core.operator_admission import OperatorAnswered, decide_request, evolve_answered, refuse_operator

@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 
 from schemas.access import AccessDenied, AccessGranted, Duress, MessageRefused
+from schemas.alerts import DURESS
 from schemas.device_states import DeviceState
 from schemas.door_alarms import DoorAlarm
 from schemas.ids import derive
 from schemas.lockouts import LockoutEnded, LockoutImpending, LockoutStarted
 from schemas.operators import OperatorRequestRefused
 from schemas.vocabulary import Connection, Reason
-from streams.core.alert_state import DURESS, Led
+from streams.core.alert_state import Led
 from streams.core.denials import authentication_failed
 from streams.core.times import to_ms
 

@@ -76,8 +76,10 @@ def a_day(decisions: int = 200, seed: int = 1) -> list[Record]:
         else:
             value = example("access_denied", **fields, reason="out_of_time_range")
             topics.add("access.decisions", value, partition=partition)
-            alert = example("alert_raised", alert_id=f"a{number % 7}", count=number, cause_id=id_)
+            alert = example("alert_raised", alert_id=f"a{number % 7}", count=number, cause_id=id_, severity="medium")
             topics.add("alerts", alert, partition=partition)
+            known = example("alert_acknowledged", alert_id=f"a{number % 7}", count=number, cause_id=id_)
+            topics.add("alerts", known, partition=partition)
         if number % 20 == 0:
             lock = {"lockout_id": derive("lockout", number), "locked_until": "2199-01-01T00:00:00Z"}
             topics.add("lockouts", example("lockout_started", **lock), partition=partition)
