@@ -1,4 +1,4 @@
-"""The decide role: the site's, the alerts' and the lockouts' processors, with what they need of the outside."""
+"""The decide role: the processors of sites, devices, alerts and lockouts, with what they need of the outside."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from streams.agents.metering import MetricsObserver, count_outcome
 from streams.agents.verification import SecretVerifier
 from streams.connection import kafka_options
 from streams.core.alerts import AlertsProcessor
+from streams.core.devices import DevicesProcessor
 from streams.core.everywhere import LockoutsProcessor
 from streams.core.processor import Cause, Context, Found, Lookup, Outcome, Processor
 from streams.core.site import SiteProcessor
@@ -45,6 +46,7 @@ def plain_processors(settings: Settings) -> list[Processor]:
     signed, master = settings.reference_authentication == "required", settings.master_secret()
     return [
         SiteProcessor(master, signed_references=signed),
+        DevicesProcessor(master, signed_references=signed),
         AlertsProcessor(master, signed_references=signed),
         LockoutsProcessor(master),
     ]
@@ -60,6 +62,7 @@ def wire(settings: Settings, incarnation: int) -> DecideWorker:
     signed = settings.reference_authentication == "required"
     processors: list[Any] = [
         MeteredSite(master, signed_references=signed),
+        DevicesProcessor(master, signed_references=signed),
         AlertsProcessor(master, signed_references=signed),
         LockoutsProcessor(master),
     ]

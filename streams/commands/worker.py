@@ -28,7 +28,7 @@ app = typer.Typer(help="Run workers; as many as you like, partitions are shared 
 
 @app.command()
 def decide() -> None:
-    """Decide: access, passages, operators' requests and alerts."""
+    """Decide: access, passages, operators' requests, devices and alerts."""
     _run(["decide"])
 
 

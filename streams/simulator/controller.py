@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schemas.access import AccessRequested
-from schemas.commands import AccessDoor, Command, ShowDisplay
+from schemas.commands import AccessDoor, Command, Probe, ShowDisplay
 from schemas.devices import (
     Announced,
     CommandConfirmed,
@@ -20,7 +20,10 @@ from schemas.devices import (
     CommandFailed,
     ControllerOffline,
     ControllerOnline,
+    DeviceFault,
     DoorState,
+    Fault,
+    FaultCleared,
     Heartbeat,
 )
 from schemas.doors import RequestToExit
@@ -89,6 +92,7 @@ class Controller:
         self._waiting: dict[Number, _Waiting] = {}
         self._answered: OrderedDict[str, FailureReason | None] = OrderedDict()
         self._heartbeat_at_s = 0.0
+        self._faults: dict[str, DeviceFault] = {}
         doors = self._memory.doors
         self.locks = {door.door_id: Lock(door, doors.setdefault(door.door_id, DoorMemory())) for door in self._doors}
 
@@ -134,6 +138,8 @@ class Controller:
             command = decode(record.topic, record.value)
         except ValueError as error:
             return self._failed(_command_id(record), "fault", now, str(error)[:200])
+        if isinstance(command, Probe):
+            return self._heartbeat(now, command.command_id)
         delivered = self._voice.say(CommandDelivered, now.clock, command_id=command.command_id)
         if command.command_id in self._answered:
             failure = self._answered[command.command_id]
@@ -165,6 +171,16 @@ class Controller:
             if lock.door.has_dps:
                 effects += self._voice.say(event, now.clock, door_id=door_id)
         return effects
+
+    def fail(self, code: str, detail: str, now: Moment) -> list[Effect]:
+        """Something in the controller breaks."""
+        self._faults[code] = DeviceFault(code=code, detail=detail)
+        return [*self._voice.say(Fault, now.clock, code=code, detail=detail)]
+
+    def mend(self, code: str, now: Moment) -> list[Effect]:
+        """It works again."""
+        self._faults.pop(code, None)
+        return [*self._voice.say(FaultCleared, now.clock, code=code)]
 
     def tick(self, now: Moment) -> list[Effect]:
         """What the controller's own timers say."""
@@ -283,7 +299,8 @@ class Controller:
     def _free_egress(self, point: AccessPoint) -> bool:
         return point.direction is Direction.EGRESS and self.locks[point.door_id].door.egress == "free"
 
-    def _heartbeat(self, now: Moment) -> list[Effect]:
+    def _heartbeat(self, now: Moment, probe_id: str | None = None) -> list[Effect]:
+        """The whole state; with `probe_id` as the answer to a probe."""
         self._heartbeat_at_s = now.timer_s
         doors = tuple(
             DoorState(
@@ -294,7 +311,8 @@ class Controller:
             )
             for door_id, lock in self.locks.items()
         )
-        return [*self._voice.say(Heartbeat, now.clock, doors=doors)]
+        state = {"faults": tuple(self._faults.values()), "tamper": False, "power_failure": False, "battery_low": False}
+        return [*self._voice.say(Heartbeat, now.clock, doors=doors, probe_id=probe_id, **state)]
 
 
 def _shown_mode(lock: Lock, now: Moment) -> DoorMode:

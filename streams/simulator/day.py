@@ -19,6 +19,9 @@ from streams.simulator.wallet import Wallet
 LONG_S = 30.0
 """A scene that takes long is not begun when less than that is left of the day."""
 
+SILENT_S = 48.0
+"""How long a controller is cut off until it counts as offline: just longer than the 45 s of the policy."""
+
 LAST_AT = 0.93
 """People set out for the last time at that share of the day; the rest of it is for their way."""
 
@@ -216,10 +219,25 @@ class Planner:
         yield from some("forced", 1, 0, entrances, 0)
         devices = sorted({self._places.doors[self._places.points[id_].door_id].device_id for id_ in entrances})
         yield Scene(0.3 + 0.2 * chance.random(), "outage", site_id, (), chance.choice(devices), 0)
+        yield from self._ailing(site_id, devices, chance)
         for kind in ("rereads", "restarts"):
             yield from (Scene(0.1 + 0.8 * chance.random(), kind, site_id, (), device_id, 0) for device_id in devices)
         yield from self._secrets(site_id, many, chance)
         yield from self._company(site_id, chance)
+
+    def _ailing(self, site_id: str, entrances: Sequence[str], chance: random.Random) -> Iterator[Scene]:
+        """Controllers that are not well, behind the entrances: one breaks, and on a long day another falls silent."""
+        rest = sorted(
+            device.device_id
+            for device in self._places.devices.values()
+            if device.site_id == site_id and device.device_id not in entrances and self._in_service(device.device_id)
+        )
+        if not rest:
+            return
+        yield Scene(0.5 * chance.random(), "breaks", site_id, (), chance.choice(rest), 0)
+        spare = 1 - (SILENT_S + 5) / self._seconds
+        if spare > 0:
+            yield Scene(min(0.3, spare) * chance.random(), "falls_silent", site_id, (), chance.choice(rest), 0)
 
     def _bad_cards(self, site_id: str, many: int, entrances: Sequence[str], chance: random.Random) -> Iterator[Scene]:
         bad = [

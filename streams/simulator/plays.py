@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from streams.simulator.day import Scene
+from streams.simulator.day import SILENT_S, Scene
 from streams.simulator.factors import CardShown
 from streams.simulator.foul import FOUL, STRANGER, play_foul
 from streams.simulator.judge import Judge
@@ -121,6 +121,24 @@ async def outage(stage: Stage, scene: Scene, chance: random.Random) -> None:  # 
     async with _nobody_at_its_doors(stage, scene.goal):
         stage.premises.reconnect(scene.goal)
         await asyncio.sleep(_CAUGHT_UP_S)
+
+
+async def falls_silent(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
+    """A controller is cut off for so long that it counts as offline."""
+    async with _nobody_at_its_doors(stage, scene.goal):
+        stage.premises.disconnect(scene.goal)
+    await asyncio.sleep(SILENT_S)
+    async with _nobody_at_its_doors(stage, scene.goal):
+        stage.premises.reconnect(scene.goal)
+        await asyncio.sleep(_CAUGHT_UP_S)
+
+
+async def breaks(stage: Stage, scene: Scene, chance: random.Random) -> None:
+    """A reader of a controller stops answering, and works again a little later."""
+    code = f"reader_{chance.randrange(1, 5)}_lost"
+    stage.premises.fail(scene.goal, code, "the reader does not answer")
+    await asyncio.sleep(stage.tempo.outage_s)
+    stage.premises.mend(scene.goal, code)
 
 
 async def rereads(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
@@ -267,6 +285,8 @@ PLAYS: dict[str, Callable[[Stage, Scene, random.Random], Awaitable[None]]] = {
         tailgates,
         lends_card,
         outage,
+        falls_silent,
+        breaks,
         mistypes,
         forgets,
         forced_by_somebody,

@@ -192,6 +192,14 @@ class Premises:
         for arrived in self._held.pop(device_id, []):
             self.commanded(arrived)
 
+    def fail(self, device_id: str, code: str, detail: str) -> None:
+        """Something in a controller breaks."""
+        self._perform(self._controllers[device_id].fail(code, detail, _now()))
+
+    def mend(self, device_id: str, code: str) -> None:
+        """It works again."""
+        self._perform(self._controllers[device_id].mend(code, _now()))
+
     def restart(self, device_id: str) -> None:
         """A controller starts anew."""
         self._perform(self._controllers[device_id].restart(_now()))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemas.base import Message, RequestNumber
-from schemas.commands import AccessDoor, Command, ShowDisplay
+from schemas.commands import AccessDoor, Command, Probe, ShowDisplay
 from schemas.keys import DEVICE, derive_key
 from schemas.people import Cardholder, Credential, Permission
 from schemas.places import (
@@ -240,6 +240,10 @@ class Bench:
             request=request,
             **values,
         )
+
+    def probe(self, command_id: str) -> Probe:
+        """A command to tell how it is."""
+        return Probe(command_id=command_id, site_id="s", device_id=self.device_id, issued_at=NOON)
 
     def deny(self, number: Number, point: str = "main-in") -> ShowDisplay:
         """A command to show a denial."""

@@ -316,3 +316,15 @@ def test_the_exit_button_opens_and_tells() -> None:
     opened = Seen(bench.controller.opened("lab", bench.clock.now))
     assert (opened.types, opened.messages[0].command_id) == (["door_opened"], None)
     assert opened.messages[0].occurred_at >= NOON
+
+
+def test_a_probe_is_answered_with_a_heartbeat_that_has_its_id_and_the_whole_state() -> None:
+    bench = Bench()
+    Seen(bench.controller.fail("reader_lost", "reader 1", bench.clock.now))
+    seen = bench.tell(bench.probe("p-1"))
+    assert seen.types == ["heartbeat"]
+    (answer,) = seen.messages
+    assert (answer.probe_id, answer.tamper, answer.power_failure, answer.battery_low) == ("p-1", False, False, False)
+    assert [(fault.code, fault.detail) for fault in answer.faults] == [("reader_lost", "reader 1")]
+    assert Seen(bench.controller.mend("reader_lost", bench.clock.now)).types == ["fault_cleared"]
+    assert bench.tell(bench.probe("p-2")).messages[0].faults == ()
