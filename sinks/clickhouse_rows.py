@@ -15,6 +15,7 @@ from schemas.alerts import DURESS, Alert
 from schemas.base import DeviceMessage
 from schemas.canonical import model_of
 from schemas.commands import Command
+from schemas.device_states import DeviceState
 from schemas.devices import CommandResult
 from schemas.lockouts import LockoutEnded, LockoutEvent, LockoutStarted
 from schemas.record import Record
@@ -128,6 +129,28 @@ REFUSALS: dict[str, str] = {
     "reason": WORD,
     "decided_at": TIME,
 }
+DEVICE_STATE_EVENTS: dict[str, str] = {
+    "event_id": "UUID",
+    "event": WORD,
+    "condition": WORD,
+    "code": WORD,
+    "detail": "String",
+    "site_id": WORD,
+    "device_id": WORD,
+    "connection": WORD,
+    "since": TIME,
+    "last_seen": f"Nullable({TIME})",
+    "tamper": "Bool",
+    "power_failure": "Bool",
+    "battery_low": "Bool",
+    "faults": WORDS,
+    "clock_wrong": "Bool",
+    "clock_offset_ms": "Nullable(Int64)",
+    "flapping": WORDS,
+    "site_offline": "UInt32",
+    "site_devices": "UInt32",
+    "decided_at": TIME,
+}
 LOCKOUT_TRANSITIONS: dict[str, str] = {
     "lockout_id": "UUID",
     "type": WORD,
@@ -157,6 +180,7 @@ TABLES: dict[str, dict[str, str]] = {
     "device_messages_rows": DEVICE_MESSAGES,
     "alert_transitions_rows": ALERT_TRANSITIONS,
     "refusals_rows": REFUSALS,
+    "device_state_events_rows": DEVICE_STATE_EVENTS,
     "lockout_transitions_rows": LOCKOUT_TRANSITIONS,
 }
 """The columns of each table with their types, in the order of its rows; `incarnation` comes before them."""
@@ -327,6 +351,16 @@ def _refusal(message: MessageRefused, _record: Record) -> Row:
     return (*who, *where, message.reason, _ms(message.decided_at))
 
 
+def _device_state(message: DeviceState, _record: Record) -> Row:
+    what = (_number(message.event_id), message.event, message.condition or "", message.code or "", message.detail)
+    seen = (_ms(message.since), None if message.last_seen is None else _ms(message.last_seen))
+    wrong = (message.tamper, message.power_failure, message.battery_low, [fault.code for fault in message.faults])
+    offset_ms = None if message.clock_offset_ms is None else whole(message.clock_offset_ms)
+    counts = (message.site_offline, message.site_devices, _ms(message.decided_at))
+    who = (message.site_id, message.device_id, message.connection)
+    return (*what, *who, *seen, *wrong, message.clock_wrong, offset_ms, message.flapping, *counts)
+
+
 def _lockout(message: LockoutEvent, _record: Record) -> Row:
     what = (_number(message.lockout_id), getattr(message, "type", "?"), message.site_id, message.scope)
     who = (message.subject, message.subject_id, message.cardholder_id or "", message.credential_id or "")
@@ -365,6 +399,7 @@ _MAKERS: dict[type, _Maker] = {model: maker for model in MODELS.values() if (mak
     AccessTaken: ("passages_rows", _taken),
     AccessNotTaken: ("passages_rows", _not_taken),
     MessageRefused: ("refusals_rows", _refusal),
+    DeviceState: ("device_state_events_rows", _device_state),
 }
 
 

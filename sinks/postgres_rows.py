@@ -10,7 +10,8 @@ from schemas.access import AccessDenied, AccessGranted, AccessNotTaken, AccessTa
 from schemas.alerts import DURESS, Alert
 from schemas.base import DeviceMessage, part_to_json
 from schemas.canonical import Canonical, model_of
-from schemas.commands import Command
+from schemas.commands import Command, Probe
+from schemas.device_states import DeviceState
 from schemas.devices import CommandConfirmed, CommandDelivered, CommandFailed, CommandResult
 from schemas.doors import DoorEvent
 from schemas.lockouts import LockoutEnded, LockoutStarted
@@ -24,6 +25,7 @@ from sinks.postgres_tables import (
     ALERTS,
     COMMANDS,
     DECISIONS,
+    DEVICE_STATES,
     DEVICES,
     DOORS,
     DURESS_ALERT_HISTORY,
@@ -216,6 +218,15 @@ def _device(message: DeviceMessage, record: Record) -> Row:
     return (*who, message.boot, message.sequence, getattr(message, "type", "?"))
 
 
+def _device_state(message: DeviceState, record: Record) -> Row:
+    who = (message.device_id, message.site_id, message.event, message.condition, message.connection)
+    seen = (within(message.since), None if message.last_seen is None else within(message.last_seen))
+    wrong = (message.tamper, message.power_failure, message.battery_low, [fault.code for fault in message.faults])
+    offset_ms = None if message.clock_offset_ms is None else whole(message.clock_offset_ms)
+    clock = (message.clock_wrong, offset_ms, list(message.flapping))
+    return (*who, *seen, *wrong, *clock, within(message.decided_at), json_text(message, record), record.offset)
+
+
 def _door(message: DoorEvent, record: Record) -> Row:
     who = (message.door_id, message.site_id, message.device_id)
     return (*who, getattr(message, "type", "?"), appended_at(record), record.offset)
@@ -292,6 +303,9 @@ _Makers = list[tuple[Table, Callable[[Any, Record], Row | None]]]
 
 
 def _makers(model: type) -> _Makers:
+    if issubclass(model, Probe):
+        # Its answer is a heartbeat, which the device's state tells of: as a command it would be open for ever.
+        return []
     if issubclass(model, Command):
         return [(COMMANDS, _command)]
     if issubclass(model, Alert):
@@ -318,6 +332,7 @@ _MAKERS: dict[type, _Makers] = {model: makers for model in MODELS.values() if (m
     AccessTaken: [(PASSAGES, _taken), (PRESENCE, _presence)],
     AccessNotTaken: [(PASSAGES, _not_taken)],
     MessageRefused: [(REFUSALS, _refusal)],
+    DeviceState: [(DEVICE_STATES, _device_state)],
     LockoutStarted: [(LOCKOUTS, _lockout)],
     LockoutEnded: [(LOCKOUTS, _lockout)],
     OperatorRequestAccepted: [(OPERATOR_REQUESTS, _accepted)],

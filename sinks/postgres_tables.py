@@ -181,6 +181,29 @@ DEVICES = _newest(
     ("device_id", "site_id"),
     by=("last_seen", "boot", "sequence"),
 )
+DEVICE_STATES = _newest(
+    "device_states",
+    {
+        "device_id": "text",
+        "site_id": "text",
+        "event": "text",
+        "condition": "text",
+        "connection": "text",
+        "since": "timestamptz",
+        "last_seen": "timestamptz",
+        "tamper": "boolean",
+        "power_failure": "boolean",
+        "battery_low": "boolean",
+        "faults": "text[]",
+        "clock_wrong": "boolean",
+        "clock_offset_ms": "bigint",
+        "flapping": "text[]",
+        "decided_at": "timestamptz",
+        "value": "jsonb",
+        "position": "bigint",
+    },
+    ("device_id", "site_id"),
+)
 ALERTS = _newest(
     "alerts",
     {
@@ -320,6 +343,7 @@ TABLES = (
     PRESENCE,
     DOORS,
     DEVICES,
+    DEVICE_STATES,
     ALERTS,
     ALERT_HISTORY,
     DURESS_ALERTS,

@@ -23,13 +23,14 @@ HISTORY_TOPICS = (
     "command.results",
     "door.events",
     "device.events",
+    "device.states",
     "alerts",
     "lockouts",
     "lockouts.global",
 )
 """What both stores keep."""
 
-OUR_TOPICS = ("access.decisions", "device.commands", "alerts")
+OUR_TOPICS = ("access.decisions", "device.commands", "device.states", "alerts")
 """What the decide role writes, in its one form; what controllers send has as many forms as there are makers."""
 
 DURESS_TOPICS = ("duress.alerts",)

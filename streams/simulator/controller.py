@@ -9,7 +9,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.access import AccessRequested
 from schemas.commands import AccessDoor, Command, Probe, ShowDisplay
@@ -311,7 +311,12 @@ class Controller:
             )
             for door_id, lock in self.locks.items()
         )
-        state = {"faults": tuple(self._faults.values()), "tamper": False, "power_failure": False, "battery_low": False}
+        state: dict[str, Any] = {
+            "faults": tuple(self._faults.values()),
+            "tamper": False,
+            "power_failure": False,
+            "battery_low": False,
+        }
         return [*self._voice.say(Heartbeat, now.clock, doors=doors, probe_id=probe_id, **state)]
 
 

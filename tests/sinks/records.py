@@ -85,6 +85,12 @@ def a_day(decisions: int = 200, seed: int = 1) -> list[Record]:
             topics.add("lockouts", example("lockout_started", **lock), partition=partition)
             if number % 40 == 0:
                 topics.add("lockouts", example("lockout_ended", **lock), partition=partition)
+        if number % 10 == 0:
+            state = {"event_id": derive("state", number), "device_id": f"hq-c{number % 30 // 10:02}"}
+            event = ("controller_offline", "controller_online", "probe_answered")[number % 3]
+            topics.add("device.states", example("device_state", event=event, **state), partition=partition)
+            probe = example("probe", command_id=derive("probe", number), device_id=state["device_id"])
+            topics.add("device.commands", probe, partition=partition)
         if number % 50 == 0:
             topics.add("access.decisions", b"\xff not json", partition=partition)
             topics.add("door.events", b'{"type":"door_opened","pin":"' + PIN.encode() + b'"}', partition=partition)
