@@ -38,9 +38,13 @@ OnAssigned = Callable[[AbstractSet[TP]], None]
 
 
 class Fetched(Chunk, frozen=True, gc=False):
-    """A chunk that knows how often its feed had been sought: an older one than the feed's count is out of date."""
+    """A chunk that knows how often its feed had been sought: an older one than the feed's count is out of date.
+
+    `start` is where the feed stood before it: the offset after the chunk before, or the one that was sought.
+    """
 
     seek: int = 0
+    start: int = 0
 
 
 class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
@@ -58,6 +62,8 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._open = OpenPartitions()
         self._seeks: dict[Any, int] = {}
+        self._next: dict[Any, int] = {}
+        """Where each feed stands: offsets have holes, so the first one of a chunk does not tell."""
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> LoopConsumerThread:
@@ -85,7 +91,9 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
     def _chunk(self, place: AioPartition, records: Sequence[ConsumerRecord], fetched_ms: int) -> Fetched:
         self._open.busy(place)
         rows = tuple(to_records(records, fetched_ms))
-        return Fetched(place.topic, place.partition, rows, fetched_ms, self._seeks.get(place, 0))
+        start = self._next.get(place, rows[0].offset)
+        self._next[place] = rows[-1].offset + 1
+        return Fetched(place.topic, place.partition, rows, fetched_ms, self._seeks.get(place, 0), start)
 
     def _message(self, tp: TP, chunk: Chunk, offset: int, generation: int) -> Message:
         return Message(
@@ -131,6 +139,7 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         consumer = self._thread._consumer  # noqa: SLF001
         if self.up_to_date(chunk) and consumer is not None and place in consumer.assignment():
             consumer.seek(place, chunk.records[0].offset)
+            self._next[place] = chunk.start
         self._open.free(place)
 
     def release(self, topic: str, partition: int) -> None:
@@ -154,6 +163,7 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         consumer = self._thread._ensure_consumer()  # noqa: SLF001
         if place in consumer.assignment():
             consumer.seek(place, offset)
+            self._next[place] = offset
             self._seeks[place] = self._seeks.get(place, 0) + 1
             self._open.free(place)
             self._open.sought(place)
@@ -161,6 +171,10 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
     def up_to_date(self, chunk: Chunk) -> bool:
         """Whether its feed has not been sought since it was fetched."""
         return isinstance(chunk, Fetched) and chunk.seek == self._seeks.get((chunk.topic, chunk.partition), 0)
+
+    def fed_from(self, chunk: Chunk) -> int:
+        """Where its feed stood before it: where that is what a reader had come to, nothing lies between."""
+        return chunk.start if isinstance(chunk, Fetched) else chunk.records[0].offset
 
     def feed_positions(self) -> dict[TopicPartition, int]:
         """The next offset to be fetched, of each assigned partition that has been sought."""

@@ -210,9 +210,10 @@ class Recorder:
             while self._wanted(chunk) and all(lane.behind for lane in self.lanes):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._back.wait(), ALL_BEHIND_S)
-            if self._wanted(chunk):
+            if self._app is not None and self._wanted(chunk):
                 self._feeding[place] = chunk.records[-1].offset + 1
-                await asyncio.gather(*(lane.offer(chunk, lane.generation) for lane in self.lanes))
+                start = self._app.consumer.fed_from(chunk)
+                await asyncio.gather(*(lane.offer(chunk, start, lane.generation) for lane in self.lanes))
 
     def _wanted(self, chunk: Chunk) -> bool:
         # What was fetched before a seek would leave a gap for the sink that the seek was for.

@@ -23,6 +23,10 @@ class StalePositionError(Exception):
     """Somebody else has stored these records already: the sink must be asked anew where it stands."""
 
 
+class _GapError(Exception):
+    """Records between what a lane was fed and what it is fed now are missing."""
+
+
 class BatchSink(Protocol):
     """A store of records that knows how far it has come.
 
@@ -77,7 +81,8 @@ class SinkLane:
         self._incarnation = incarnation
         self._options = options
         self._rewind = rewind
-        self._queue: deque[Chunk] = deque()
+        self._queue: deque[tuple[Chunk, int]] = deque()
+        """Chunks, and where the feed stood before each."""
         self._size = 0
         self._marks = Marks()
         self._changed = asyncio.Event()
@@ -125,8 +130,11 @@ class SinkLane:
 
     # -- records in ---------------------------------------------------------------------------------------------
 
-    async def offer(self, chunk: Chunk, generation: int) -> None:
-        """Take a chunk that was meant for this `generation`; waits for room, but not for ever."""
+    async def offer(self, chunk: Chunk, start: int, generation: int) -> None:
+        """Take a chunk that was meant for this `generation`; waits for room, but not for ever.
+
+        `start`: where the feed stood before it.
+        """
         place = (chunk.topic, chunk.partition)
         if generation != self.generation or self.behind or place not in self.positions:
             return
@@ -147,7 +155,7 @@ class SinkLane:
             self.behind = True
             self._drop_queue()
             return
-        self._queue.append(chunk)
+        self._queue.append((chunk, start))
         self._size += len(chunk.records)
         self._changed.set()
 
@@ -181,16 +189,15 @@ class SinkLane:
 
     async def _store(self) -> None:
         generation = self.generation
-        chunks: list[Chunk] = []
+        chunks: list[tuple[Chunk, int]] = []
         count = 0
         while self._queue and count < self._options.batch_records:
-            chunk = self._queue.popleft()
-            chunks.append(chunk)
-            count += len(chunk.records)
+            chunks.append(self._queue.popleft())
+            count += len(chunks[-1][0].records)
         self._size -= count
         self._room.set()
-        after, records = self._select(chunks)
         try:
+            after, records = self._select(chunks)
             if records:
                 async for attempt in self._retry():
                     with attempt:
@@ -198,8 +205,10 @@ class SinkLane:
                             return
                         self.retries += attempt.num > 1
                         await self.sink.write(self._incarnation, records)
-        except StalePositionError:
+        except (StalePositionError, _GapError) as error:
             if generation == self.generation:
+                if isinstance(error, _GapError):
+                    logger.warning("%s is asked anew where it stands: %s", self.sink.name, error)
                 self._drop_queue()
                 await self.assign(list(self.positions))
             return
@@ -207,14 +216,20 @@ class SinkLane:
             self.stored += len(records)
             self.positions.update(after)
 
-    def _select(self, chunks: Sequence[Chunk]) -> tuple[dict[TopicPartition, int], list[Record]]:
-        """Positions after these chunks, and the records that the sink lacks: not below its position, no repeats."""
+    def _select(self, chunks: Sequence[tuple[Chunk, int]]) -> tuple[dict[TopicPartition, int], list[Record]]:
+        """Positions after these chunks, and the records that the sink lacks: not below its position, no repeats.
+
+        Raises:
+            _GapError: a chunk does not lead on; stored, what lies between would be missing for ever.
+        """
         after = dict(self.positions)
         records: list[Record] = []
         accept = self._marks.accept
-        for chunk in chunks:
+        for chunk, start in chunks:
             place = (chunk.topic, chunk.partition)
             position = after[place]
+            if start > position:
+                raise _GapError(f"{chunk.topic}/{chunk.partition} was fed from {start} after {position}")
             records.extend(
                 record
                 for record in chunk.records

@@ -118,3 +118,30 @@ async def test_what_was_fetched_before_a_seek_is_known_to_be_out_of_date(fetchin
     fetching.meanwhile = lambda: fetching.consumer.seek_feed(SECOND.topic, SECOND.partition, 0)
     await fetching.run()
     assert fetching.offsets(SECOND) == list(range(10))
+
+
+async def test_a_chunk_knows_where_its_feed_stood_so_that_a_lost_one_is_noticed(fetching: Fetching) -> None:
+    fetching.consumer.seek_feed(FIRST.topic, FIRST.partition, 2)
+    fetching.raw.at[FIRST] = 4  # the log begins there now
+    await fetching.run()
+    chunks = [chunk for chunk in fetching.handed if chunk.partition == FIRST.partition]
+    assert [(fetching.consumer.fed_from(one), one.records[-1].offset) for one in chunks] == [(2, 8), (9, 13)]
+    fetching.consumer.seek_feed(FIRST.topic, FIRST.partition, 5)
+    fetching.handed.clear()
+    await fetching.run()
+    assert fetching.consumer.fed_from(fetching.handed[0]) == 5
+
+
+async def test_a_chunk_that_is_put_back_comes_again_from_where_its_feed_stood(fetching: Fetching) -> None:
+    def stop() -> None:
+        fetching.raw.during = lambda: None
+        fetching.consumer.stop_flow()
+        asyncio.get_running_loop().call_later(0.01, fetching.consumer.resume_flow)
+
+    fetching.raw.during = stop
+    await fetching.run()
+    assert not fetching.handed
+    await asyncio.sleep(0.02)
+    await fetching.run()
+    starts = [fetching.consumer.fed_from(one) for one in fetching.handed if one.partition == FIRST.partition]
+    assert starts == [0, 5]
