@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from streams.commands import db, dead, keys, stack, topics, worker
+from streams.commands import alerts, db, dead, keys, stack, topics, worker
 from streams.commands.demo import demo
 from streams.commands.doctor import doctor
 from streams.commands.explain import explain
@@ -38,6 +38,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(worker.app, name="worker")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
+app.add_typer(alerts.app, name="alerts")
 app.command("demo")(demo)
 app.command("explain")(explain)
 app.command("load")(load)

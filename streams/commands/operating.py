@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -16,7 +16,6 @@ from schemas.envelope import type_of
 from schemas.keys import OPERATOR, derive_key
 from schemas.operators import OperatorRequest
 from schemas.partitioning import partition_of
-from schemas.registry import topic_of
 from streams import signed
 from streams.commands.running import CommandError
 from streams.connection import kafka_options, partitions_of, started
@@ -32,14 +31,26 @@ def new_request_id(operator_id: str) -> str:
     return f"{operator_id}-{secrets.token_hex(8)}"
 
 
-async def send_and_await(settings: Settings, request: OperatorRequest) -> dict[str, Any]:
-    """Publish a request and wait for its answer on `access.decisions`; gives the answer's fields.
+class Desk(NamedTuple):
+    """Where requests are put, and where they are answered."""
+
+    requests: str = "operator.requests"
+    answers: str = "access.decisions"
+
+
+EVERYBODYS = Desk()
+MONITORINGS = Desk("duress.requests", "duress.answers")
+"""Where nobody but monitoring sees what is asked and answered."""
+
+
+async def send_and_await(settings: Settings, request: OperatorRequest, desk: Desk = EVERYBODYS) -> dict[str, Any]:
+    """Publish a request and wait for its answer; gives the answer's fields.
 
     Raises:
         CommandError: no answer within 10 s (is a decide worker running?).
     """
     options = kafka_options(settings)
-    topic = "access.decisions"
+    topic = desk.answers
     async with started(AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=50)) as consumer:
         count = len((await partitions_of(consumer, [topic])).get(topic, ()))
         if not count:
@@ -48,13 +59,15 @@ async def send_and_await(settings: Settings, request: OperatorRequest) -> dict[s
         consumer.assign([place])
         await consumer.seek_to_end(place)
         await consumer.position(place)
-        await publish(options, request, settings.master_secret(), place.partition)
+        await publish(options, request, settings.master_secret(), place.partition, desk)
         return await _answer(consumer, request.request_id)
 
 
-async def publish(options: Mapping[str, Any], request: OperatorRequest, master: bytes, partition: int) -> None:
+async def publish(
+    options: Mapping[str, Any], request: OperatorRequest, master: bytes, partition: int, desk: Desk = EVERYBODYS
+) -> None:
     """Publish one signed request."""
-    topic = topic_of(type_of(request))
+    topic = desk.requests
     key, value = request.site_id.encode(), request.to_json()
     headers = signed_headers(request, topic, key, value, master)
     async with started(AIOKafkaProducer(**options, acks="all")) as producer:

@@ -27,7 +27,7 @@ def line_of(topic: str, fields: Fields) -> str:
     """A message in one line: time, what, where, who, and why."""
     type_ = str(fields.get("type", "?"))
     times = ("decided_at", "updated_at", "issued_at", "occurred_at")
-    when = _clock(next((fields[name] for name in times if fields.get(name)), None))
+    when = clock(next((fields[name] for name in times if fields.get(name)), None))
     render = _LINES.get(type_, _other)
     try:
         told = render(fields)
@@ -38,7 +38,8 @@ def line_of(topic: str, fields: Fields) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
-def _clock(text: Any) -> str:
+def clock(text: Any) -> str:
+    """A time of day here, to the millisecond; dashes for what is no time."""
     try:
         return datetime.fromisoformat(str(text)).astimezone().strftime("%H:%M:%S.%f")[:-3]
     except ValueError:
@@ -97,7 +98,7 @@ def _alert(fields: Fields) -> str:
     parts.append(f"is {str(fields.get('state')).replace('_', ' ')}")
     parts += [f"by {fields['operator_id']}"] if fields.get("operator_id") else []
     parts += [f"for {fields['assigned_to']}"] if fields.get("assigned_to") else []
-    parts += [f"until {_clock(fields['shelved_until'])[:8]}"] if fields.get("shelved_until") else []
+    parts += [f"until {clock(fields['shelved_until'])[:8]}"] if fields.get("shelved_until") else []
     parts += [f"because of {str(fields['suppressed_by'])[:8]}"] if fields.get("suppressed_by") else []
     action, notify = fields.get("action"), fields.get("notify")
     if action:
@@ -133,7 +134,7 @@ def _lockout(fields: Fields) -> str:
     if fields.get("type") == "lockout_impending":
         return f"{who}: {why}"
     end = fields.get("locked_until")
-    until = f"until {_clock(end)}" if end else "until somebody ends it"
+    until = f"until {clock(end)}" if end else "until somebody ends it"
     return f"{who} {until}, number {fields.get('number')}: {why}"
 
 
