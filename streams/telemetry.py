@@ -52,6 +52,12 @@ PARTITIONS_DROPPED = Counter(
     "doorstream_partitions_dropped", "Partitions given up, by reason.", ["processor", "reason"], registry=REGISTRY
 )
 PARTITIONS_OWNED = Gauge("doorstream_partitions_owned", "Partitions in hand.", ["processor"], registry=REGISTRY)
+VERIFIERS_HUNG = Gauge(
+    "doorstream_verifiers_hung",
+    "Threads that hang in the verification of a secret.",
+    ["processor"],
+    registry=REGISTRY,
+)
 DUPLICATES = Counter(
     "doorstream_duplicates", "Messages that arrived again and were not decided again.", ["processor"], registry=REGISTRY
 )

@@ -143,6 +143,11 @@ class MetricsObserver(Observer):
         """Log that deciding again gave something else."""
         log.critical("drift", processor=self._name, partition=partition, number=number)
 
+    def verifiers_hung(self, threads: int) -> None:
+        """Tell and log how many threads hang."""
+        telemetry.VERIFIERS_HUNG.labels(self._name).set(threads)
+        log.error("verifiers_hung", processor=self._name, threads=threads)
+
     def skipped(self, partition: int, number: int, index: int) -> None:
         """Log a cause that was passed over."""
         log.critical("skipped", processor=self._name, partition=partition, number=number, index=index)

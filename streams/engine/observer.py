@@ -50,5 +50,8 @@ class Observer:
     def retried(self, step: str, error: str) -> None:
         """A transient failure of a step; it is tried again."""
 
+    def verifiers_hung(self, threads: int) -> None:
+        """So many threads hang in a verification; told when the number changes."""
+
     def clock_skew(self, milliseconds: int) -> None:
         """The worker's clock less the broker's, where above the limit; critical."""

@@ -36,6 +36,10 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     breaker_failures: int = 5
     breaker_open_s: float = 5.0
     verifier_threads: int = 2
+    verify_timeout_s: float = 5.0
+    """After that a verification hangs: it is no answer, its access point goes on, and its thread is given up."""
+    most_hung_verifiers: int = 8
+    """Hung threads that are replaced; with more, fewer are left to verify, and at last nothing is."""
     lane_attempts: int = 16
     """Verifications of one access point that wait for the one in flight; those beyond get no answer."""
     dead_letter_consecutive: int = 1_000

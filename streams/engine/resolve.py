@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from streams.engine.observer import Observer
 from streams.engine.options import MachineOptions
 from streams.engine.ports import Clock, LookupSource, Verifier
 from streams.engine.references import ReferenceViews
+from streams.engine.verifications import Verifications, Waiting
 
 _LARGEST_BATCH = 500
 MOST_ANSWER_BYTES = 64 * 1024
@@ -24,17 +25,16 @@ MOST_ANSWER_BYTES = 64 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
-class Pending:
-    """The answers that a message waits for. `give_up_s` is on the clock's monotonic time."""
+class Pending(Waiting):
+    """The answers that a message waits for."""
 
-    __slots__ = ("answers", "give_up_s", "lookups", "missing", "size")
+    __slots__ = ("answers", "lookups", "size")
 
     def __init__(self, give_up_s: float) -> None:
+        super().__init__(give_up_s)
         self.answers: dict[str, Answer] = {}
         self.lookups: dict[str, Lookup] = {}
-        self.missing = 0
         self.size = 0
-        self.give_up_s = give_up_s
 
     def ready(self, now_s: float) -> bool:
         """Whether the message need wait no longer."""
@@ -90,19 +90,19 @@ class Resolver:
         wake: Callable[[], None],
     ) -> None:
         self._source = lookups
-        self._verifier = verifier
         self._references = references
         self._clock = clock
         self._options = options
         self._observer = observer
-        self._executor = executor
         self._wake = wake
+        self._verifications = Verifications(
+            verifier, executor=executor, clock=clock, options=options, observer=observer, wake=wake
+        )
         self._breaker = Breaker(options.breaker_failures, options.breaker_open_s)
         self._absent: dict[Lookup, float] = {}
         self._present: dict[Lookup, list[Found]] = {}
         self._asking: dict[Lookup, list[tuple[Pending, str]]] = {}
         self._unsent: list[Lookup] = []
-        self._lanes: dict[str, deque[tuple[Pending, Verification]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, needs: Sequence[Need]) -> Pending:
@@ -110,7 +110,7 @@ class Resolver:
         pending = Pending(self._clock.monotonic_s() + self._options.resolve_wait_s)
         for need in needs:
             if isinstance(need, Verification):
-                self._verify(pending, need)
+                self._verifications.ask(pending, need, partial(self._verified, pending, need.name))
             else:
                 self._look_up(pending, need)
         return pending
@@ -131,8 +131,10 @@ class Resolver:
         """Ask nothing more."""
         for task in self._tasks:
             task.cancel()
-        if isinstance(self._executor, ThreadPoolExecutor):
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._verifications.close()
+
+    def _verified(self, pending: Pending, name: str, value: Any) -> None:
+        self._take(pending, name, Answer(value=value))
 
     def _take(self, pending: Pending, name: str, answer: Answer) -> None:
         try:
@@ -222,51 +224,6 @@ class Resolver:
         if len(self._present) > _LARGEST_BATCH:
             for lookup in list(self._present):
                 self._kept(lookup)
-
-    # -- verifications ------------------------------------------------------------------------------------------
-
-    def _verify(self, pending: Pending, verification: Verification) -> None:
-        if self._verifier is None:
-            return
-        lane = self._lanes.get(verification.lane)
-        if lane is not None:
-            # Of a flood at one access point the first are enough; the rest is not to hold up the other doors.
-            if len(lane) < self._options.lane_attempts:
-                pending.missing += 1
-                lane.append((pending, verification))
-            return
-        pending.missing += 1
-        self._lanes[verification.lane] = deque()
-        self._start(pending, verification)
-
-    def _start(self, pending: Pending, verification: Verification) -> None:
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._options.verifier_threads, thread_name_prefix="verify")
-        verifier: Any = self._verifier
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._executor, verifier.verify, verification)
-        future.add_done_callback(lambda done: self._verified(pending, verification, done))
-
-    def _verified(self, pending: Pending, verification: Verification, done: asyncio.Future[Any]) -> None:
-        if done.cancelled():
-            return
-        error = done.exception()
-        pending.missing -= 1
-        if error is None:
-            self._take(pending, verification.name, Answer(value=done.result()))
-        else:
-            self._observer.retried("verify", type(error).__name__)
-        lane = self._lanes[verification.lane]
-        now_s = self._clock.monotonic_s()
-        while lane:
-            following, what = lane.popleft()
-            if now_s < following.give_up_s:
-                self._start(following, what)
-                break
-            following.missing -= 1
-        else:
-            del self._lanes[verification.lane]
-        self._wake()
 
 
 def _answer(rows: Sequence[Found]) -> Answer:

@@ -111,3 +111,74 @@ def test_an_entry_has_few_answers(make: MakeHarness) -> None:
     answered = [len(item.resolved["requests"]) for item in journal(harness) if isinstance(item, Entry)]
     assert sum(answered) == 350
     assert max(answered) == MOST_ANSWERED
+
+
+async def test_a_verification_that_hangs_is_no_answer_and_its_access_point_is_verified_again() -> None:
+    free, woken, watching_ = threading.Event(), asyncio.Event(), Hung()
+    resolver = hanging(free, woken, watching_)
+
+    async def answered(lane: str, payload: str) -> bool:
+        pending = resolver.ask([Verification("pin", lane, "pin", payload)])
+        while pending.missing:
+            woken.clear()
+            await woken.wait()
+        return "pin" in pending.answers
+
+    # Two threads and two that stand in for hung ones: three hang, and the last one still verifies.
+    for door in ("door-1", "door-2", "door-1"):
+        assert not await answered(door, "hang")
+        assert await answered(door, "1234")
+    assert watching_.hung == [1, 2, 3]
+    assert not await answered("door-1", "hang")
+    # None is left: decided at once, without an answer, until one comes back.
+    assert resolver.ask([Verification("pin", "door-1", "pin", "1234")]).missing == 0
+    free.set()
+    while watching_.hung[-1]:
+        watching_.told.clear()
+        await watching_.told.wait()
+    assert await answered("door-1", "1234")
+    before = {thread.ident for thread in threading.enumerate() if thread.name == "verify"}
+    assert len(before) <= 4
+    resolver.close()
+
+
+async def test_what_waits_behind_a_hung_verification_is_not_taken_for_hung() -> None:
+    free, woken, watching_ = threading.Event(), asyncio.Event(), Hung()
+    resolver = hanging(free, woken, watching_, threads=1)
+    hung = resolver.ask([Verification("pin", "door-1", "pin", "hang")])
+    behind = resolver.ask([Verification("pin", "door-2", "pin", "1234")])
+    while hung.missing or behind.missing:
+        woken.clear()
+        await woken.wait()
+    assert watching_.hung == [1]
+    free.set()
+    resolver.close()
+
+
+def hanging(free: threading.Event, woken: asyncio.Event, observer: Watching, threads: int = 2) -> Resolver:
+    class Hanging:
+        def verify(self, verification: Verification) -> object:
+            return free.wait(30) if verification.payload == "hang" else True
+
+    clock = ManualClock()
+    return Resolver(
+        lookups=None,
+        verifier=Hanging(),
+        references=ReferenceViews([], clock),
+        clock=clock,
+        options=MachineOptions(verifier_threads=threads, verify_timeout_s=0.3, most_hung_verifiers=2),
+        observer=observer,
+        executor=None,
+        wake=woken.set,
+    )
+
+
+class Hung(Watching):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hung: list[int] = []
+        self.told = asyncio.Event()
+
+    def verifiers_hung(self, threads: int) -> None:
+        self.hung.append(threads)
+        self.told.set()
