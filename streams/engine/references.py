@@ -68,7 +68,7 @@ class Table:
         self.position = -1
         self.rows: dict[str, Version] = {}
         self.indexes: dict[str, dict[str, str | _Ids]] = {name: {} for name in spec.indexes}
-        self.replaced: dict[str, list[Version]] = {}
+        self.replaced: dict[str, deque[Version]] = {}
         self.forgotten = -1
         """Positions below this offset can no longer be answered from memory."""
         self._changes: deque[tuple[int, int, str]] = deque()
@@ -90,7 +90,7 @@ class Table:
             if old.value is not None:
                 self._index(id_, old.value, remove=True)
             if record.timestamp_ms > now_ms - KEPT_MS:
-                self.replaced.setdefault(id_, []).append(old)
+                self.replaced.setdefault(id_, deque()).append(old)
                 self._changes.append((record.timestamp_ms, record.offset, id_))
             else:
                 self.forgotten = record.offset
@@ -109,7 +109,7 @@ class Table:
         while changes and changes[0][0] <= now_ms - KEPT_MS:
             _, offset, id_ = changes.popleft()
             versions = self.replaced[id_]
-            versions.pop(0)
+            versions.popleft()
             self.forgotten = max(self.forgotten, offset)
             if not versions:
                 del self.replaced[id_]
@@ -132,7 +132,7 @@ class Table:
         version = self.rows.get(id_)
         if version is None or version.offset <= position:
             return version
-        versions = self.replaced.get(id_, [])
+        versions = self.replaced.get(id_, ())
         at = bisect_right(versions, position, key=lambda one: one.offset)
         return versions[at - 1] if at else None
 
