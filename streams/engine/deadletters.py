@@ -54,7 +54,7 @@ def dead_letter(processor: Processor, record: Record, stage: str, error_class: s
         ("__connect.errors.partition", str(record.partition).encode()),
         ("__connect.errors.offset", str(record.offset).encode()),
         ("__connect.errors.stage", stage.encode()),
-        ("__connect.errors.class.name", type(processor).__qualname__.encode()),
+        ("__connect.errors.class.name", _deciding_class(processor).encode()),
         ("__connect.errors.exception.class.name", error_class.encode()),
         ("__connect.errors.exception.message", text.encode()),
     ]
@@ -71,6 +71,12 @@ def dead_letter(processor: Processor, record: Record, stage: str, error_class: s
         partition=record.partition,
         timestamp_ms=record.timestamp_ms,
     )
+
+
+def _deciding_class(processor: Processor) -> str:
+    """The class that decides; one that wraps it, to count or to watch, is not to blame."""
+    classes = type(processor).__mro__
+    return next((one for one in classes if "decide" in vars(one)), classes[0]).__qualname__
 
 
 def _original(record: Record) -> tuple[bytes | None, list[tuple[str, bytes]]]:

@@ -33,6 +33,17 @@ def test_a_dead_letter_keeps_key_headers_time_and_value_and_says_why(make: MakeH
     assert headers["__connect.errors.exception.message"] == b"not JSON"
 
 
+def test_a_dead_letter_names_the_class_that_decides_and_not_what_wraps_it(make: MakeHarness) -> None:
+    class Counted(Bank):
+        def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
+            return super().publish(outcome, cause, context)
+
+    harness = make(Counted())
+    harness.publish("requests", "k", b"{bad")
+    harness.run_until_idle()
+    assert harness.outputs("requests.dead")[0].header("__connect.errors.class.name") == b"Bank"
+
+
 def test_a_secret_is_scrubbed_and_the_letter_says_so(make: MakeHarness) -> None:
     harness = make()
     harness.publish("requests", "k", message("nonsense", pin="4711"))
