@@ -27,6 +27,8 @@ NOT_YET = (14, 15, 16, 51)
 """Answers of a broker whose coordinator is loading or moving: asked again."""
 NOT_YET_ATTEMPTS = 50
 NOT_YET_S = 0.2
+LOOKS = 20
+LOOK_MS = 500
 
 
 class ClusterError(Exception):
@@ -149,17 +151,30 @@ async def find_incarnation(settings: KafkaSettings) -> int | None:
             return None
         place = AioPartition(CLUSTER_TOPIC, 0)
         consumer.assign([place])
-        if (await consumer.end_offsets([place]))[place] == 0:
-            return None
-        await consumer.seek_to_beginning(place)
-        record = await consumer.getone(place)
-        return incarnation_in(record.value)
+        end = (await consumer.end_offsets([place]))[place]
+        return await _first_incarnation(consumer, place, end) if end else None
     except KafkaError as error:
         raise ClusterUnreachableError(
             f"Kafka at {settings.bootstrap} does not answer ({error}): start it or check it"
         ) from error
     finally:
         await consumer.stop()
+
+
+async def _first_incarnation(consumer: TolerantConsumer, place: AioPartition, end: int) -> int:
+    """What the first record that is left before the end tells."""
+    await consumer.seek_to_beginning(place)
+    for _ in range(LOOKS):
+        fetched = await consumer.getmany(place, timeout_ms=LOOK_MS)
+        for record in fetched.get(place, ()):
+            return incarnation_in(record.value)
+        if await consumer.position(place) >= end:
+            raise ClusterError(
+                f"{CLUSTER_TOPIC} has lost its record, which says which life of the broker this is: keep it for ever "
+                '(retention.ms=-1) and write {"incarnation": <number>} to it under the key "incarnation" (the first '
+                "record of any doorstream.*.journal has the number), or begin anew with all topics"
+            )
+    raise ClusterUnreachableError(f"{CLUSTER_TOPIC} is not delivered (its leader may be away): check Kafka, try again")
 
 
 async def read_incarnation(settings: KafkaSettings) -> int:

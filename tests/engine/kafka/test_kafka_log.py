@@ -11,6 +11,7 @@ from aiokafka.errors import RequestTimedOutError
 from aiokafka.protocol.struct import Struct
 
 from schemas.record import Output, Record
+from streams.engine import kafka_cluster
 from streams.engine.kafka_cluster import ClusterError, common_partitions, ensure_incarnation, probe, read_incarnation
 from streams.engine.kafka_log import KafkaBroker
 from streams.engine.kafka_producers import RECORD_BYTES
@@ -318,6 +319,24 @@ async def test_the_incarnation_is_written_once(cluster: Cluster, broker: KafkaBr
     assert await read_incarnation(cluster.settings) == first
     assert abs(first - time.time()) < 10 * 365 * 86_400
     assert await broker.incarnation() == first
+
+
+async def test_a_cluster_whose_record_was_deleted_is_an_error_that_says_what_to_do(
+    cluster: Cluster, broker: KafkaBroker, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not cluster.idempotent:
+        pytest.skip("the embedded broker deletes nothing")
+    topic = prefix + "cluster"
+    cluster.make_topics([topic])
+    monkeypatch.setattr(kafka_cluster, "CLUSTER_TOPIC", topic)
+    first = await ensure_incarnation(cluster.settings)
+    await broker.delete_before(topic, 0, 1)
+    for ask in (read_incarnation, ensure_incarnation):
+        with pytest.raises(ClusterError, match=r'lost its record.*write \{"incarnation": <number>\} to it'):
+            await ask(cluster.settings)
+    value = b'{"incarnation": %d}' % first
+    await (await broker.writer()).append(topic, 0, [Output(topic, b"incarnation", value, ())])
+    assert await read_incarnation(cluster.settings) == first
 
 
 async def test_a_broker_that_is_not_there_is_a_transient_error(cluster: Cluster) -> None:
