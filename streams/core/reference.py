@@ -44,6 +44,8 @@ class _Indexed(msgspec.Struct):
     door_ids: tuple[str, ...] = ()
     access_point_ids: tuple[str, ...] = ()
     interlock: dict[str, str] | None = None
+    groups: tuple[str, ...] = ()
+    monitoring: bool = False
 
 
 _read = lru_cache(maxsize=1)(msgspec.json.Decoder(_Indexed).decode)
@@ -83,6 +85,10 @@ _INDEXES: dict[str, dict[str, _Index]] = {
     "permission": {"cardholder_id": _field("cardholder_id"), "target": _targets},
     "door": {"device_id": _field("device_id"), "interlock": _interlock_group},
     "access-point": {"door_id": _field("door_id")},
+    "recipient": {
+        "group": lambda data: _read(data).groups,
+        "monitoring": lambda data: ("yes",) if _read(data).monitoring else (),
+    },
 }
 
 

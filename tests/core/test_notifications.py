@@ -1,0 +1,285 @@
+"""Who is told by what, when, and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from schemas.sending import NotificationDue
+from tests.core.telling import PEOPLE, SENDS, Tellings
+
+
+def failing(*channels: str, verdict: str = "failed", **more: Any) -> Any:
+    """Attempts by these channels fail."""
+
+    def answer(due: NotificationDue) -> Mapping[str, Any]:
+        if due.channel in channels:
+            return {"verdict": verdict, "error": "answered 503", **more}
+        return {"verdict": "delivered"}
+
+    return answer
+
+
+def test_a_step_is_told_to_its_recipient_by_its_channel() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", "room", channels=["email"])
+        (sent,) = desk.outcomes()
+        assert (sent.type, sent.alert_id, sent.step, sent.recipient_id) == ("notification_sent", "a1", 1, "room")
+        assert (sent.channel, sent.asked_for, sent.attempts, sent.target) == ("email", "room", 1, "***")
+        (due,) = desk.attempts
+        assert due.notice.where.endswith("(front)")
+        assert (due.notice.time_zone, due.notice.summary) == ("Europe/Berlin", "hq-d01 is held open")
+
+
+def test_a_group_is_everybody_in_it_and_each_is_told_once() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", "guards", "wang", "on-call", channels=["sms"])
+        assert sorted(desk.told()) == [("sent", "li", "sms"), ("sent", "wang", "sms")]
+
+
+def test_every_channel_of_a_step_is_used() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", "li", channels=["phone", "sms"], severity="critical")
+        assert sorted(desk.told()) == [("sent", "li", "phone"), ("sent", "li", "sms")]
+
+
+def test_who_lacks_the_channel_is_told_by_the_preferred_one() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", "li", channels=["email"])
+        (sent,) = desk.outcomes()
+        assert (sent.channel, sent.instead_of) == ("phone", "email")
+
+
+def test_a_message_that_comes_again_tells_nobody_again() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", "wang")
+        desk.alert("a1", "wang", transition=1)
+        desk.alert("a1", "wang", step=1)
+        assert desk.told() == [("sent", "wang", "sms")]
+        desk.alert("a1", "wang", step=2)
+        assert desk.told() == [("sent", "wang", "sms")] * 2
+
+
+def test_the_rota_is_asked_when_the_step_is_sent() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", "on-call")
+        desk.advance(3 * 3600 + 1, step_s=600)
+        desk.alert("a1", "on-call", step=2)
+        assert [one.recipient_id for one in desk.outcomes()] == ["wang", "li"]
+        assert {one.asked_for for one in desk.outcomes()} == {"on-call"}
+
+
+def test_nobody_to_be_told_is_a_failure_that_is_seen() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", "nobody", "room")
+        failed, sent = desk.outcomes()
+        assert (failed.type, failed.recipient_id) == ("notification_failed", "nobody")
+        assert "nobody is on file" in failed.error
+        assert (sent.type, sent.recipient_id) == ("notification_sent", "room")
+
+
+def test_a_channel_that_is_down_is_tried_again_and_then_another_takes_its_place_within_a_minute() -> None:
+    with Tellings(answer=failing("sms")) as desk:
+        desk.alert("a1", "wang", severity="high")
+        begun = desk.now()
+        desk.advance(60)
+        failed, sent = desk.outcomes()
+        assert (failed.type, failed.channel, failed.error) == ("notification_failed", "sms", "answered 503")
+        assert failed.attempts >= 3
+        assert (sent.type, sent.channel, sent.instead_of) == ("notification_sent", "email", "sms")
+        assert (sent.updated_at - begun).total_seconds() <= 60
+
+
+def test_a_refusal_is_not_tried_again() -> None:
+    with Tellings(answer=failing("sms", verdict="refused")) as desk:
+        desk.alert("a1", "wang")
+        assert desk.told() == [("failed", "wang", "sms"), ("sent", "wang", "email")]
+        assert [due.channel for due in desk.attempts] == ["sms", "email"]
+
+
+def test_a_channel_that_asks_for_patience_gets_it_if_there_is_time() -> None:
+    with Tellings(answer=failing("sms", retry_after_s=12.0)) as desk:
+        desk.alert("a1", "wang")
+        desk.advance(11)
+        assert len(desk.attempts) == 1
+        desk.answer = failing()
+        desk.advance(2)
+        assert desk.told() == [("sent", "wang", "sms")]
+
+
+def test_a_channel_that_asks_for_more_patience_than_there_is_loses_its_turn() -> None:
+    with Tellings(answer=failing("sms", retry_after_s=120.0)) as desk:
+        desk.alert("a1", "wang")
+        assert desk.told() == [("failed", "wang", "sms"), ("sent", "wang", "email")]
+
+
+def test_the_last_channel_is_tried_for_longer_and_then_given_up() -> None:
+    with Tellings(answer=failing("sms", "email")) as desk:
+        desk.alert("a1", "wang")
+        desk.advance(600, step_s=5)
+        assert desk.told() == [("failed", "wang", "sms")]
+        desk.advance(600, step_s=5)
+        assert desk.told() == [("failed", "wang", "sms"), ("failed", "wang", "email")]
+        made = len(desk.attempts)
+        desk.advance(600, step_s=5)
+        assert len(desk.attempts) == made
+
+
+def test_two_channels_that_fail_share_the_third_one() -> None:
+    people = [{"recipient_id": "li", "phone": "+861234", "sms": "+861234", "email": "li@example.org"}]
+    with Tellings(people, failing("sms", "phone", verdict="refused")) as desk:
+        desk.alert("a1", "li", channels=["phone", "sms"], severity="critical")
+        assert Counter(desk.told()) == Counter(
+            [("failed", "li", "phone"), ("failed", "li", "sms"), ("sent", "li", "email")]
+        )
+
+
+def test_what_was_acknowledged_meanwhile_is_not_told_any_more() -> None:
+    with Tellings(answer=failing("sms")) as desk:
+        desk.alert("a1", "wang")
+        desk.alert("a1", step=None, state="acknowledged", acknowledged_by="op-7")
+        desk.advance(60)
+        (skipped,) = desk.outcomes()
+        assert (skipped.type, skipped.error) == ("notification_skipped", "the alert is acknowledged by op-7")
+
+
+def test_without_a_sender_nothing_is_lost() -> None:
+    with Tellings(sender=None) as desk:
+        desk.alert("a1", "wang")
+        desk.advance(30)
+        assert (desk.told(), desk.attempts) == ([], [])
+        desk.ready("s1")
+        desk.advance(2)
+        assert desk.told() == [("sent", "wang", "sms")]
+
+
+def test_an_attempt_of_a_sender_that_is_gone_is_made_once_more_and_not_twice() -> None:
+    with Tellings(answer=lambda _due: None) as desk:
+        desk.alert("a1", "wang")
+        for number in range(2, 6):
+            desk.ready(f"s{number}")
+            desk.advance(4)
+        by_sms = [due for due in desk.attempts if due.channel == "sms"]
+        assert [due.sender_id for due in by_sms] == ["s1", "s2"]
+        assert [due.attempt for due in by_sms] == [1, 2]
+
+
+def test_an_answer_that_comes_late_counts() -> None:
+    with Tellings(answer=lambda _due: None) as desk:
+        desk.alert("a1", "wang")
+        (first,) = desk.attempts
+        desk.ready("s2")
+        desk.advance(3)
+        desk.answer = lambda _due: {"verdict": "delivered"}
+        desk._attempt(first.model_copy(update={"sender_id": "s2"}))
+        desk.settle()
+        desk.advance(60)
+        assert desk.told() == [("sent", "wang", "sms")]
+
+
+def test_an_attempt_that_expired_does_not_count() -> None:
+    with Tellings(answer=failing("sms", verdict="expired")) as desk:
+        desk.alert("a1", "wang")
+        desk.advance(90)
+        assert desk.told() == []
+        desk.answer = failing()
+        desk.advance(2)
+        (sent,) = desk.outcomes()
+        assert (sent.channel, sent.attempts) == ("sms", 1)
+
+
+def test_above_its_rate_a_recipient_gets_one_message_about_many_and_none_is_lost() -> None:
+    with Tellings() as desk:
+        for number in range(40):
+            desk.alert(f"a{number}", "room", channels=["email"])
+        held = [one for one in desk.outcomes() if one.type == "notification_held"]
+        assert (len(held), len(desk.attempts)) == (30, 10)
+        desk.advance(120)
+        sent = [one for one in desk.outcomes() if one.type == "notification_sent"]
+        assert Counter(one.alert_id for one in sent) == Counter(f"a{number}" for number in range(40))
+        assert len(desk.attempts) == 11
+        notice = desk.attempts[-1].notice
+        assert (len(notice.also), notice.more) == (20, 9)
+        together = {one.digest_id for one in sent if one.alert_id in {h.alert_id for h in held}}
+        assert together == {desk.attempts[-1].notification_id}
+
+
+def test_a_message_about_many_that_fails_takes_all_of_them_to_the_next_channel() -> None:
+    with Tellings(answer=failing("email", verdict="refused")) as desk:
+        for number in range(13):
+            desk.alert(f"a{number}", "room", channels=["email"])
+        desk.advance(120)
+        sent = [one for one in desk.outcomes() if one.type == "notification_sent"]
+        assert Counter(one.alert_id for one in sent) == Counter(f"a{number}" for number in range(13))
+        assert {(one.channel, one.instead_of) for one in sent} == {("sms", "email")}
+
+
+def test_what_is_critical_never_waits() -> None:
+    with Tellings() as desk:
+        for number in range(40):
+            desk.alert(f"a{number}", "room", severity="critical", channels=["email"])
+        assert Counter(kind for kind, *_ in desk.told()) == {"sent": 40}
+
+
+def test_duress_is_told_to_monitoring_alone_and_so_is_what_became_of_it() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", "on-call", "guards", kind="duress", severity="critical", topic="duress.alerts")
+        assert desk.told() == []
+        assert desk.told("duress.notifications") == [("sent", "centre", "sms")]
+        assert {due.recipient_id for due in desk.attempts} == {"centre"}
+
+
+def test_duress_that_nobody_may_be_told_of_fails_where_monitoring_sees_it() -> None:
+    with Tellings(PEOPLE[:1]) as desk:
+        desk.alert("a1", "room", kind="duress", severity="critical", topic="duress.alerts")
+        assert desk.told() == []
+        assert desk.told("duress.notifications") == [("failed", "monitoring", "sms")]
+
+
+def test_after_an_outage_only_what_still_matters_is_told() -> None:
+    with Tellings() as desk:
+        for step in range(1, 5):
+            desk.alert("open", "wang", step=step, age_s=600 - step, settle=False)
+        desk.alert("known", "wang", age_s=600, settle=False)
+        desk.alert("known", step=None, state="acknowledged", age_s=500, settle=False)
+        desk.settle()
+        desk.advance(5)
+        found = {(one.alert_id, one.step, one.type) for one in desk.outcomes()}
+        assert found == {
+            ("open", 1, "notification_skipped"),
+            ("open", 2, "notification_skipped"),
+            ("open", 3, "notification_skipped"),
+            ("open", 4, "notification_sent"),
+            ("known", 1, "notification_skipped"),
+        }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_worker_that_dies_between_any_two_messages_tells_every_step_once(seed: int) -> None:
+    with Tellings() as desk:
+        for number in range(12):
+            desk.alert(f"a{number}", "on-call", "room", channels=["sms"], severity="critical", settle=False)
+            if number % 3 == seed:
+                desk.harness.run_until_idle()
+                desk.harness.restart()
+                desk.ready(f"restarted-{number}")
+        desk.advance(30)
+        sent = [one for one in desk.outcomes() if one.type == "notification_sent"]
+        assert Counter((one.alert_id, one.recipient_id) for one in sent) == Counter(
+            (f"a{number}", who) for number in range(12) for who in ("wang", "room")
+        )
+        sends = Counter((due.notification_id, due.attempt) for due in desk.attempts)
+        assert max(sends.values()) == 1
+        assert desk.harness.outputs(SENDS)
+
+
+def test_a_closed_alert_is_forgotten() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", "wang")
+        desk.alert("a1", step=None, state="closed")
+        desk.advance(2 * 3600, step_s=600)
+        assert desk.harness.worker.machine.health()[0].phase == "running"
+        assert desk.told() == [("sent", "wang", "sms")]
