@@ -45,6 +45,12 @@ class Settings(BaseSettings):
         default="required", description="whether reference records count only with the administration's signature"
     )
 
+    session_timeout_s: float = Field(
+        default=10.0,
+        ge=6,
+        le=60,
+        description="seconds after which a silent decide worker's partitions go to another one",
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how Kafka is spoken to"
     )

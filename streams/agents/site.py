@@ -15,6 +15,7 @@ from streams.core.devices import DevicesProcessor
 from streams.core.everywhere import LockoutsProcessor
 from streams.core.processor import Cause, Context, Found, Lookup, Outcome, Processor
 from streams.core.site import SiteProcessor
+from streams.engine.faust_transport import GroupOptions
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.worker import DecideOptions, DecideWorker
 from streams.settings import Settings
@@ -68,6 +69,7 @@ def wire(settings: Settings, incarnation: int) -> DecideWorker:
     ]
     options = DecideOptions(
         kafka=KafkaSettings.of(kafka_options(settings)),
+        group=GroupOptions.missed_after(settings.session_timeout_s),
         lookups=_Lookups(settings.postgres, incarnation) if settings.postgres else None,
         verifier=SecretVerifier(master),
         observer=lambda processor: MetricsObserver(processor.name),

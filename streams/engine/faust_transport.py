@@ -27,6 +27,11 @@ STREAM_BUFFER = 4_096
 """Chunks in Faust's queue at most; there is never more than one per topic partition."""
 
 
+MOST_HEARTBEAT_S = 3.0
+HEARTBEATS = 3
+"""Heartbeats within the session time-out."""
+
+
 @dataclass(frozen=True)
 class GroupOptions:
     """Times of group membership, in seconds.
@@ -38,6 +43,11 @@ class GroupOptions:
     session_timeout_s: float = 10.0
     heartbeat_s: float = 3.0
     rebalance_timeout_s: float = 10.0
+
+    @classmethod
+    def missed_after(cls, session_timeout_s: float) -> GroupOptions:
+        """A member is missed after that time; one lost heartbeat, or two, are no reason."""
+        return cls(session_timeout_s, min(MOST_HEARTBEAT_S, session_timeout_s / HEARTBEATS))
 
 
 EMBEDDED_REBALANCE_S = 1.0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.agents.site import wire
 from streams.settings import Settings, SettingsError, load_settings
 
 
@@ -77,3 +78,26 @@ def test_every_setting_is_on_the_settings_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `DOORSTREAM_(\w+)` \|[^|]*\| ([^|]*) \|$", page, re.MULTILINE))
     assert rows == {name.upper(): field.description for name, field in Settings.model_fields.items()}
+
+
+@pytest.mark.parametrize(("given", "group"), [(None, (10.0, 3.0)), ("6", (6.0, 2.0)), ("60", (60.0, 3.0))])
+async def test_a_decide_worker_is_missed_after_the_session_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, group: tuple[float, float]
+) -> None:
+    (tmp_path / "master").write_text("ab" * 32)
+    monkeypatch.setenv("DOORSTREAM_MASTER_SECRET_FILE", str(tmp_path / "master"))
+    monkeypatch.setenv("DOORSTREAM_KAFKA", "127.0.0.1:9")
+    if given is not None:
+        monkeypatch.setenv("DOORSTREAM_SESSION_TIMEOUT_S", given)
+    for runner in wire(load_settings(), 1).runners:
+        told = runner._options.group
+        assert (told.session_timeout_s, told.heartbeat_s) == group
+
+
+@pytest.mark.parametrize("given", ["5.9", "61", "soon"])
+def test_a_session_timeout_that_kafka_refuses_or_that_nobody_wants_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("DOORSTREAM_SESSION_TIMEOUT_S", given)
+    with pytest.raises(SettingsError, match="DOORSTREAM_SESSION_TIMEOUT_S"):
+        load_settings()
