@@ -95,7 +95,7 @@ def _succeeded(question: Question, credential_id: str) -> Iterator[Outcome]:
     """A success clears the credential's own counter at this access point, of what had failed by then."""
     key = failures_key(question.site.site_id, "credential", credential_id)
     found: Failures | None = question.state.get(key)
-    if found is None:
+    if found is None or not in_service(question.point, question.device):
         return
     point, at_ms = question.point.access_point_id, question.event_ms
     times = tuple(

@@ -224,6 +224,7 @@ class Planner:
             yield from (Scene(0.1 + 0.8 * chance.random(), kind, site_id, (), device_id, 0) for device_id in devices)
         yield from self._secrets(site_id, many, chance)
         yield from self._company(site_id, chance)
+        yield from self._guesser(site_id, chance)
 
     def _ailing(self, site_id: str, entrances: Sequence[str], chance: random.Random) -> Iterator[Scene]:
         """Controllers that are not well, behind the entrances: one breaks, and on a long day another falls silent."""
@@ -263,6 +264,19 @@ class Planner:
                         kind = "disguise" if "pin" not in kinds else kind
                         many -= 1
                         yield Scene(chance.random(), kind, site_id, (holder.cardholder_id,), zone_id, 4)
+
+    def _guesser(self, site_id: str, chance: random.Random) -> Iterator[Scene]:
+        """A thief with the card of somebody who stays at home, at a reader that wants a PIN too."""
+        busy = {holder.cardholder_id for holder in self._regulars(site_id)}
+        people = [h for id_, h in sorted(self._people.holders.items()) if id_ not in busy and not h.exempt]
+        for holder in chance.sample(people, len(people)):
+            wallet = Wallet(self._people, holder, chance)
+            points = (p for zone_id in self.ways(site_id, holder) for p in self._into(zone_id))
+            for point in points:
+                if {one.kind.value for one in wallet.shows(point) or ()} == {"card", "pin"}:
+                    at = 0.1 + 0.6 * chance.random()
+                    yield Scene(at, "guesses", site_id, (holder.cardholder_id,), point.access_point_id, 5)
+                    return
 
     def _company(self, site_id: str, chance: random.Random) -> Iterator[Scene]:
         """Zones that want two people, an escort, or one door at a time."""

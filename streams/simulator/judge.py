@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from schemas.vocabulary import Direction, Reason, Timeliness
 from streams.simulator.book import Asked, Book, RequestKey
-from streams.simulator.oracle import Oracle
-from streams.simulator.people import People
+from streams.simulator.lockouts import COUNTED, Attempt
+from streams.simulator.oracle import Expected, Oracle
+from streams.simulator.people import People, Proof
 from streams.simulator.places import Places
 
 REFUSALS = (Reason.INVALID_SIGNATURE, Reason.REPLAYED_REQUEST)
@@ -49,6 +50,8 @@ class Judge:
                 self._passage(decision)
             case "operator_request_accepted" if decision["request_type"] == "passback_forgiven":
                 self._forgiven(decision["site_id"], decision.get("cardholder_id"), _time(decision["decided_at"]))
+            case "operator_request_accepted" if decision["request_type"] == "lockout_end_requested":
+                self._oracle.lockouts.ended(decision["site_id"], decision["subject"], decision["subject_id"])
         return None
 
     def duress(self, event: Decision) -> None:
@@ -102,6 +105,8 @@ class Judge:
                 self._book.doubled.append(f"{_name(key, asked)}: decided twice")
                 return None
             self._compare(key, asked, decision)
+        elif before:
+            self._recall(decision)
         self._decisions[decision["decision_id"]] = key if asked is not None else None
         if asked is not None and asked.actuated:
             self._awaited[decision["decision_id"]] = key
@@ -116,9 +121,7 @@ class Judge:
             self.differences.append(f"{_name(key, self._book.asked[key])}: refused as {reason}")
 
     def _compare(self, key: RequestKey, asked: Asked, decision: Decision) -> None:
-        decided_at = _time(decision["decided_at"])
-        at = asked.occurred_at if key.backlog else decided_at
-        expected = self._oracle.expect(asked.point, asked.shown, decided_at, at)
+        expected = self._expected(key, asked, decision)
         asked.decided = True
         asked.granted = decision["type"] == "access_granted"
         asked.actuated = bool(decision["actuated"])
@@ -132,6 +135,7 @@ class Judge:
         if got is Reason.AUTHENTICATION_UNAVAILABLE:
             counts["unavailable"] += 1  # unknown means denied: right whenever a lookup or a verification had no answer
             return
+        self._oracle.lockouts.attempted(expected.attempt, asked.shown, got)
         problem: str | None = None
         if got not in expected.outcomes:
             right = " or ".join(sorted(one.value if one else "granted" for one in expected.outcomes))
@@ -148,6 +152,30 @@ class Judge:
             self.differences.append(f"{_name(key, asked)}: {problem} ({decision['decision_id']})")
         if asked.granted and expected.duress:
             self._duress[decision["decision_id"]] = _name(key, asked)
+
+    def _recall(self, decision: Decision) -> None:
+        """Count what failed before this run: who is locked since then is locked now."""
+        point = self._places.points.get(decision["access_point_id"])
+        if point is None:
+            return
+        holder = self._people.holders.get(decision.get("cardholder_id") or "")
+        credential = self._people.credentials.get(decision.get("credential_id") or "")
+        reason = Reason(decision["reason"]) if decision["reason"] else None
+        failure, several = reason if reason in COUNTED else None, "+" in (decision.get("method") or "")
+        decided_at, live = _time(decision["decided_at"]), decision["timeliness"] != Timeliness.OFFLINE
+        asked_at = decided_at - timedelta(milliseconds=decision.get("age_ms", 0))
+        asked_at = asked_at if live else min(asked_at, _time(decision["occurred_at"]))
+        attempt = Attempt(point, Proof(holder, failure, False, credential, several), asked_at, decided_at, live)
+        self._oracle.lockouts.attempted(attempt, (), reason)
+
+    def _expected(self, key: RequestKey, asked: Asked, decision: Decision) -> Expected:
+        decided_at = _time(decision["decided_at"])
+        # The broker got it so long before it was decided.
+        asked_at = decided_at - timedelta(milliseconds=decision.get("age_ms", 0))
+        if not key.backlog:
+            return self._oracle.expect(asked.point, asked.shown, decided_at, decided_at, asked_at)
+        asked_at = min(asked_at, asked.occurred_at)
+        return self._oracle.expect(asked.point, asked.shown, decided_at, asked.occurred_at, asked_at, live=False)
 
     def _apply(self, decision: Decision) -> None:
         point = self._places.points.get(decision["access_point_id"])

@@ -15,6 +15,7 @@ from schemas.places import AccessPoint, Zone
 from schemas.vocabulary import Direction, Enforcement, Reason
 from streams.simulator.factors import Shown
 from streams.simulator.happenings import Happenings
+from streams.simulator.lockouts import SECRETS, Attempt, Lockouts
 from streams.simulator.people import People, Proof
 from streams.simulator.places import Places
 
@@ -25,27 +26,42 @@ TWO = 2
 
 
 class Expected(NamedTuple):
-    """What should come of a request, and who asked."""
+    """What should come of a request, and who asked; `attempt` is what counts towards a lockout."""
 
     outcomes: Outcomes
     holder: Cardholder | None
     permission: Permission | None
     duress: bool
     only_company: bool = False
+    attempt: Attempt | None = None
 
 
 class Oracle:
-    """Expects; `happenings` is its picture of who is where."""
+    """Expects; `happenings` is its picture of who is where, `lockouts` of who is locked out."""
 
     def __init__(self, people: People, places: Places, happenings: Happenings) -> None:
         self.happenings = happenings
+        self.lockouts = Lockouts(people, places)
         self._people = people
         self._places = places
 
-    def expect(self, point: AccessPoint, shown: Sequence[Shown], decided_at: datetime, at: datetime) -> Expected:
-        """The right outcome of a request that is decided then and judged by the clocks `at` then."""
+    def expect(
+        self,
+        point: AccessPoint,
+        shown: Sequence[Shown],
+        decided_at: datetime,
+        at: datetime,
+        asked_at: datetime | None = None,
+        *,
+        live: bool = True,
+    ) -> Expected:
+        """The right outcome of a request that is decided then and judged by the clocks `at` then.
+
+        `asked_at` is when it was made, which locks are judged by; `live`: somebody stands at the door.
+        """
         proof = self._people.prove(point, shown, at)
-        checks: list[Outcomes | Reason | None] = [self._in_service(point), proof.failure]
+        attempt = Attempt(point, proof, asked_at or decided_at, decided_at, live)
+        checks: list[Outcomes | Reason | None] = [self._in_service(point), *self._authenticated(attempt)]
         permission: Permission | None = None
         if proof.holder is not None:
             permission, failures = self._permission(point, proof.holder, at)
@@ -54,9 +70,25 @@ class Oracle:
         failed = [one if isinstance(one, frozenset) else frozenset({one}) for one in checks if one is not None]
         door = self._places.doors[point.door_id]
         if point.direction is Direction.EGRESS and door.egress == "free":
-            return Expected(frozenset({None}), proof.holder, permission, proof.duress)
+            return Expected(frozenset({None}), proof.holder, permission, proof.duress, attempt=attempt)
         only_company = failed == [frozenset({Reason.NO_ACCOMPANIMENT})]
-        return Expected(_first(failed), proof.holder, permission, proof.duress and not failed, only_company)
+        duress = proof.duress and not failed
+        return Expected(_first(failed), proof.holder, permission, duress, only_company, attempt)
+
+    def _authenticated(self, attempt: Attempt) -> list[Outcomes | Reason | None]:
+        """What authentication and lockout say; behind a lock nobody listens to a secret."""
+        proof, lockouts = attempt.proof, self.lockouts
+        if lockouts.exempt(proof):
+            return [proof.failure]
+        person, reader = lockouts.person(attempt), lockouts.reader(attempt)
+        unheard = None if proof.failure in SECRETS else proof.failure
+        if person:
+            return [unheard, Reason.CREDENTIAL_LOCKOUT]
+        if reader and not (proof.several and proof.failure is None):
+            return [proof.failure if proof.several else unheard, Reason.ACCESS_POINT_LOCKOUT]
+        if person is None:
+            return [frozenset({proof.failure, Reason.CREDENTIAL_LOCKOUT})]
+        return [proof.failure]
 
     def snapshot(self, point: AccessPoint, shown: Sequence[Shown], at: datetime) -> Reason | None:
         """What a controller may decide alone, from synced permissions: the card and its rights, no PIN, no state."""

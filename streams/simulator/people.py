@@ -30,11 +30,16 @@ _BY_STATUS = {
 
 
 class Proof(NamedTuple):
-    """What was proved: whose it is where that is known, why it fails, whether it was a duress PIN."""
+    """What was proved: whose it is where that is known, why it fails, whether it was a duress PIN.
+
+    `credential` is what it is counted against (A4); `several`: the method has more than one factor.
+    """
 
     holder: Cardholder | None
     failure: Reason | None
     duress: bool = False
+    credential: Credential | None = None
+    several: bool = False
 
 
 class _Fact(NamedTuple):
@@ -44,6 +49,7 @@ class _Fact(NamedTuple):
     holder: Cardholder | None
     score: float = 0.0
     duress: bool = False
+    credential: Credential | None = None
 
 
 class People:
@@ -102,7 +108,9 @@ class People:
             failure = _fused(method, facts)
         if failure is None and holder is None:
             failure = Reason.UNKNOWN_CREDENTIAL
-        return Proof(holder, failure, failure is None and any(fact.duress for fact in facts.values()))
+        credential = next((fact.credential for fact in facts.values() if fact.credential is not None), None)
+        duress = failure is None and any(fact.duress for fact in facts.values())
+        return Proof(holder, failure, duress, credential, len(kinds_of(method)) > 1)
 
     def open_at(self, schedule_id: str | None, site: Site, at: datetime) -> bool:
         """Whether a schedule allows access at a moment, by the clocks on the site's walls."""
@@ -134,7 +142,7 @@ class People:
                 return _Fact(Reason.UNKNOWN_CREDENTIAL, None)
             owner = self.holders.get(card.cardholder_id or "")
             failure = unfit(card, owner, at)
-            return _Fact(failure, owner, 0.0 if failure else 1.0)
+            return _Fact(failure, owner, 0.0 if failure else 1.0, credential=card)
         holder = holder or self.holders.get(shown.cardholder_id or "")
         if isinstance(shown, PinTyped):
             return self._pin(shown, holder, at)
@@ -148,13 +156,13 @@ class People:
             return _Fact(Reason.INCORRECT_AUTHENTICATION_FACTOR, holder)
         failure = unfit(own[0], holder, at)
         if failure is not None:
-            return _Fact(failure, holder)
+            return _Fact(failure, holder, credential=own[0])
         plain = self.pins[own[0].credential_id]
         if shown.pin == plain.pin:
-            return _Fact(None, holder, 1.0)
+            return _Fact(None, holder, 1.0, credential=own[0])
         if shown.pin == plain.duress_pin:
-            return _Fact(None, holder, 1.0, duress=True)
-        return _Fact(Reason.INCORRECT_AUTHENTICATION_FACTOR, holder)
+            return _Fact(None, holder, 1.0, duress=True, credential=own[0])
+        return _Fact(Reason.INCORRECT_AUTHENTICATION_FACTOR, holder, credential=own[0])
 
     def _biometric(
         self, shown: BiometricRead, point: AccessPoint, policy: Policy, holder: Cardholder | None, at: datetime
@@ -178,8 +186,8 @@ class People:
         score, credential = best
         owner = holder or self.holders.get(credential.cardholder_id or "")
         if score < threshold:
-            return _Fact(Reason.VERIFICATION_FAILED, holder, score)
-        return _Fact(unfit(credential, owner, at), owner, score)
+            return _Fact(Reason.VERIFICATION_FAILED, holder, score, credential=credential if holder else None)
+        return _Fact(unfit(credential, owner, at), owner, score, credential=credential)
 
     def _permitted(self, point: AccessPoint) -> list[str]:
         around = set(self.places.paths[point.zone_to])

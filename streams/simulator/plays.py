@@ -17,6 +17,9 @@ from streams.simulator.stage import Stage
 PROPPED_S = 22.0
 """How long a propped door stands open: just longer than a controller bears it."""
 
+RIGHT_GUESS = 3
+"""Which of a guesser's PINs, counted from 0, is the right one: the first that is too late."""
+
 _CAUGHT_UP_S = 1.0
 """How long nobody uses the doors of a controller that catches up, so that its old events meet no new grant."""
 
@@ -177,6 +180,17 @@ async def forgets(stage: Stage, scene: Scene, chance: random.Random) -> None:
         await stage.go(scene.site_id, scene.who[0], scene.goal, chance, wallet.mistyped)
 
 
+async def guesses(stage: Stage, scene: Scene, chance: random.Random) -> None:
+    """Somebody has found a card and tries PINs, with the right one among the last: it comes too late."""
+    point = stage.places.points[scene.goal]
+    wallet = stage.wallet(scene.who[0], chance)
+    shown = wallet.shows(point)
+    if shown is None:
+        return
+    for number in range(5):
+        await stage.show(scene.goal, shown if number == RIGHT_GUESS else wallet.mistyped(shown))
+
+
 async def forced_by_somebody(stage: Stage, scene: Scene, chance: random.Random) -> None:
     """The PIN that calls for help."""
     wallet = stage.wallet(scene.who[0], chance)
@@ -289,6 +303,7 @@ PLAYS: dict[str, Callable[[Stage, Scene, random.Random], Awaitable[None]]] = {
         breaks,
         mistypes,
         forgets,
+        guesses,
         forced_by_somebody,
         disguise,
         rereads,
