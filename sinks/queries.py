@@ -73,3 +73,36 @@ async def clickhouse_counts(url: str) -> Counts:
             client.close()
 
     return await asyncio.to_thread(ask)
+
+
+async def devices(dsn: str, site_id: str | None) -> list[dict[str, Any]]:
+    """How every device on file stands (`device_status`), at one site or all, from PostgreSQL."""
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        rows = await connection.fetch(
+            "select * from device_status where $1::text is null or site_id = $1 order by site_id, device_id", site_id
+        )
+    finally:
+        await connection.close()
+    return [dict(row) for row in rows]
+
+
+async def device_states(dsn: str, device_id: str) -> dict[str, list[dict[str, Any]]]:
+    """One device as it stands, `value` being the last message about it (one row a site), and its doors."""
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        found = await connection.fetch(
+            "select d.*, s.value::text as value from device_status d "
+            "left join device_states s on s.device_id = d.device_id and s.site_id = d.site_id "
+            "where d.device_id = $1 order by d.site_id",
+            device_id,
+        )
+        doors = await connection.fetch(
+            "select r.id as door_id, r.value ->> 'name' as name, d.last_event, d.received_at "
+            "from current_reference r left join doors d on d.door_id = r.id and d.site_id = r.value ->> 'site_id' "
+            "where r.entity = 'door' and r.value ->> 'device_id' = $1 order by r.id",
+            device_id,
+        )
+    finally:
+        await connection.close()
+    return {"devices": [dict(row) for row in found], "doors": [dict(row) for row in doors]}

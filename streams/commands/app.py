@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from streams.commands import alerts, db, dead, keys, stack, topics, worker
+from streams.commands import alerts, db, dead, devices, keys, stack, topics, worker
 from streams.commands.demo import demo
 from streams.commands.doctor import doctor
 from streams.commands.explain import explain
@@ -37,6 +37,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(db.app, name="db")
 app.add_typer(worker.app, name="worker")
 app.add_typer(dead.app, name="dead")
+app.add_typer(devices.app, name="devices")
 app.add_typer(keys.app, name="keys")
 app.add_typer(alerts.app, name="alerts")
 app.command("demo")(demo)

@@ -20,7 +20,7 @@ def tail(
     site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
     door: Annotated[str | None, typer.Option(help="Only this door or one of its access points.")] = None,
     cardholder: Annotated[str | None, typer.Option(help="Only this cardholder.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Only this message type.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only this message type, or event of a device.")] = None,
     since: Annotated[str | None, typer.Option(help="From then on: 10m, 2h, 1d ago, or a time.")] = None,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the end instead of waiting for more.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -56,8 +56,11 @@ def fields_of(record: ConsumerRecord) -> dict[str, Any]:
 
 def fits(fields: dict[str, Any], wanted: dict[str, str | None], door: str | None) -> bool:
     """Whether a message passes the filters."""
-    if any(value is not None and fields.get(name) != value for name, value in wanted.items()):
-        return False
+    for name, value in wanted.items():
+        if value is not None and value not in (
+            [fields.get("type"), fields.get("event")] if name == "type" else [fields.get(name)]
+        ):
+            return False
     if door is None:
         return True
     return fields.get("door_id") == door or str(fields.get("access_point_id", "")).startswith(f"{door}-")

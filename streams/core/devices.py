@@ -52,7 +52,7 @@ from streams.core.watched import (
     watched_key,
 )
 
-VERSION = "devices-1"
+VERSION = "devices-2"
 SWEEP_S = 60
 SWEEP_MOST = 2_000
 """Devices that one tick begins to watch; where there are more, the next tick comes at once."""
@@ -184,9 +184,9 @@ def _headers(message: Message, id_: str, time: str) -> Any:
 def _begun(device: Device, old: Watched | None, at_ms: int, rules: Rules) -> Watched:
     """A device as it begins to be watched; the numbers that it has used stay used."""
     new = begin(device.site_id, device.key_version, device.device_id, at_ms, rules)
-    if old is None or old.key_version != device.key_version:
+    if old is None or old.key_version < device.key_version:
         return new
-    return _replace(new, boot=old.boot, highest=old.highest, window=old.window)
+    return _replace(new, key_version=old.key_version, boot=old.boot, highest=old.highest, window=old.window)
 
 
 def _sweep(state: State, context: Context) -> Iterator[Outcome]:

@@ -122,8 +122,13 @@ def next_probe(device_id: str, after_ms: int, timing: DeviceTiming, unanswered: 
 
 
 def listen(device: Watched, message: DeviceMessage, key_version: int) -> Watched | None:
-    """The device with a message's number taken; None where that number was heard before, or is too old."""
-    if device.key_version != key_version:
+    """The device with a message's number taken; None where that number was heard before, or is too old.
+
+    Nor is a device heard under a lower version of its key than it has had: that key's messages would count again.
+    """
+    if key_version < device.key_version:
+        return None
+    if key_version > device.key_version:
         # A swapped controller: its boots and numbers start afresh under its own key.
         conditions = {name: _replace(one, number=NEVER) for name, one in device.conditions.items()}
         device = _replace(

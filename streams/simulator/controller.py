@@ -9,6 +9,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from schemas.access import AccessRequested
@@ -93,6 +94,7 @@ class Controller:
         self._answered: OrderedDict[str, FailureReason | None] = OrderedDict()
         self._heartbeat_at_s = 0.0
         self._faults: dict[str, DeviceFault] = {}
+        self._probed: tuple[datetime, float] | None = None
         doors = self._memory.doors
         self.locks = {door.door_id: Lock(door, doors.setdefault(door.door_id, DoorMemory())) for door in self._doors}
 
@@ -139,6 +141,8 @@ class Controller:
         except ValueError as error:
             return self._failed(_command_id(record), "fault", now, str(error)[:200])
         if isinstance(command, Probe):
+            if self._probed is None or command.issued_at > self._server_time(now):  # an old one, played again, is not
+                self._probed = command.issued_at, now.timer_s
             return self._heartbeat(now, command.command_id)
         delivered = self._voice.say(CommandDelivered, now.clock, command_id=command.command_id)
         if command.command_id in self._answered:
@@ -236,12 +240,19 @@ class Controller:
         if memory.mode in SHUT and not (command.override and command.mode_epoch == memory.mode_epoch):
             return "locked_down"
         if number is None:
-            in_time = command.not_after is not None and now.clock <= command.not_after
+            in_time = command.not_after is not None and self._server_time(now) <= command.not_after
             return None if in_time else "expired"
         waiting = self._waiting.get(number)
         if waiting is None or waiting.point.door_id != command.door_id:
             return "not_pending"
         return "not_pending" if now.timer_s - waiting.since.timer_s >= PENDING_S else None
+
+    def _server_time(self, now: Moment) -> datetime:
+        """The server's time, by the last probe and the controller's own timer since; before one, its own clock."""
+        if self._probed is None:
+            return now.clock
+        told, timer_s = self._probed
+        return told + timedelta(seconds=now.timer_s - timer_s)
 
     def _show(self, command: ShowDisplay, now: Moment) -> list[Effect]:
         number = (command.request.boot, command.request.sequence)

@@ -216,6 +216,21 @@ def test_a_lower_boot_is_not_heard_and_a_swapped_controller_begins_afresh() -> N
         assert plant.tell() == ["controller_online"]
 
 
+def test_the_key_of_a_controller_that_was_swapped_out_is_worth_nothing_ever_again() -> None:
+    with Plant() as plant:
+        plant.put(Device(device_id="c1", site_id="hq", key_version=2))
+        plant.tell()
+        plant.put(Device(device_id="c1", site_id="hq", key_version=1))
+        plant.boots["c1"] = 9
+        plant.beat(60)
+        assert plant.events() == ["controller_online", "controller_offline"]
+        plant.put(Device(device_id="c1", site_id="hq", status="inactive"))
+        plant.wait(100)
+        plant.put(Device(device_id="c1", site_id="hq"))
+        plant.beat(120)
+        assert "controller_online" not in plant.events()[1:]
+
+
 @pytest.mark.parametrize("change", [{"site_id": "elsewhere"}, {"status": "inactive"}])
 def test_nobody_hears_a_device_that_is_not_the_sites_or_out_of_service(change: dict[str, str]) -> None:
     with Plant(devices=0) as plant:

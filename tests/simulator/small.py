@@ -241,9 +241,9 @@ class Bench:
             **values,
         )
 
-    def probe(self, command_id: str) -> Probe:
+    def probe(self, command_id: str, issued_at: datetime = NOON) -> Probe:
         """A command to tell how it is."""
-        return Probe(command_id=command_id, site_id="s", device_id=self.device_id, issued_at=NOON)
+        return Probe(command_id=command_id, site_id="s", device_id=self.device_id, issued_at=issued_at)
 
     def deny(self, number: Number, point: str = "main-in") -> ShowDisplay:
         """A command to show a denial."""

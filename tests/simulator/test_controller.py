@@ -328,3 +328,16 @@ def test_a_probe_is_answered_with_a_heartbeat_that_has_its_id_and_the_whole_stat
     assert [(fault.code, fault.detail) for fault in answer.faults] == [("reader_lost", "reader 1")]
     assert Seen(bench.controller.mend("reader_lost", bench.clock.now)).types == ["fault_cleared"]
     assert bench.tell(bench.probe("p-2")).messages[0].faults == ()
+
+
+def test_the_end_of_an_unsolicited_command_is_in_the_time_of_the_last_probe() -> None:
+    bench = Bench()
+    ahead = NOON + timedelta(hours=3)
+    assert bench.tell(bench.open(None, 1, not_after=ahead - timedelta(minutes=1))).released
+    bench.tell(bench.probe("p-1", issued_at=ahead))
+    late = bench.tell(bench.open(None, 2, not_after=ahead - timedelta(minutes=1)))
+    assert (late.released, late.messages[-1].reason) == ([], "expired")
+    bench.wait(30)
+    bench.tell(bench.probe("p-0", issued_at=NOON))
+    assert bench.tell(bench.open(None, 3, not_after=ahead + timedelta(seconds=31))).released
+    assert not bench.tell(bench.open(None, 4, not_after=ahead + timedelta(seconds=29))).released
