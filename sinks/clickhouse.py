@@ -19,7 +19,7 @@ from schemas.record import Record
 from sinks.chdb import served
 from sinks.clickhouse_rows import TABLES, Row, row_of
 from sinks.poison import OnSkipped, check_limit, log_skipped, write_around
-from sinks.reading import HISTORY_TOPICS, Messages, Place, SinkUnavailable, Skipped, in_slices, next_offsets
+from sinks.reading import HISTORY_TOPICS, Messages, Place, SinkUnavailable, Skipped, in_slices, next_offsets, why_unread
 
 _UNANSWERED = (OSError, OperationalError)
 _POISON = (DataError, ValueError, OverflowError, TypeError, struct.error)
@@ -133,7 +133,7 @@ class ClickHouseSink:
         async for part in in_slices(records):
             for record, message in self._messages.read(part):
                 if isinstance(message, ValueError):
-                    skipped.append(Skipped(self.name, record, "undecodable", str(message)[:200]))
+                    skipped.append(Skipped(self.name, record, why_unread(message), str(message)[:200]))
                     continue
                 try:
                     found = row_of(message, record)

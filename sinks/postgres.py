@@ -21,6 +21,7 @@ from sinks.reading import (
     Skipped,
     in_slices,
     next_offsets,
+    why_unread,
 )
 
 CONNECT_TIMEOUT_S = 10.0
@@ -135,7 +136,7 @@ class PostgresSink:
             for record, message in self._messages.read(part):
                 place = (record.topic, record.partition, record.offset)
                 if isinstance(message, ValueError):
-                    passed_over[place] = Skipped(self.name, record, "undecodable", str(message)[:200])
+                    passed_over[place] = Skipped(self.name, record, why_unread(message), str(message)[:200])
                     continue
                 try:
                     rows.add(record, message)

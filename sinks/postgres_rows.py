@@ -19,6 +19,7 @@ from schemas.operators import OperatorRequestAccepted, OperatorRequestRefused
 from schemas.record import Record
 from schemas.reference import ENTITIES
 from schemas.registry import MODELS
+from schemas.signing import MAC_HEADER, key_version_of
 from sinks.commands import state_of
 from sinks.postgres_tables import (
     ALERT_HISTORY,
@@ -215,7 +216,7 @@ def _result(message: CommandResult, record: Record) -> Row | None:
 
 def _device(message: DeviceMessage, record: Record) -> Row:
     who = (message.device_id, message.site_id, appended_at(record))
-    return (*who, message.boot, message.sequence, getattr(message, "type", "?"))
+    return (*who, *_number(message, record), getattr(message, "type", "?"))
 
 
 def _device_state(message: DeviceState, record: Record) -> Row:
@@ -229,7 +230,12 @@ def _device_state(message: DeviceState, record: Record) -> Row:
 
 def _door(message: DoorEvent, record: Record) -> Row:
     who = (message.door_id, message.site_id, message.device_id)
-    return (*who, getattr(message, "type", "?"), appended_at(record), record.offset)
+    return (*who, getattr(message, "type", "?"), appended_at(record), record.offset, *_number(message, record))
+
+
+def _number(message: DeviceMessage, record: Record) -> tuple[int, int, int]:
+    """What rises with each message of a controller: nobody can send an old one again and have it count as newer."""
+    return key_version_of(record.header(MAC_HEADER)) or 0, message.boot, message.sequence
 
 
 def _alert(message: Alert, record: Record) -> Row:

@@ -165,8 +165,13 @@ DOORS = _newest(
         "last_event": "text",
         "received_at": "timestamptz",
         "position": "bigint",
+        "key_version": "integer",
+        "boot": "bigint",
+        "sequence": "bigint",
     },
-    ("door_id", "site_id"),
+    # Numbers of different controllers can't be compared: a door that was given to another has a row of each.
+    ("door_id", "site_id", "device_id"),
+    by=("key_version", "boot", "sequence"),
 )
 DEVICES = _newest(
     "devices",
@@ -174,12 +179,13 @@ DEVICES = _newest(
         "device_id": "text",
         "site_id": "text",
         "last_seen": "timestamptz",
+        "key_version": "integer",
         "boot": "bigint",
         "sequence": "bigint",
         "last_event": "text",
     },
     ("device_id", "site_id"),
-    by=("last_seen", "boot", "sequence"),
+    by=("key_version", "boot", "sequence"),
 )
 DEVICE_STATES = _newest(
     "device_states",

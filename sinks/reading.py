@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
+from schemas.base import DeviceMessage
 from schemas.canonical import Reader
 from schemas.record import Record
 from schemas.reference import ENTITIES
@@ -62,21 +63,36 @@ class Skipped(NamedTuple):
     error: str
 
 
+class ForgedError(ValueError):
+    """A message that another sent in a controller's name."""
+
+
+def why_unread(error: ValueError) -> str:
+    """The word for what `Messages.read` could give no message of."""
+    return "unauthenticated" if isinstance(error, ForgedError) else "undecodable"
+
+
+Genuine = Callable[[DeviceMessage, Record], bool]
+"""Whether a message of a controller is its own."""
+
+
 class Messages:
     """Reads records for `readers` sinks that are given the very same ones, so that each is decoded once.
 
     What one sink has read is kept for the others until they have read it, up to a limit. Where one falls far behind,
-    the oldest are kept, which it comes to first; where it never comes, all are let go.
+    the oldest are kept, which it comes to first; where it never comes, all are let go. `genuine` says which messages of
+    controllers count; None = all.
     """
 
-    def __init__(self, readers: int = 1) -> None:
+    def __init__(self, readers: int = 1, genuine: Genuine | None = None) -> None:
         self._readers = readers
+        self._genuine = genuine
         self._kept: dict[int, tuple[Record, Any, int]] = {}
         self._in_vain = 0
         """Records decoded since the last one that had been kept was asked for."""
 
     def read(self, records: Iterable[Record]) -> Iterable[tuple[Record, Any]]:
-        """Each record with its message: None for a tombstone, the `ValueError` for what can't be decoded."""
+        """Each record with its message: None for a tombstone, a `ValueError` for what can't be decoded or is forged."""
         kept = self._kept
         for record in records:
             found = kept.pop(id(record), None)
@@ -84,7 +100,7 @@ class Messages:
                 _, message, left = found
                 self._in_vain = 0
             else:
-                message, left = _message(record), self._readers
+                message, left = self._message(record), self._readers
                 self._in_vain += 1
             if left > 1:
                 if len(kept) >= _KEPT_RECORDS and self._in_vain > _KEPT_RECORDS:
@@ -93,6 +109,12 @@ class Messages:
                 if len(kept) < _KEPT_RECORDS:
                     kept[id(record)] = (record, message, left - 1)
             yield record, message
+
+    def _message(self, record: Record) -> Any:
+        message = _message(record)
+        if self._genuine is not None and isinstance(message, DeviceMessage) and not self._genuine(message, record):
+            return ForgedError(f"not of device {message.device_id}")
+        return message
 
 
 @cache

@@ -12,8 +12,9 @@ from sinks.postgres_rows import EVERYWHERE
 from sinks.reading import Messages, Skipped
 from streams import telemetry
 from streams.connection import kafka_options
+from streams.core.genuine import Genuine
 from streams.core.lockout_publication import signed_until
-from streams.core.reference import authentication
+from streams.core.reference import authentication, tables
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.recording import Recorder, RecordOptions
 from streams.settings import Settings
@@ -23,21 +24,24 @@ def wire(settings: Settings) -> Recorder:
     """A record worker.
 
     Reference records, and locks of all sites, count as they do where decisions are made: only with the signature of
-    who may write them, so that nothing forged is found when a decision looks something up.
+    who may write them, so that nothing forged is found when a decision looks something up. Controllers' messages count
+    with the controller's.
 
     Raises:
-        SettingsError: a server is not set, or the master secret where reference records have to be signed.
+        SettingsError: a server, or the master secret, is not set.
     """
     settings.need("kafka", "postgres", "clickhouse")
-    messages = Messages(readers=2)
     signed = settings.reference_authentication == "required"
-    authenticate = _authenticate(settings.master_secret()) if signed else None
+    master = settings.master_secret()
+    genuine = Genuine(master, tables(master if signed else None))
+    messages = Messages(readers=2, genuine=genuine)
+    authenticate = _authenticate(master) if signed else None
     sinks: list[PostgresSink | ClickHouseSink] = [
         PostgresSink(settings.postgres, messages, count_skipped, authenticate),
         ClickHouseSink(settings.clickhouse, messages, count_skipped),
     ]
     topics = sorted({topic for sink in sinks for topic in sink.topics})
-    return Recorder(RecordOptions(kafka=KafkaSettings.of(kafka_options(settings))), topics, sinks)
+    return Recorder(RecordOptions(kafka=KafkaSettings.of(kafka_options(settings))), topics, sinks, genuine)
 
 
 def _authenticate(master: bytes) -> Callable[[Record], int | None]:

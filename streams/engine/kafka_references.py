@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from streams.engine.kafka_reading import BATCH_RECORDS, FETCH_BYTES, now_ms, to_records
 from streams.engine.kafka_records import TolerantConsumer
 from streams.engine.kafka_settings import KafkaSettings
-from streams.engine.ports import Broker
+from streams.engine.ports import Readable
 from streams.engine.references import REFERENCE_PARTITION, ReferenceViews
 
 POLL_MS = 1_000
@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 class ReferenceFeed:
     """A consumer without a group, of every topic of the views."""
 
-    def __init__(self, settings: KafkaSettings, broker: Broker, views: ReferenceViews) -> None:
+    def __init__(self, settings: KafkaSettings, logs: Readable, views: ReferenceViews) -> None:
         self._settings = settings
-        self._broker = broker
+        self._logs = logs
         self._views = views
 
     async def load(self) -> None:
         """Read every topic from its beginning to the end seen now. Raises `TransientError`."""
-        await self._views.load(self._broker)
+        await self._views.load(self._logs)
 
     async def follow(self) -> None:
         """Apply what is written from now on, until cancelled; needs `load` before."""

@@ -57,8 +57,18 @@ class Writer(Protocol):
         """Stop; appends not yet acknowledged fail with UnknownOutcome."""
 
 
-class Logs(Protocol):
-    """Logs to be read.
+class Readable(Protocol):
+    """Logs to be read."""
+
+    async def bounds(self, topic: str, partition: int) -> Bounds:
+        """Where a partition begins and ends now."""
+
+    def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[Sequence[Record]]:
+        """The records with start <= offset < stop, in order, in batches."""
+
+
+class Logs(Readable, Protocol):
+    """Logs to be read again.
 
     `stamps`: whether `Record.timestamp_ms` is the broker's own append time; where not, it is the time of the fetch,
     and a record read again gets the one that the journal kept.
@@ -67,12 +77,6 @@ class Logs(Protocol):
     @property
     def stamps(self) -> bool:
         """Whether the inputs' records carry the broker's append time."""
-
-    async def bounds(self, topic: str, partition: int) -> Bounds:
-        """Where a partition begins and ends now."""
-
-    def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[Sequence[Record]]:
-        """The records with start <= offset < stop, in order, in batches."""
 
 
 class Broker(Logs, Protocol):

@@ -8,15 +8,19 @@ import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from streams.core.processor import References, ReferenceTable
+from streams.engine.faust_process import SystemClock
 from streams.engine.faust_transport import ChunkApp, GroupOptions, assert_safe, chunk_app, group_for
 from streams.engine.kafka_cluster import probe, read_incarnation
 from streams.engine.kafka_reading import Readers
+from streams.engine.kafka_references import ReferenceFeed
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.lagging import Lag
 from streams.engine.ports import Chunk, TopicPartition
 from streams.engine.recording_lanes import BatchSink, LaneOptions, SinkLane, StalePositionError
+from streams.engine.references import ReferenceViews
 from streams.engine.watchdog import Progress, Watchdog
 
 __all__ = ["BatchSink", "LaneOptions", "RecordOptions", "Recorder", "StalePositionError"]
@@ -41,13 +45,31 @@ class RecordOptions:
     watchdog: bool = True
 
 
+class Follower(Protocol):
+    """Who has to know reference data before anything is stored."""
+
+    @property
+    def tables(self) -> Sequence[ReferenceTable]:
+        """What it asks."""
+
+    def follow(self, references: References) -> None:
+        """Take the references, which are loaded and move with their topics."""
+
+
 class Recorder:
     """Feeds every sink with all records of the topics, each from where it stands.
 
     The positions that count are the sinks' own; the group's committed offsets follow the slowest sink, for lag tools.
     """
 
-    def __init__(self, options: RecordOptions, topics: Sequence[str], sinks: Sequence[BatchSink]) -> None:
+    def __init__(
+        self,
+        options: RecordOptions,
+        topics: Sequence[str],
+        sinks: Sequence[BatchSink],
+        follower: Follower | None = None,
+    ) -> None:
+        self._follower = follower
         self.lanes: list[SinkLane] = []
         self._options = options
         self._topics = tuple(topics)
@@ -138,6 +160,8 @@ class Recorder:
         incarnation = await read_incarnation(options.kafka)
         self.lanes = [SinkLane(sink, incarnation, options.lanes, self._rewind) for sink in self._sinks]
         self._readers = Readers(options.kafka, ASK_TIMEOUT_S, lists_ends=abilities.idempotent)
+        if self._follower is not None:
+            await self._follow(self._follower, self._readers)
         group = group_for(options.group, embedded=not abilities.idempotent)
         self._app = app = chunk_app(options.name, self._topics, options.kafka, self._feed, group=group)
         app.consumer.revoking, app.consumer.assigned = self._revoking, self._on_assigned
@@ -151,6 +175,15 @@ class Recorder:
         assert_safe(app)
         if options.watchdog:
             self._tasks["watchdog"] = asyncio.ensure_future(self._watchdog.run())
+
+    async def _follow(self, follower: Follower, readers: Readers) -> None:
+        kafka = self._options.kafka
+        stamped = await probe(kafka, [table.topic for table in follower.tables])
+        views = ReferenceViews(follower.tables, SystemClock(), stamps=stamped.stamps)
+        feed = ReferenceFeed(kafka, readers, views)
+        await feed.load()
+        follower.follow(views.live())
+        self._tasks["references"] = asyncio.ensure_future(feed.follow())
 
     async def _stop(self) -> None:
         if self._app is not None:

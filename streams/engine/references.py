@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.record import Record
 from streams.core.processor import References, ReferenceTable
-from streams.engine.ports import Clock, Logs
+from streams.engine.ports import Clock, Logs, Readable
 
 Refused = Callable[[Record], None]
 """Told of each record that counts as never written."""
@@ -265,7 +265,7 @@ class ReferenceViews:
         self._live = LiveView(self._tables)
         self._loaded = not tables
 
-    async def load(self, logs: Logs) -> None:
+    async def load(self, logs: Readable) -> None:
         """Read every topic (partition 0) up to the end seen now; afterwards `loaded` is True."""
         for topic, table in self._by_topic.items():
             bounds = await logs.bounds(topic, REFERENCE_PARTITION)
