@@ -289,7 +289,8 @@ def _refused(message: OperatorRequestRefused, _record: Record) -> Row:
 def _lockout(message: LockoutStarted | LockoutEnded, _record: Record) -> Row:
     who = (message.lockout_id, message.lockout_key, message.site_id, message.scope, message.subject, message.subject_id)
     where = (message.cardholder_id, message.credential_id, message.access_point_id, message.door_id)
-    failed = (whole(message.failures), message.numbers, within(message.first_failed_at), within(message.last_failed_at))
+    counted = (whole(message.failures), whole(message.window_s), message.numbers)
+    failed = (*counted, within(message.first_failed_at), within(message.last_failed_at))
     why = (message.last_reason, message.decision_id, whole(message.number), within(message.started_at))
     until = None if message.locked_until is None else within(message.locked_until)
     if isinstance(message, LockoutStarted):

@@ -295,6 +295,7 @@ _LOCKOUT_COLUMNS = {
     "access_point_id": "text",
     "door_id": "text",
     "failures": "integer",
+    "window_s": "integer",
     "numbers": "integer",
     "first_failed_at": "timestamptz",
     "last_failed_at": "timestamptz",

@@ -13,6 +13,7 @@ create table lockouts (
     access_point_id text not null,
     door_id text,
     failures integer not null,
+    window_s integer not null,
     numbers integer,
     first_failed_at timestamptz not null,
     last_failed_at timestamptz not null,
@@ -33,6 +34,7 @@ create index lockouts_by_subject on lockouts (subject, subject_id, started_at);
 
 create view lockouts_in_force as
 select site_id, scope, subject, subject_id, cardholder_id, credential_id, access_point_id, door_id, number, failures,
+    window_s, numbers, lockout_key,
     last_reason, started_at, locked_until, lockout_id
 from lockouts
 where ended_at is null and (locked_until is null or locked_until > now())
