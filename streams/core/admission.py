@@ -27,7 +27,7 @@ from schemas.signing import MAC_HEADER, key_version_of, verify
 from schemas.vocabulary import Reason
 from streams.core import backlog, reference
 from streams.core.entities import DeviceState, device_key
-from streams.core.processor import Context, State
+from streams.core.processor import Arrival, Context, State
 
 WINDOW = 1024
 _WINDOW_BYTES = WINDOW // 8
@@ -160,6 +160,17 @@ def sender_of(message: DeviceMessage, record: Record, context: Context) -> Sende
     if misplaced(message.site_id, context):
         return Admission(Verdict.REFUSED, device=device, reason=Reason.UNKNOWN_ACCESS_POINT, detail=MISPLACED)
     return Sender(device, site, policy)
+
+
+def source_of(arrival: Arrival, context: Context, keys: Keys) -> str | None:
+    """The controller that a message is provably of: known, at its site, and signed where the site asks for that."""
+    message, record = arrival.message, arrival.record
+    sender = sender_of(message, record, context) if isinstance(message, DeviceMessage) else None
+    if not isinstance(sender, Sender):
+        return None
+    if sender.site.message_authentication == "required" and not keys.signed(sender.device, record):
+        return None
+    return sender.device.device_id
 
 
 def _not_its_own(admission: Admission, heard: DeviceState, bucket: _Bucket) -> Admission:

@@ -22,7 +22,7 @@ from schemas.record import Output, Record
 from schemas.rules import Monitoring
 from schemas.vocabulary import Connection, DeviceEvent
 from streams.core import reference, watched
-from streams.core.admission import Admission, Keys, misplaced, sender_of
+from streams.core.admission import Admission, Keys, misplaced, sender_of, source_of
 from streams.core.decoding import message_in
 from streams.core.hearing import (
     Event,
@@ -142,6 +142,10 @@ class DevicesProcessor:
         if isinstance(outcome, SiteCounted):
             return ((count_key(outcome.site_id), outcome.count),)
         return ((SWEEP, outcome.sweep),) if isinstance(outcome, SweepPlanned) else ()
+
+    def source(self, arrival: Arrival, context: Context) -> str | None:
+        """The controller that a message is provably of."""
+        return source_of(arrival, context, self._keys)
 
     def refuse(self, cause: Cause, context: Context, error: str) -> Sequence[Outcome]:  # noqa: ARG002
         """Nothing is told of a device where the decision failed; the message is a dead letter."""

@@ -137,8 +137,15 @@ Change = tuple[str, Any | None]
 """An entity's key and its new value; None removes it."""
 
 
+class Attributing(Protocol):
+    """A processor that knows better than by a record's key who sent a message at which it failed."""
+
+    def source(self, arrival: Arrival, context: Context) -> str | None:
+        """Who it provably is of; None for a message that anybody may have sent, which counts for nothing."""
+
+
 class Processor(Protocol):
-    """One ordered, deterministic machine over the messages of a partition.
+    """One ordered, deterministic machine over the messages of a partition; it may be `Attributing`, too.
 
     `inputs` is in order of priority: within a cycle the first topic's messages are decided first. `version` names the
     code: a journal written by another version is not decided again.

@@ -17,7 +17,7 @@ from schemas.sealing import Sealer
 from schemas.vocabulary import Reason
 from streams.core import entities, reference, verifying
 from streams.core.access import decide_access
-from streams.core.admission import DeviceHeard, Keys, Verdict, admit
+from streams.core.admission import DeviceHeard, Keys, Verdict, admit, source_of
 from streams.core.decoding import message_in
 from streams.core.denials import refusal
 from streams.core.door_alarms import decide_alarms_of_heartbeat, decide_door_alarm
@@ -131,6 +131,10 @@ class SiteProcessor:
     def evolve(self, state: State, outcome: Outcome) -> Iterable[Change]:
         """What an outcome changes."""
         return evolve_site(state, outcome)
+
+    def source(self, arrival: Arrival, context: Context) -> str | None:
+        """The controller that a message is provably of."""
+        return source_of(arrival, context, self._keys)
 
     def refuse(self, cause: Cause, context: Context, error: str) -> Sequence[Outcome]:
         """A denial where a decision failed; nothing changes."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
+from itertools import islice
+
+import msgspec
 
 from schemas.record import Output, Record
 from streams.core.processor import Processor, UndecodableError
@@ -99,34 +102,81 @@ def _original(record: Record) -> tuple[bytes | None, list[tuple[str, bytes]]]:
     return key, kept + told
 
 
+class Tally(msgspec.Struct, gc=False):
+    """How the processor fared with an entry's messages. Those that nobody answers for are in none of the numbers.
+
+    `judged`: it was asked about them; `failed`: it raised. `row` is how many of the last ones in a row it failed at.
+    `sources` and `row_sources` have who sent them.
+    """
+
+    judged: int = 0
+    failed: int = 0
+    row: int = 0
+    sources: set[bytes | str] = msgspec.field(default_factory=set)
+    row_sources: set[bytes | str] = msgspec.field(default_factory=set)
+
+    def passed(self) -> None:
+        """It was through with a message."""
+        self.judged += 1
+        if self.row:
+            self.row = 0
+            self.row_sources = set()
+
+    def raised(self, source: bytes | str) -> None:
+        """It failed at one."""
+        self.judged += 1
+        self.failed += 1
+        self.row += 1
+        self.sources.add(source)
+        self.row_sources.add(source)
+
+
 class DeadLetterLimit:
     """Stops a bad deploy from draining a topic into the dead letters.
 
     Only failures of the processor count. Undecodable messages say nothing of the code, anybody may send them by the
-    thousand, and a partition that stops closes all of its sites.
+    thousand, and a partition that stops closes all of its sites. For the same reason it takes failures at messages of
+    several sources: code that is bad fails at everybody's, and one device that has found a message at which it fails
+    may send that as often as it likes.
     """
 
     def __init__(self, options: MachineOptions) -> None:
-        self._consecutive_limit = options.dead_letter_consecutive
+        self._row_limit = options.dead_letter_consecutive
         self._ratio = options.dead_letter_ratio
         self._window = options.dead_letter_window
-        self._runs: deque[tuple[int, int]] = deque()
-        self._judged = self._failed = self._consecutive = 0
+        self._least_sources = options.dead_letter_sources
+        self._runs: deque[tuple[int, int, set[bytes | str]]] = deque()
+        self._judged = self._failed = self._row = 0
+        self._row_sources: set[bytes | str] = set()
 
-    def count(self, judged: int, failed: int, trailing_failed: int) -> str | None:
-        """Take one entry's numbers (see `Decision`); gives the reason to stop, or None."""
-        if not judged:
+    def count(self, tally: Tally) -> str | None:
+        """Take one entry's numbers; gives the reason to stop, or None."""
+        if not tally.judged:
             return None
-        self._consecutive = self._consecutive + trailing_failed if trailing_failed == judged else trailing_failed
-        self._runs.append((judged, failed))
-        self._judged += judged
-        self._failed += failed
+        if tally.row < tally.judged:
+            self._row, self._row_sources = 0, set()
+        self._row += tally.row
+        self._keep(self._row_sources, tally.row_sources)
+        kept: set[bytes | str] = set()
+        self._keep(kept, tally.sources)
+        self._runs.append((tally.judged, tally.failed, kept))
+        self._judged += tally.judged
+        self._failed += tally.failed
         while self._runs and self._judged - self._runs[0][0] >= self._window:
-            old_judged, old_failed = self._runs.popleft()
-            self._judged -= old_judged
-            self._failed -= old_failed
-        if self._consecutive >= self._consecutive_limit:
-            return f"the code failed at {self._consecutive} messages in a row"
+            judged, failed, _ = self._runs.popleft()
+            self._judged -= judged
+            self._failed -= failed
+        return self._reason()
+
+    def _keep(self, known: set[bytes | str], more: set[bytes | str]) -> None:
+        # As many as matter; a set of all would grow with whatever comes in.
+        known.update(islice(more - known, self._least_sources - len(known)))
+
+    def _reason(self) -> str | None:
+        if self._row >= self._row_limit and len(self._row_sources) >= self._least_sources:
+            return f"the code failed at {self._row} messages in a row, of {len(self._row_sources)} sources or more"
         if self._judged >= self._window and self._failed > self._ratio * self._judged:
-            return f"the code failed at {self._failed} of the last {self._judged} messages"
+            sources = set().union(*(sources for _, _, sources in self._runs))
+            if len(sources) >= self._least_sources:
+                return f"the code failed at {self._failed} of the last {self._judged} messages"
         return None

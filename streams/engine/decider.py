@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.record import Output, Record
 from streams.core.processor import Arrival, Cause, Context, Outcome, Processor, References, Tick
-from streams.engine.deadletters import NOT_UTF8_HEADER, dead_letter, safe_text
+from streams.engine.deadletters import NOT_UTF8_HEADER, Tally, dead_letter, safe_text
 from streams.engine.marks import POSITION_HEADER, Marks
 from streams.engine.observer import Observer
 from streams.engine.state import StateStore
@@ -52,11 +52,7 @@ class Decision(msgspec.Struct, gc=False):
     digest: bytes
     messages: int = 0
     ticks: int = 0
-    judged: int = 0
-    """Messages that the processor was asked about."""
-    failed: int = 0
-    trailing_failed: int = 0
-    """The last messages in a row, of those judged, at which it failed."""
+    tally: Tally = msgspec.field(default_factory=Tally)
 
 
 class EntryFrame(msgspec.Struct, frozen=True, gc=False):
@@ -100,6 +96,7 @@ class Decider:
         self._incarnation = incarnation
         self._observer = observer
         self._partitions = partitions
+        self._source: Callable[[Arrival, Context], str | None] | None = getattr(processor, "source", None)
         self._marks = Marks(store.get, store.put_mark)
         self._prefix = f"{processor.name}/{incarnation}/{partition}/"
 
@@ -147,8 +144,7 @@ class Decider:
             if record.headers and not self._is_new(record):
                 return
             if cause.message is None:
-                decision.judged += 1
-                decision.trailing_failed = 0
+                decision.tally.passed()
                 return
             if frame.resolved and (of_topic := frame.resolved.get(record.topic)) and record.offset in of_topic:
                 context = self._context(frame, of_topic[record.offset])
@@ -165,7 +161,6 @@ class Decider:
         processor, store = self._processor, self._store
         # The marks up to here stand, whatever becomes of this cause.
         store.commit()
-        run.decision.judged += isinstance(cause, Arrival)
         kept_outputs, kept_parts = len(run.decision.outputs), len(run.parts)
         try:
             outcomes = processor.decide(store, cause, context)
@@ -184,7 +179,7 @@ class Decider:
             self._refuse(cause, context, error, run)
         else:
             if isinstance(cause, Arrival):
-                run.decision.trailing_failed = 0
+                run.decision.tally.passed()
         if isinstance(cause, Tick) and store.deadlines.armed.get(cause.key) == cause.deadline_ms:
             store.disarm(cause.key)
 
@@ -200,9 +195,20 @@ class Decider:
         if isinstance(cause, Tick):
             self._observer.tick_failed(self._partition, cause.key, text)
             return
-        run.decision.failed += 1
-        run.decision.trailing_failed += 1
+        source = self._source_of(cause, context)
+        if source is not None:
+            run.decision.tally.raised(source)
         self._die(cause.record, "decide", type(error).__name__, text, run)
+
+    def _source_of(self, arrival: Arrival, context: Context) -> bytes | str | None:
+        if self._source is None:
+            return arrival.record.key or b""
+        try:
+            return self._source(arrival, context)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - then nobody knows whose message it is
+            return None
 
     def _bury(self, cause: Undecodable | Passed, run: _Run) -> None:
         record = cause.record if isinstance(cause, Undecodable) else cause.cause

@@ -46,6 +46,8 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     dead_letter_ratio: float = 0.5
     dead_letter_window: int = 4_000
     """Messages over which the ratio is taken; nothing is stopped before that many were seen."""
+    dead_letter_sources: int = 5
+    """Failures stop a partition only where messages of so many sources (devices, or keys) are among them."""
     clock_skew_limit_ms: int = 5_000
     stop_timeout_s: float = 8.0
     """How long a revocation may take to drain, checkpoint and commit before it lets go anyway."""

@@ -268,7 +268,7 @@ class Partition:
             return None
         self.lanes.put(work.frame.number, decision.outputs, work.since_ms)
         self._around.observer.decided(self.index, decision.messages, decision.ticks)
-        return self._limit.count(decision.judged, decision.failed, decision.trailing_failed)
+        return self._limit.count(decision.tally)
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

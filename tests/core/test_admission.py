@@ -15,6 +15,7 @@ from schemas.signing import sign
 from schemas.vocabulary import FactorKind, Reason
 from streams.core import backlog
 from streams.core.admission import WINDOW
+from streams.core.processor import Arrival
 from tests.core.world import MASTER, World, card, event, of_type, pin, request
 
 STRANGER = b"x" * 32
@@ -50,6 +51,22 @@ def test_a_message_without_a_mac_or_with_anothers_is_refused_recorded_and_not_ac
         assert [one.type for one in found] == ["access_denied"]
         assert reason(found) is Reason.INVALID_SIGNATURE
     assert len({output.topic for output in world.sent}) == 1
+
+
+def test_a_message_is_provably_of_a_controller_only_where_that_signed_it_and_is_at_its_site() -> None:
+    world = World()
+    value = msgspec.json.encode(request(sequence=1))
+
+    def source(key: bytes, fields: bytes = value) -> str | None:
+        mac = sign(key, 1, "access.requests", b"hq", fields)
+        record = world.record("access.requests", fields, (mac,))
+        return world.site.source(Arrival(record, world.site.decode(record)), world._context({}))
+
+    assert source(derive_key(MASTER, DEVICE, "c1")) == "c1"
+    assert source(STRANGER) is None
+    assert source(derive_key(MASTER, DEVICE, "c2")) is None
+    nobody = msgspec.json.encode(request(sequence=1, device_id="nobody"))
+    assert source(derive_key(MASTER, DEVICE, "nobody"), nobody) is None
 
 
 def test_an_altered_message_is_refused() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from schemas.record import Output, Record
-from streams.core.processor import Cause, Context, Outcome, State
-from streams.engine.deadletters import KEPT_OF_LARGE, LARGEST_VALUE, DeadLetterLimit
+from streams.core.processor import Arrival, Cause, Context, Outcome, State
+from streams.engine.deadletters import KEPT_OF_LARGE, LARGEST_VALUE, DeadLetterLimit, Tally
 from streams.engine.options import MachineOptions
 from tests.engine.conftest import MakeHarness
 from tests.engine.toy import Bank, Event, message
@@ -159,13 +159,50 @@ def test_a_refusal_is_the_same_on_replay(make: MakeHarness) -> None:
 
 def test_too_many_failures_of_the_code_in_a_row_stop_the_partition(make: MakeHarness) -> None:
     harness = make(options=MachineOptions(dead_letter_consecutive=50, cycle_records=32))
-    for _ in range(500):
-        harness.publish("requests", "k", message("nonsense"))
+    for at in range(500):
+        harness.publish("requests", f"k{at % 7}", message("nonsense"), partition=0)
     harness.run_until_idle()
     assert harness.health()[0].phase == "halted"
     assert "the code failed at" in harness.health()[0].reason
     assert 50 <= len(harness.outputs("requests.dead")) < 100
     assert len(watching(harness).halts) == 1
+
+
+@pytest.mark.parametrize("good", [0, 40])
+def test_one_source_alone_never_stops_the_partition(make: MakeHarness, good: int) -> None:
+    harness = make(options=MachineOptions(dead_letter_consecutive=50, dead_letter_window=200, cycle_records=32))
+    for at in range(600):
+        harness.publish("requests", "rogue", message("nonsense"), partition=0)
+        if good and at % good == 0:
+            harness.publish("requests", f"k{at}", message("deposit"), partition=0)
+    harness.publish("requests", "k", message("deposit"), partition=0)
+    harness.run_until_idle()
+    assert len(harness.outputs("requests.dead")) == 600
+    assert harness.worker.machine.ready
+    assert kinds(harness)[-1] == "deposited"
+
+
+def test_a_processor_says_who_sent_a_message_and_what_nobody_provably_sent_counts_for_nothing(
+    make: MakeHarness,
+) -> None:
+    class Knowing(Bank):
+        def source(self, arrival: Arrival, context: Context) -> str | None:
+            assert context.number > 0
+            if arrival.message["account"] == "?":
+                raise LookupError
+            return None if arrival.message["account"] == "forged" else arrival.message["account"]
+
+    options = MachineOptions(dead_letter_consecutive=50, cycle_records=32)
+    harness = make(Knowing(), options=options)
+    for at in range(300):
+        account = "?" if at % 2 else "forged"
+        harness.publish("requests", f"k{at}", message("nonsense", account), partition=0)
+    harness.run_until_idle()
+    assert harness.worker.machine.ready
+    for at in range(300):
+        harness.publish("requests", "k", message("nonsense", f"a{at % 5}"), partition=0)
+    harness.run_until_idle()
+    assert harness.health()[0].phase == "halted"
 
 
 def test_two_hundred_bad_messages_are_no_reason_to_stop(make: MakeHarness) -> None:
@@ -177,10 +214,15 @@ def test_two_hundred_bad_messages_are_no_reason_to_stop(make: MakeHarness) -> No
     assert balances(harness) == [1]
 
 
-@pytest.mark.parametrize(("dead", "stops"), [(40, False), (60, True)])
-def test_the_ratio_counts_over_a_window(*, dead: int, stops: bool) -> None:
+def tally(judged: int, failed: int, row: int, sources: int = 5) -> Tally:
+    names: set[bytes | str] = {f"device-{at}" for at in range(sources)}
+    return Tally(judged, failed, row, names if failed else set(), names if row else set())
+
+
+@pytest.mark.parametrize(("dead", "sources", "stops"), [(40, 5, False), (60, 5, True), (60, 4, False)])
+def test_the_ratio_counts_over_a_window_and_over_sources(*, dead: int, sources: int, stops: bool) -> None:
     limit = DeadLetterLimit(MachineOptions(dead_letter_window=1_000, dead_letter_ratio=0.5))
-    reasons = [limit.count(100, dead, 0) for _ in range(30)]
+    reasons = [limit.count(tally(100, dead, 0, sources)) for _ in range(30)]
     assert reasons[:9] == [None] * 9
     assert any(reasons) is stops
 
@@ -188,13 +230,30 @@ def test_the_ratio_counts_over_a_window(*, dead: int, stops: bool) -> None:
 def test_old_dead_letters_leave_the_window() -> None:
     limit = DeadLetterLimit(MachineOptions(dead_letter_window=1_000, dead_letter_ratio=0.5))
     for _ in range(5):
-        limit.count(100, 90, 0)
-    assert [limit.count(100, 0, 0) for _ in range(30)] == [None] * 30
+        limit.count(tally(100, 90, 0))
+    assert [limit.count(tally(100, 0, 0)) for _ in range(30)] == [None] * 30
+
+
+def test_the_sources_of_a_row_are_those_since_the_last_success() -> None:
+    limit = DeadLetterLimit(MachineOptions(dead_letter_consecutive=10, dead_letter_sources=2))
+    one, other = Tally(), Tally()
+    for _ in range(8):
+        one.raised("a")
+    for _ in range(9):
+        other.raised("b")
+    between = Tally()
+    between.raised("a")
+    between.passed()
+    between.raised("b")
+    assert [limit.count(one), limit.count(between), limit.count(other)] == [None] * 3
+    back = Tally()
+    back.raised("a")
+    assert limit.count(back) is not None
 
 
 def test_entries_that_judge_nothing_are_not_remembered() -> None:
     limit = DeadLetterLimit(MachineOptions(dead_letter_consecutive=2))
-    assert limit.count(1, 1, 1) is None
-    assert [limit.count(0, 0, 0) for _ in range(100)] == [None] * 100
+    assert limit.count(tally(1, 1, 1)) is None
+    assert [limit.count(Tally()) for _ in range(100)] == [None] * 100
     assert len(limit._runs) == 1
-    assert limit.count(1, 1, 1) is not None
+    assert limit.count(tally(1, 1, 1)) is not None

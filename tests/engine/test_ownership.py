@@ -311,7 +311,7 @@ def test_a_partition_that_decides_nothing_of_what_it_was_fed_shows_no_progress(m
 
 
 def test_a_partition_that_waits_for_a_person_is_no_standstill(make: MakeHarness) -> None:
-    harness = make(partitions=2, options=MachineOptions(dead_letter_consecutive=1))
+    harness = make(partitions=2, options=MachineOptions(dead_letter_consecutive=1, dead_letter_sources=1))
     harness.publish("requests", "a", message("nonsense"), partition=0)
     harness.run_until_idle()
     feeds = {("requests", 0): 0, ("requests", 1): 5}
