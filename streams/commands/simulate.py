@@ -6,6 +6,7 @@ import asyncio
 import signal
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from streams.commands.live import Frame, View
 from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.loading.campus import Campus, LoadError, copies, read_campus
-from streams.simulator.broker import TopicsMissingError
+from streams.simulator.broker import KafkaLine, TopicsMissingError
 from streams.simulator.day import SCENARIOS
 from streams.simulator.progress import Progress
 from streams.simulator.report import Report
@@ -66,7 +67,7 @@ async def play(kafka: dict[str, Any], master: bytes, campus: Campus, options: Op
     Raises:
         CommandError: no worker decides, a topic is missing, or the campus has nobody who may enter.
     """
-    simulation = Simulation(kafka, master, campus, options)
+    simulation = Simulation(partial(KafkaLine.opened, kafka), master, campus, options)
     loop = asyncio.get_running_loop()
     with suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGINT, simulation.stop)

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
@@ -56,10 +56,36 @@ class Marks:
         return True
 
 
-class Line:
+OnSent = Callable[[Outgoing, float], None]
+"""Hears of a record when it is sent, and when that was (`perf_counter` seconds)."""
+
+
+class Line(Protocol):
     """Sends what controllers say, one after the other, and reads what they and the oracle listen to."""
 
-    def __init__(self, consumer: Any, producer: Any, on_sent: Callable[[Outgoing, float], None]) -> None:
+    failures: list[str]
+
+    def say(self, outgoing: Outgoing) -> None:
+        """Publish a record after those said before."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether everything said has been acknowledged."""
+
+    async def hear(self, timeout_s: float) -> list[Arrived]:
+        """What has arrived, in the order of each partition."""
+
+    def history(self) -> AsyncIterator[Arrived]:
+        """The decisions made before now; afterwards `hear` goes on where this ends."""
+
+
+Opened = AbstractAsyncContextManager[Line]
+
+
+class KafkaLine:
+    """The line to a Kafka broker."""
+
+    def __init__(self, consumer: Any, producer: Any, on_sent: OnSent) -> None:
         self._consumer = consumer
         self._producer = producer
         self._on_sent = on_sent
@@ -69,9 +95,7 @@ class Line:
 
     @classmethod
     @asynccontextmanager
-    async def opened(
-        cls, options: Mapping[str, Any], on_sent: Callable[[Outgoing, float], None]
-    ) -> AsyncIterator[Line]:
+    async def opened(cls, options: Mapping[str, Any], on_sent: OnSent) -> AsyncIterator[Line]:
         """A line to the broker: commands and duress from now on, decisions from the beginning.
 
         Raises:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from schemas.doors import (
@@ -34,6 +36,15 @@ class Moment(NamedTuple):
 
     timer_s: float
     clock: datetime
+
+
+Now = Callable[[], Moment]
+"""What tells the time."""
+
+
+def present() -> Moment:
+    """This moment, by the clocks of this machine."""
+    return Moment(time.monotonic(), datetime.now(UTC))
 
 
 @dataclass

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from schemas.access import AccessRecorded, AccessRequested
@@ -22,7 +21,7 @@ from streams.simulator.broker import Arrived
 from streams.simulator.controller import Controller
 from streams.simulator.effects import Answered, Effect, Number, Released
 from streams.simulator.factors import Shown
-from streams.simulator.lock import Moment
+from streams.simulator.lock import Now, present
 from streams.simulator.oracle import Oracle
 from streams.simulator.places import Places
 from streams.simulator.wire import Incoming, Memory, Outgoing, Signature
@@ -62,7 +61,9 @@ class Premises:
         auditor: Auditor,
         master: bytes,
         say: Callable[[Outgoing], None],
+        now: Now = present,
     ) -> None:
+        self._now = now
         self.places = places
         self.turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.records: OrderedDict[RequestKey, Outgoing] = OrderedDict()
@@ -78,7 +79,7 @@ class Premises:
             id_: Signature(id_, derive_key(master, DEVICE, id_, device.key_version), device.key_version)
             for id_, device in places.devices.items()
         }
-        boot = int(time.time())  # rises from run to run, so that nothing has to be kept
+        boot = int(now().clock.timestamp())  # rises from run to run, so that nothing has to be kept
         self._controllers = {
             device_id: Controller(
                 device,
@@ -86,7 +87,7 @@ class Premises:
                 [p for p in places.points.values() if places.doors[p.door_id].device_id == device_id],
                 self._signatures[device_id],
                 sealer,
-                lambda point, shown, now: oracle.snapshot(point, shown, now.clock),
+                lambda point, shown, at: oracle.snapshot(point, shown, at.clock),
                 Memory(boot),
             )
             for device_id, device in places.devices.items()
@@ -96,7 +97,7 @@ class Premises:
     def start(self) -> None:
         """Every controller announces itself."""
         for controller in self._controllers.values():
-            self._perform(controller.start(_now()))
+            self._perform(controller.start(self._now()))
 
     def controller_of(self, door_id: str) -> Controller | None:
         """The controller of a door; None where it is out of service."""
@@ -110,7 +111,7 @@ class Premises:
     async def ask(self, point_id: str, shown: Sequence[Shown]) -> Reply:
         """Present something at a reader, and wait for what becomes of it."""
         point = self.places.points[point_id]
-        controller, now = self._controllers[self.places.doors[point.door_id].device_id], _now()
+        controller, now = self._controllers[self.places.doors[point.door_id].device_id], self._now()
         number, effects = controller.present(point_id, shown, now)
         future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._answers[controller.device_id, number] = future
@@ -126,7 +127,7 @@ class Premises:
         if answer.alone and asked is not None:
             asked.passed = None  # the controller opened by itself: the site's own decision need not see a passage
         shown_as = "granted" if answer.outcome == "granted" else "denied"
-        self._door_states[point.door_id] = (shown_as, time.monotonic())
+        self._door_states[point.door_id] = (shown_as, self._now().timer_s)
         return Reply(key, answer.outcome, answer.alone)
 
     async def walk_through(self, door_id: str, key: RequestKey | None, open_s: float) -> None:
@@ -137,26 +138,26 @@ class Premises:
 
     def open(self, door_id: str, key: RequestKey | None = None) -> None:
         """Push a door open; by force where it is not released."""
-        controller, now = self._controllers[self.places.doors[door_id].device_id], _now()
+        controller, now = self._controllers[self.places.doors[door_id].device_id], self._now()
         asked = self._book.asked.get(key) if key is not None else None
         if asked is not None:
             asked.passed = True
         if self.places.doors[door_id].has_dps:
             self._oracle.happenings.door_moved(door_id, now.clock, is_open=True)
-        self._door_states[door_id] = ("open", time.monotonic())
+        self._door_states[door_id] = ("open", self._now().timer_s)
         self._perform(controller.opened(door_id, now))
 
     def close(self, door_id: str) -> None:
         """Let a door fall shut."""
-        controller, now = self._controllers[self.places.doors[door_id].device_id], _now()
+        controller, now = self._controllers[self.places.doors[door_id].device_id], self._now()
         if self.places.doors[door_id].has_dps:
             self._oracle.happenings.door_moved(door_id, now.clock, is_open=False)
-        self._door_states[door_id] = ("granted", time.monotonic())
+        self._door_states[door_id] = ("granted", self._now().timer_s)
         self._perform(controller.closed(door_id, now))
 
     def press_exit(self, door_id: str) -> None:
         """Press the exit button."""
-        now = _now()
+        now = self._now()
         self._auditor.pressed(door_id, now)
         self._perform(self._controllers[self.places.doors[door_id].device_id].exit(door_id, now))
 
@@ -184,25 +185,25 @@ class Premises:
 
     def disconnect(self, device_id: str) -> None:
         """A controller loses the server."""
-        self._controllers[device_id].disconnect(_now())
+        self._controllers[device_id].disconnect(self._now())
 
     def reconnect(self, device_id: str) -> None:
         """It is back, sends what it kept, and reads what it missed."""
-        self._perform(self._controllers[device_id].reconnect(_now()))
+        self._perform(self._controllers[device_id].reconnect(self._now()))
         for arrived in self._held.pop(device_id, []):
             self.commanded(arrived)
 
     def fail(self, device_id: str, code: str, detail: str) -> None:
         """Something in a controller breaks."""
-        self._perform(self._controllers[device_id].fail(code, detail, _now()))
+        self._perform(self._controllers[device_id].fail(code, detail, self._now()))
 
     def mend(self, device_id: str, code: str) -> None:
         """It works again."""
-        self._perform(self._controllers[device_id].mend(code, _now()))
+        self._perform(self._controllers[device_id].mend(code, self._now()))
 
     def restart(self, device_id: str) -> None:
         """A controller starts anew."""
-        self._perform(self._controllers[device_id].restart(_now()))
+        self._perform(self._controllers[device_id].restart(self._now()))
 
     def reread(self, device_id: str) -> None:
         """A controller reads the last records of its commands once more."""
@@ -218,7 +219,9 @@ class Premises:
             self._held[controller.device_id].append(arrived)
             return
         self._last_commands[controller.device_id].append(arrived)
-        self._perform(controller.command(Incoming(arrived.topic, arrived.key, arrived.value, arrived.headers), _now()))
+        self._perform(
+            controller.command(Incoming(arrived.topic, arrived.key, arrived.value, arrived.headers), self._now())
+        )
 
     def seen_command(self, arrived: Arrived) -> None:
         """The book and the auditor read every command for themselves, before its controller does."""
@@ -234,13 +237,13 @@ class Premises:
 
     def tick(self) -> None:
         """Let every controller's timers run."""
-        now = _now()
+        now = self._now()
         for controller in self._controllers.values():
             self._perform(controller.tick(now))
 
     def door_states(self) -> dict[str, str]:
         """Each door as a viewer shows it: `open`, `granted`, `denied` (a second long), `offline` or `shut`."""
-        now = time.monotonic()
+        now = self._now().timer_s
         states: dict[str, str] = {}
         for door_id, door in self.places.doors.items():
             state, since = self._door_states.get(door_id, ("shut", 0.0))
@@ -256,7 +259,7 @@ class Premises:
             if isinstance(effect, Outgoing):
                 self._publish(effect)
             elif isinstance(effect, Released):
-                self._auditor.released(effect, _now())
+                self._auditor.released(effect, self._now())
             else:
                 self._answered(effect)
 
@@ -281,7 +284,3 @@ class Premises:
         elif isinstance(message, CommandFailed):
             self._book.failed_commands[message.reason] += 1
         self._say(outgoing)
-
-
-def _now() -> Moment:
-    return Moment(time.monotonic(), datetime.now(UTC))

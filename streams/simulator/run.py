@@ -6,23 +6,22 @@ import asyncio
 import contextlib
 import json
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from schemas.access import AccessRequested
 from streams.loading.campus import Campus
 from streams.simulator.audit import Auditor
 from streams.simulator.book import Book, RequestKey
-from streams.simulator.broker import COMMANDS, DECISIONS, Arrived, Line, Marks
+from streams.simulator.broker import COMMANDS, DECISIONS, Arrived, Line, Marks, OnSent, Opened
 from streams.simulator.day import Planner, Scene
 from streams.simulator.factors import CardShown
 from streams.simulator.foul import STRANGER
 from streams.simulator.happenings import Happenings
 from streams.simulator.judge import Judge
+from streams.simulator.lock import Now, present
 from streams.simulator.oracle import Oracle
 from streams.simulator.people import People
 from streams.simulator.places import Places
@@ -63,10 +62,13 @@ class Options:
 
 
 class Simulation:
-    """One run. `options` of Kafka are what `streams.connection.kafka_options` gives."""
+    """One run. `line` opens the line to the broker; it is given what hears of each record when it is sent."""
 
-    def __init__(self, kafka: Mapping[str, Any], master: bytes, campus: Campus, options: Options) -> None:
-        self._kafka = kafka
+    def __init__(
+        self, line: Callable[[OnSent], Opened], master: bytes, campus: Campus, options: Options, now: Now = present
+    ) -> None:
+        self._opened = line
+        self._now = now
         self._options = options
         self._places = Places(campus)
         self._people = People(campus, self._places)
@@ -77,7 +79,7 @@ class Simulation:
         self._judge = Judge(self._oracle, self._people, self._places, self._book)
         self._marks = Marks()
         self._line: Line | None = None
-        self._premises = Premises(self._places, self._oracle, self._book, self._auditor, master, self._say)
+        self._premises = Premises(self._places, self._oracle, self._book, self._auditor, master, self._say, now)
         self._judge.on_passage = self._premises.passage
         self._lines: deque[str] = deque(maxlen=_LINES)
         self._sent_at: deque[float] = deque(maxlen=_RECENT)
@@ -97,7 +99,7 @@ class Simulation:
             ValueError: nobody may enter anywhere.
         """
         scenes = self._plan()  # before anything is said: nobody listens while a day is planned
-        async with Line.opened(self._kafka, self._sent) as line:
+        async with self._opened(self._sent) as line:
             self._line = line
             async for arrived in line.history():
                 self._hear(arrived, before=True)
@@ -149,10 +151,10 @@ class Simulation:
             stop.cancel()
 
     async def _knock(self, point_id: str, card_number: str) -> None:
-        deadline = time.monotonic() + WORKERS_WITHIN_S
+        deadline = self._now().timer_s + WORKERS_WITHIN_S
         reply = await self._premises.ask(point_id, [CardShown(card_number)])
         while not self._book.asked[reply.key].decided:
-            if time.monotonic() > deadline:
+            if self._now().timer_s > deadline:
                 raise NobodyDecidesError(
                     "no decision came: is `doorstream worker decide` running, and the topics right?"
                 )
@@ -163,7 +165,7 @@ class Simulation:
 
     def _plan(self) -> list[Scene]:
         options = self._options
-        planner = Planner(self._people, self._places, self._oracle, datetime.now(UTC), options.seed, options.seconds)
+        planner = Planner(self._people, self._places, self._oracle, self._now().clock, options.seed, options.seconds)
         return planner.plan(options.scenario, int(options.seconds * options.rate))
 
     async def _day(self, scenes: Sequence[Scene]) -> None:
@@ -178,16 +180,16 @@ class Simulation:
             chance = random.Random(f"{options.seed}/{number}")  # noqa: S311 - behaviour, not secrets
             await play(stage, self._judge, scene, chance)
 
-        self._began_s = time.monotonic()
+        self._began_s = self._now().timer_s
         try:
-            await play_all(scenes, play_one, options.seconds, self._stopping, stage.close)
+            await play_all(scenes, play_one, options.seconds, self._stopping, stage.close, self._now)
         finally:
-            self._ended_s = time.monotonic()
+            self._ended_s = self._now().timer_s
 
     async def _drain(self, line: Line) -> None:
         """Wait for what is still to come."""
-        deadline = time.monotonic() + self._options.drain_s
-        while time.monotonic() < deadline and not self._settled(line):  # noqa: ASYNC110 - the listener settles it
+        deadline = self._now().timer_s + self._options.drain_s
+        while self._now().timer_s < deadline and not self._settled(line):  # noqa: ASYNC110 - the listener settles it
             await asyncio.sleep(0.1)
         await asyncio.sleep(0.3)
 
@@ -251,10 +253,10 @@ class Simulation:
             asked = self._book.asked.get(RequestKey(message.device_id, message.boot, message.sequence))
             if asked is not None and asked.sent_s is None:
                 asked.sent_s = at_s
-                self._sent_at.append(time.monotonic())
+                self._sent_at.append(self._now().timer_s)
 
     def _progress(self) -> Progress:
-        now, counts, times = time.monotonic(), self._book.counts, self._book.times
+        now, counts, times = self._now().timer_s, self._book.counts, self._book.times
         elapsed_s = (self._ended_s or now) - self._began_s if self._began_s else 0.0
         return Progress(
             elapsed_s=elapsed_s,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from streams.simulator.day import Scene
+from streams.simulator.lock import Now, present
 
 CLOSING_S = 15.0
 """When the day is over, nobody begins another door; those at one have that long to pass."""
@@ -16,25 +16,30 @@ Play = Callable[[int, Scene], Coroutine[Any, Any, None]]
 
 
 async def play_all(
-    scenes: Sequence[Scene], play: Play, seconds: float, stopping: asyncio.Event, close: Callable[[], None]
+    scenes: Sequence[Scene],
+    play: Play,
+    seconds: float,
+    stopping: asyncio.Event,
+    close: Callable[[], None],
+    now: Now = present,
 ) -> None:
     """Play every scene at its share of `seconds`; `close` is called when nobody is to begin anything any more.
 
     What goes wrong in a scene ends the day with that error.
     """
-    began_s = time.monotonic()
+    began_s = now().timer_s
     playing: set[asyncio.Task[None]] = set()
     stop: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
     try:
         for number, scene in enumerate(scenes):
-            wait_s = began_s + scene.at * seconds - time.monotonic()
+            wait_s = began_s + scene.at * seconds - now().timer_s
             if wait_s > 0:
                 await asyncio.wait([stop], timeout=wait_s)
             if stop.done():
                 break
             playing.add(asyncio.create_task(play(number, scene)))
             playing = _unfinished(playing)
-        while playing and not stop.done() and (left_s := began_s + seconds - time.monotonic()) > 0:
+        while playing and not stop.done() and (left_s := began_s + seconds - now().timer_s) > 0:
             await asyncio.wait([*playing, stop], timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             playing = _unfinished(playing)
         close()
