@@ -22,8 +22,10 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Records that one cycle decides at most; shared among the partitions that have some."""
     smallest_share: int = 32
     """Records per input topic partition that a cycle takes at least, where there are that many."""
-    queue_records: int = 4_096
-    """Records per input topic partition that wait in memory; `Machine.feed` awaits above it."""
+    queue_records: int = 512
+    """Records per input topic partition that wait in memory, a few cycles' worth: `Machine.feed` awaits above it. What
+    waits decoded is looked through by the garbage collector, and has left the processor's caches when its turn comes.
+    """
     most_unsent: int = 20_000
     """Outputs of a partition that wait to be acknowledged; above it the partition takes no input, so that neither
     memory nor what a recovery would send again grows without bound."""
