@@ -27,7 +27,7 @@ from schemas.signing import MAC_HEADER, key_version_of, verify
 from schemas.vocabulary import Reason
 from streams.core import backlog, reference
 from streams.core.entities import DeviceState, device_key
-from streams.core.processor import Arrival, Context, State
+from streams.core.processor import Arrival, Context, References, State
 
 WINDOW = 1024
 _WINDOW_BYTES = WINDOW // 8
@@ -36,6 +36,7 @@ _DIGEST_BYTES = 2
 _NO_DIGESTS = bytes(WINDOW * _DIGEST_BYTES)
 BACKLOG = "access.backlog"
 _LOWERED = "the key version on file is lower than one that was used, so what it signed may be a replay"
+_APART = "device, site and record key don't belong together"
 MISPLACED = "the record lies in another partition than its site's: choose it by murmur2 of the key"
 
 
@@ -141,25 +142,32 @@ class Sender(NamedTuple):
 
 def sender_of(message: DeviceMessage, record: Record, context: Context) -> Sender | Admission:
     """Who a message claims to be of, or the refusal where that is nobody, or the message lies elsewhere."""
-    references = context.references
+    key = ("sender", message.device_id, message.site_id)
+    known: Sender | None = context.references.derived.get(key)
+    found = known or _on_file(message, context.references)
+    if isinstance(found, str):
+        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail=found)
+    if found is not known:
+        reference.remember(context.references, key, found)
+    if record.key != message.site_id.encode():
+        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail=_APART)
+    if misplaced(message.site_id, context):
+        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail=MISPLACED)
+    return found
+
+
+def _on_file(message: DeviceMessage, references: References) -> Sender | str:
+    """Who a message claims to be of, or why that is nobody."""
     device = reference.device(references, message.device_id)
     if device is None:
-        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail="the device is not on file")
+        return "the device is not on file"
     site = reference.site(references, message.site_id)
-    policy = reference.policy(references, site.policy_id) if site is not None else None
-    if site is None or policy is None:
-        detail = "the site is not on file" if site is None else "the site's policy is not on file"
-        return Admission(Verdict.REFUSED, reason=Reason.UNKNOWN_ACCESS_POINT, detail=detail)
-    if device.site_id != site.site_id or record.key != message.site_id.encode():
-        return Admission(
-            Verdict.REFUSED,
-            device=device,
-            reason=Reason.UNKNOWN_ACCESS_POINT,
-            detail="device, site and record key don't belong together",
-        )
-    if misplaced(message.site_id, context):
-        return Admission(Verdict.REFUSED, device=device, reason=Reason.UNKNOWN_ACCESS_POINT, detail=MISPLACED)
-    return Sender(device, site, policy)
+    if site is None:
+        return "the site is not on file"
+    policy = reference.policy(references, site.policy_id)
+    if policy is None:
+        return "the site's policy is not on file"
+    return Sender(device, site, policy) if device.site_id == site.site_id else _APART
 
 
 def source_of(arrival: Arrival, context: Context, keys: Keys) -> str | None:

@@ -75,13 +75,11 @@ class SiteProcessor:
     def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:
         """Missing records and secrets to be verified, of requests that would be listened to."""
         message = arrival.message
-        if not isinstance(message, AccessRequested | AccessRecorded):
+        if not isinstance(message, AccessRequested | AccessRecorded) or not verifying.may_need(message, context):
             return ()
         site = reference.site(context.references, message.site_id)
         point = reference.access_point(context.references, message.access_point_id)
         if site is None or point is None or point.site_id != site.site_id:
-            return ()
-        if not verifying.may_need(message, context):
             return ()
         if admit(message, arrival.record, state, context, self._keys).verdict is not Verdict.ADMITTED:
             return ()

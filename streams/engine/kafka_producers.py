@@ -271,7 +271,7 @@ def check_size(output: Output) -> None:
     """
     size = len(output.value or b"") + len(output.key or b"")
     if output.headers:
-        size += sum(len(name) + len(data) + HEADER_BYTES for name, data in output.headers)
+        size += sum([len(name) + len(data) + HEADER_BYTES for name, data in output.headers])
     if size > RECORD_BYTES:
         raise ValueError(f"{output.topic}: a record of {size} bytes is above the limit of {RECORD_BYTES}")
 
