@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from bench.heartbeats import Heartbeats, heartbeats
 from bench.measurements import QUICK, Latencies, Size, Throughput, latencies, throughput
 from bench.programs import BenchmarkError
 from bench.report import Figure, machine, table, write
@@ -22,7 +23,7 @@ from deploy.stack.choice import choose
 from deploy.stack.model import Endpoints
 from streams.commands.running import say
 
-NAMES = ("throughput", "latency", "record", "credentials")
+NAMES = ("throughput", "latency", "record", "credentials", "heartbeats")
 RATES = (200, 1_000)
 SPEED_PER_S = 15_000
 PLAIN_PER_S = 350_000
@@ -33,6 +34,7 @@ P99_OVER_ECHO = 4.0
 LOAD_S = 10.0
 LOAD_MIB = 1_536.0
 RECORDED_PER_S = 10_000
+HEARTBEATS_CORE = 0.5
 
 
 def throughput_figures(found: Throughput) -> list[Figure]:
@@ -91,6 +93,15 @@ def credential_figures(found: Loaded) -> list[Figure]:
     ]  # fmt: skip
 
 
+def heartbeat_figures(found: Heartbeats) -> list[Figure]:
+    """What is promised of watching devices."""
+    return [
+        Figure(f"{found.devices:,} devices with a heartbeat each 15 s", found.core_share, "of a core",
+               f"<= {HEARTBEATS_CORE:g}", found.core_share <= HEARTBEATS_CORE, f"{found.cpu_us:.0f} us each"),
+        Figure("  kept of a device", found.kept_bytes, "bytes"),
+    ]  # fmt: skip
+
+
 async def measure(names: list[str], size: Size, folder: Path) -> tuple[list[Figure], dict[str, Any], list[str]]:
     """Run the named measurements; gives the figures, the raw findings and which servers they were made on."""
     with warnings.catch_warnings():
@@ -131,6 +142,10 @@ async def _one(name: str, stage: Stage, size: Size, endpoints: Endpoints) -> tup
     if name == "record":
         recorded = await record(stage, size, endpoints)
         return recorded, record_figures(recorded)
+    if name == "heartbeats":
+        # In a thread of its own: the harness has an event loop of its own.
+        alive = await asyncio.to_thread(heartbeats, size.devices)
+        return alive, heartbeat_figures(alive)
     loaded = await load_credentials(stage, size.credentials)
     return loaded, credential_figures(loaded)
 
