@@ -63,6 +63,21 @@ class Settings(BaseSettings):
     kafka_username: str | None = Field(default=None, description="SASL user name")
     kafka_password_file: Path | None = Field(default=None, description="file with the SASL password")
 
+    notify_email: str = Field(
+        default="",
+        repr=False,
+        description="apprise URL that e-mail leaves by, with {to} where the address belongs; "
+        "or file:<path> of a file with it",
+    )
+    notify_sms: str = Field(default="", repr=False, description="the same for SMS")
+    notify_phone: str = Field(default="", repr=False, description="the same for calls")
+    notify_webhook: str = Field(
+        default="", repr=False, description="the same for webhooks; empty: each recipient's own URL gets JSON"
+    )
+    notify_templates: Path | None = Field(
+        default=None, description="folder whose <language>/<channel>.txt replace doorstream's own"
+    )
+
     metrics_host: str = Field(default="127.0.0.1", description="where /metrics, /livez and /readyz listen")
     metrics_port: int = Field(default=9464, ge=0, le=65535, description="their port; 0 chooses a free one")
     log_format: Literal["auto", "json", "console"] = Field(

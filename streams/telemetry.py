@@ -70,6 +70,28 @@ RECORDS_SKIPPED = Counter(
 )
 SINK_RETRIES = Counter("doorstream_sink_retries", "Batches tried again, by sink.", ["sink"], registry=REGISTRY)
 
+NOTIFICATIONS = Counter(
+    "doorstream_notifications",
+    "What became of notifications, by channel; duress excepted.",
+    ["channel", "outcome"],
+    registry=REGISTRY,
+)
+NOTIFICATION_ATTEMPTS = Counter(
+    "doorstream_notification_attempts",
+    "Attempts to tell somebody, by channel and how they ended; duress excepted.",
+    ["channel", "verdict"],
+    registry=REGISTRY,
+)
+NOTIFICATION_SECONDS = Histogram(
+    "doorstream_notification_seconds", "How long attempts took.", ["channel"], buckets=_SECONDS, registry=REGISTRY
+)
+NOTIFICATIONS_UNDER_WAY = Gauge(
+    "doorstream_notifications_under_way", "Attempts that the sender has and has not ended.", registry=REGISTRY
+)
+NOTIFICATIONS_OLDEST_SECONDS = Gauge(
+    "doorstream_notifications_oldest_seconds", "Age of the oldest of them.", registry=REGISTRY
+)
+
 LogFormat = Literal["auto", "json", "console"]
 
 

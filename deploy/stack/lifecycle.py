@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from deploy.stack import apache, clickhouse, postgres, tansu
+from deploy.stack import apache, catcher, clickhouse, postgres, tansu
 from deploy.stack.launch import Launch, Progress
 from deploy.stack.model import (
+    CATCHER,
     CLICKHOUSE,
     DEFAULT_FOLDER,
     HOST,
@@ -90,9 +91,10 @@ def status(folder: Path = DEFAULT_FOLDER) -> StackStatus:
     """
     folder = folder.resolve()
     record = Record.read(folder)
+    shown = [*PARTS, *(name for name in record.parts if name not in PARTS)]
     return StackStatus(
         folder=folder,
-        parts=tuple(_part_status(name, record.parts.get(name)) for name in PARTS),
+        parts=tuple(_part_status(name, record.parts.get(name)) for name in shown),
         broker=record.broker if record.parts else None,
         owner_pid=record.owner.pid if record.owner is not None else None,
     )
@@ -172,7 +174,12 @@ def _watcher(folder: Path, owner: Process) -> Command:
 
 
 def _preparer(name: str, broker: BrokerKind) -> Prepare:
-    return {KAFKA: _BROKERS[broker], POSTGRES: postgres.prepare, CLICKHOUSE: clickhouse.prepare}[name]
+    return {
+        KAFKA: _BROKERS[broker],
+        POSTGRES: postgres.prepare,
+        CLICKHOUSE: clickhouse.prepare,
+        CATCHER: catcher.prepare,
+    }[name]
 
 
 async def _start_part(folder: Path, record: Record, name: str, say: Progress) -> None:
@@ -285,11 +292,12 @@ async def _end(processes: list[Process]) -> None:
 
 
 def _endpoints(folder: Path, record: Record, options: StackOptions) -> Endpoints:
-    reached = {name: record.parts[name].endpoint if name in options.wanted else "" for name in PARTS}
+    reached = {name: record.parts[name].endpoint if name in options.wanted else "" for name in (*PARTS, CATCHER)}
     return Endpoints(
         kafka=reached[KAFKA],
         postgres=reached[POSTGRES],
         clickhouse=reached[CLICKHOUSE],
         broker=record.broker,
         master_secret_file=str(folder / SECRET_FILE),
+        catcher=reached[CATCHER],
     )

@@ -16,6 +16,8 @@ KAFKA = "kafka"
 POSTGRES = "postgres"
 CLICKHOUSE = "clickhouse"
 PARTS = (KAFKA, POSTGRES, CLICKHOUSE)
+CATCHER = "catcher"
+"""A part that is started only where it is asked for."""
 
 HOST = "127.0.0.1"
 """Every part listens here and nowhere else."""
@@ -29,8 +31,9 @@ class StackError(Exception):
 class Endpoints:
     """How to reach a running stack.
 
-    `kafka` is a list of bootstrap servers, `postgres` a DSN with its password, `clickhouse` an `http://` URL; a part
-    that was not asked for is an empty string. `master_secret_file` holds hexadecimal text.
+    `kafka` is a list of bootstrap servers, `postgres` a DSN with its password, `clickhouse` an `http://` URL, `catcher`
+    what `deploy.stack.catcher` understands; a part that was not asked for is an empty string. `master_secret_file`
+    holds hexadecimal text.
     """
 
     kafka: str
@@ -38,6 +41,7 @@ class Endpoints:
     clickhouse: str
     broker: BrokerKind
     master_secret_file: str
+    catcher: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,18 @@ class StackOptions:
     with_clickhouse: bool = True
     owner_pid: int | None = None
     with_kafka: bool = True
+    with_catcher: bool = False
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """The names of the parts that are to run."""
-        asked = {KAFKA: self.with_kafka, POSTGRES: self.with_postgres, CLICKHOUSE: self.with_clickhouse}
-        return tuple(part for part in PARTS if asked[part])
+        asked = {
+            KAFKA: self.with_kafka,
+            POSTGRES: self.with_postgres,
+            CLICKHOUSE: self.with_clickhouse,
+            CATCHER: self.with_catcher,
+        }
+        return tuple(part for part, wanted in asked.items() if wanted)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from deploy.stack import StackOptions, down, status, up
+from deploy.stack import StackOptions, catcher, down, status, up
 from streams.commands.running import FOUND_WRONG, hint, print_json, run, say, settings_or_fail
+from streams.settings import PREFIX
 
 app = typer.Typer(help="A local broker, PostgreSQL and ClickHouse, without Docker.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -22,7 +23,8 @@ def start(
 ) -> None:
     """Start the stack (or find it running) and print the settings to use it."""
     settings = settings_or_fail()
-    endpoints = run(up(StackOptions(folder=settings.stack_folder.absolute(), kafka=kafka), hint))
+    endpoints = run(up(StackOptions(folder=settings.stack_folder.absolute(), kafka=kafka, with_catcher=True), hint))
+    catching = catcher.settings(endpoints.catcher)
     if json:
         print_json(
             {
@@ -31,6 +33,8 @@ def start(
                 "clickhouse": endpoints.clickhouse,
                 "broker": endpoints.broker,
                 "master_secret_file": endpoints.master_secret_file,
+                "catcher": endpoints.catcher,
+                **catching,
             }
         )
         return
@@ -38,6 +42,8 @@ def start(
     say(f"export DOORSTREAM_POSTGRES='{endpoints.postgres}'")
     say(f"export DOORSTREAM_CLICKHOUSE='{endpoints.clickhouse}'")
     say(f"export DOORSTREAM_MASTER_SECRET_FILE='{endpoints.master_secret_file}'")
+    for name, value in catching.items():
+        say(f"export {PREFIX}{name.upper()}='{value}'")
 
 
 @app.command("down")

@@ -13,6 +13,7 @@ import uvloop
 from aiohttp import web
 
 from streams import telemetry
+from streams.agents import notify as notify_role
 from streams.agents import record, site
 from streams.agents.metering import StoredCounts, tell_lag
 from streams.commands.running import UNREACHABLE, CommandError, run, settings_or_fail
@@ -38,10 +39,16 @@ def record_() -> None:
     _run(["record"])
 
 
+@app.command()
+def notify() -> None:
+    """Tell people and programs of alerts: e-mail, SMS, telephone, webhooks."""
+    _run(["notify"])
+
+
 @app.command("all")
 def all_() -> None:
     """Every role in one process; for small sites and for trying out."""
-    _run(["decide", "record"])
+    _run(["decide", "record", "notify"])
 
 
 class _Together:
@@ -124,4 +131,5 @@ def _measuring(workers: list[Any]) -> Callable[[], None]:
 _WIRES: dict[str, Callable[[Settings, int], Any]] = {
     "decide": site.wire,
     "record": lambda settings, _incarnation: record.wire(settings),
+    "notify": lambda settings, _incarnation: notify_role.wire(settings),
 }

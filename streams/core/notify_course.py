@@ -132,8 +132,7 @@ def answered(answer: NotificationAttempted, work: Work) -> None:
         return
     telling = _replace(telling, error=answer.error, target=answer.target or telling.target)
     if answer.verdict == "expired":
-        waiting = _replace(telling, phase="waiting", made=telling.made - 1, due_ms=work.now_ms + LOOK_AFTER_MS)
-        work.keep(waiting)
+        _failed(_replace(telling, made=telling.made - 1), work, None)
     elif answer.verdict == "refused":
         next_channel(telling, work)
     else:
@@ -161,7 +160,7 @@ def _failed(telling: Telling, work: Work, retry_after_s: float | None) -> None:
     now_ms = work.now_ms
     first_ms = now_ms if telling.first_failed_ms is None else telling.first_failed_ms
     telling = _replace(telling, first_failed_ms=first_ms)
-    pause_ms = BACKOFF_MS[min(telling.made, len(BACKOFF_MS)) - 1]
+    pause_ms = BACKOFF_MS[max(0, min(telling.made, len(BACKOFF_MS)) - 1)]
     if retry_after_s is not None:
         pause_ms = max(pause_ms, round(retry_after_s * 1000))
     patience_ms = PATIENCE_MS if _other_channel(telling, work) is not None else LAST_PATIENCE_MS

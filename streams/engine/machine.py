@@ -116,6 +116,11 @@ class Machine:
         return frozenset(self._slots)
 
     @property
+    def references(self) -> ReferenceViews:
+        """The reference data that it decides by."""
+        return self._around.references
+
+    @property
     def ready(self) -> bool:
         """It owns partitions, all of them run, references are loaded and the clock is near the broker's."""
         return (

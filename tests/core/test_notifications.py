@@ -180,11 +180,24 @@ def test_an_answer_that_comes_late_counts() -> None:
         assert desk.told() == [("sent", "wang", "sms")]
 
 
-def test_an_attempt_that_expired_does_not_count() -> None:
+def test_attempts_that_came_too_late_to_be_begun_are_none_and_take_the_next_channel_in_the_end() -> None:
+    with Tellings(answer=failing("sms", verdict="expired", error="the channel is busy")) as desk:
+        desk.alert("a1", "wang")
+        desk.advance(10)
+        desk.alert("a2", "li", channels=["sms"])
+        desk.advance(20)
+        assert desk.told() == [("failed", "wang", "sms"), ("sent", "wang", "email")]
+        assert desk.outcomes()[0].attempts == 0
+        desk.answer = failing()
+        desk.advance(2)
+        *_, sent = desk.outcomes()
+        assert (sent.recipient_id, sent.channel, sent.attempts) == ("li", "sms", 1)
+
+
+def test_an_attempt_that_came_too_late_is_made_again() -> None:
     with Tellings(answer=failing("sms", verdict="expired")) as desk:
         desk.alert("a1", "wang")
-        desk.advance(90)
-        assert desk.told() == []
+        desk.advance(5)
         desk.answer = failing()
         desk.advance(2)
         (sent,) = desk.outcomes()

@@ -1,0 +1,157 @@
+"""The notify role: the processor that decides who is told, and the sender that tells them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from schemas.recipients import Recipient
+from schemas.record import Output
+from schemas.sending import NotificationDue
+from streams import telemetry
+from streams.agents.metering import MetricsObserver
+from streams.agents.notify_channels import Attempt, channels
+from streams.agents.notify_sending import Sender
+from streams.agents.notify_wording import Wording, WordingError
+from streams.connection import kafka_options
+from streams.core.notifications import NotifyProcessor
+from streams.core.notify_work import NOTIFICATIONS, Publication
+from streams.core.processor import Cause, Context, Outcome
+from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.lagging import Lag
+from streams.engine.ports import TopicPartition
+from streams.engine.worker import DecideOptions, DecideWorker
+from streams.settings import Settings, SettingsError
+
+FROM_FILE = "file:"
+RUNNING = "running"
+
+
+class MeteredNotify(NotifyProcessor):
+    """The notify processor, what becomes of notifications counted as it is published; of duress nothing is."""
+
+    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
+        """Count, then publish."""
+        if isinstance(outcome, Publication) and outcome.topic == NOTIFICATIONS:
+            kind = str(getattr(outcome.message, "type", "")).removeprefix("notification_")
+            telemetry.NOTIFICATIONS.labels(outcome.message.channel, kind).inc()
+        return super().publish(outcome, cause, context)
+
+
+class NotifyWorker:
+    """A processor and its sender as one worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        options = kafka_options(settings)
+        signed = settings.reference_authentication == "required"
+        processor = MeteredNotify(settings.master_secret() if signed else None)
+        self._deciding = DecideWorker(
+            DecideOptions(kafka=KafkaSettings.of(options), observer=lambda processor: MetricsObserver(processor.name)),
+            [processor],
+        )
+        try:
+            wording = Wording(settings.notify_templates)
+        except WordingError as error:
+            raise SettingsError(str(error)) from None
+        self._sender = Sender(options, self._running, self._recipient, channels(gateways(settings)), wording, _count)
+
+    # -- what the sender asks -----------------------------------------------------------------------------------
+
+    def _running(self) -> list[int]:
+        (runner,) = self._deciding.runners
+        return [partition for partition, health in runner.health().items() if health.phase == RUNNING]
+
+    def _recipient(self, recipient_id: str) -> Recipient | None:
+        (runner,) = self._deciding.runners
+        found: Recipient | None = runner.machine.references.live().get("recipient", recipient_id)
+        return found
+
+    # -- what it tells ------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """For `/readyz`."""
+        return self._deciding.ready and self._sender.ready
+
+    @property
+    def live(self) -> bool:
+        """For `/livez`."""
+        return self._deciding.live
+
+    @property
+    def lags(self) -> Mapping[str, Mapping[TopicPartition, Lag]]:
+        """What is not yet decided."""
+        telemetry.NOTIFICATIONS_UNDER_WAY.set(self._sender.waiting[0])
+        telemetry.NOTIFICATIONS_OLDEST_SECONDS.set(self._sender.waiting[1])
+        return self._deciding.lags
+
+    @property
+    def owned(self) -> Mapping[str, int]:
+        """How many partitions are in hand."""
+        return self._deciding.owned
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Begin a graceful stop: the sender ends what it has begun, and says so, before the processor stops."""
+        self._sender.request_stop()
+
+    async def run(self) -> int:
+        """Work until asked to stop (0) or until a part fails (1).
+
+        Raises:
+            ClusterError: the cluster is not as it must be; the text says what to do.
+        """
+        deciding = asyncio.ensure_future(self._deciding.run())
+        sending = asyncio.ensure_future(self._sender.run())
+        await asyncio.wait({deciding, sending}, return_when=asyncio.FIRST_COMPLETED)
+        failed = sending.done() and sending.exception() is not None
+        self._sender.request_stop()
+        await asyncio.wait({sending})
+        self._deciding.request_stop()
+        code = await deciding
+        sending.result()
+        return 1 if failed else code
+
+
+def _count(due: NotificationDue, attempt: Attempt, seconds: float) -> None:
+    if due.notice.kind != "duress":
+        telemetry.NOTIFICATION_ATTEMPTS.labels(due.channel, attempt.verdict).inc()
+        telemetry.NOTIFICATION_SECONDS.labels(due.channel).observe(seconds)
+
+
+def gateways(settings: Settings) -> dict[str, str]:
+    """The apprise URL of each channel; one that lies in a file is read from it.
+
+    Raises:
+        SettingsError: a file can't be read, or a URL has no place for the address.
+    """
+    found: dict[str, str] = {}
+    for name in ("email", "sms", "phone", "webhook"):
+        url = str(getattr(settings, f"notify_{name}"))
+        variable = f"DOORSTREAM_NOTIFY_{name.upper()}"
+        if url.startswith(FROM_FILE):
+            path = Path(url.removeprefix(FROM_FILE))
+            try:
+                url = path.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(
+                    f"{variable}: {path} can't be read ({error}): check the path and its mode"
+                ) from None
+        if url and "{to}" not in url:
+            # The URL may hold a password, so it is not repeated.
+            raise SettingsError(f"{variable} has no place for the address: write {{to}} where it belongs")
+        found[name] = url
+    return found
+
+
+def wire(settings: Settings) -> Any:
+    """A notify worker. Needs a running event loop.
+
+    Raises:
+        SettingsError: Kafka is not set, or the master secret where reference records have to be signed, or a gateway
+            or template can't be used.
+    """
+    return NotifyWorker(settings)

@@ -1,0 +1,133 @@
+"""A notify worker in front of real servers: what arrives, and what is told about it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.notify.town import SITES, Town, town
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Town]:
+    async with town(tmp_path) as found:
+        yield found
+
+
+async def test_an_alert_arrives_by_every_channel_and_says_so(place: Town) -> None:
+    prefix = place.prefix()
+    worker = await place.start()
+    await place.publish(
+        [
+            place.alert(f"{prefix}1", "room", channels=["email"], severity="medium"),
+            place.alert(f"{prefix}2", "wang", "li", channels=["phone", "sms"], site_id="works"),
+            place.alert(f"{prefix}3", "program", "old-program", "alertmanager", channels=["webhook"]),
+        ]
+    )
+    outcomes = await place.until_told(prefix, 7)
+    assert Counter((one.type, one.recipient_id, one.channel) for one in outcomes) == Counter(
+        ("notification_sent", who, channel)
+        for who, channel in [
+            ("room", "email"),
+            ("wang", "sms"),
+            ("li", "phone"),
+            ("li", "sms"),
+            ("program", "webhook"),
+            ("old-program", "alertmanager-webhook"),
+            ("alertmanager", "alertmanager"),
+        ]
+    )
+    caught = {(line["channel"], line.get("path")): line for line in await place.caught(prefix)}
+    mail = caught["email", None]
+    assert (mail["to"], mail["subject"]) == (["room@example.org"], "[medium] Door held open: hq-d01 is held open")
+    assert f"doorstream alerts ack {prefix}1" in mail["text"]
+    own = caught["hook", "/hook/s3cret-token"]["body"]
+    assert own["alert"]["alert_id"] == f"{prefix}3"
+    assert "s3cret" not in worker.tail() + str([one.to_json() for one in outcomes])
+    await asyncio.to_thread(worker.stop)
+
+
+async def test_duress_reaches_monitoring_and_nobody_else_learns_of_it(place: Town) -> None:
+    prefix = place.prefix()
+    worker = await place.start()
+    alert = place.alert(f"{prefix}1", "room", "wang", kind="duress", summary="Silent alarm at hq-d01-in")
+    await place.publish([alert], "duress.alerts")
+    (sent,) = await place.until_told(prefix, 1, topic="duress.notifications")
+    assert (sent.recipient_id, sent.channel) == ("centre", "sms")
+    assert await place.outcomes(prefix) == []
+    (arrived,) = await place.caught(prefix)
+    assert arrived["body"]["to"] == "+86 10 5550 0130"
+    assert "uress" not in worker.tail()
+    await asyncio.to_thread(worker.stop)
+
+
+async def test_channels_that_are_down_slow_or_refuse_lose_nothing_and_the_second_tells_within_a_minute(
+    place: Town,
+) -> None:
+    prefix = place.prefix()
+    worker = await place.start()
+    await place.catcher.behave("sms", status=429, retry_after=2)
+    await place.catcher.behave("phone", hang=True)
+    await place.publish(
+        [
+            place.alert(f"{prefix}refusing", "wang", channels=["sms"]),
+            place.alert(f"{prefix}slow", "li", channels=["phone"]),
+        ]
+    )
+    await asyncio.sleep(14)
+    await place.catcher.behave("sms")
+    outcomes = await place.until_told(prefix, 2)
+    found = {one.alert_id.removeprefix(prefix): one for one in outcomes if one.type == "notification_sent"}
+    assert found["refusing"].channel in {"sms", "email"}
+    assert found["refusing"].attempts > 1 or found["refusing"].instead_of == "sms"
+    assert (found["slow"].channel, found["slow"].instead_of) == ("sms", "phone")
+    assert all((one.updated_at - one.demanded_at).total_seconds() < 60 for one in found.values())
+    (failed,) = [one for one in outcomes if one.type == "notification_failed" and one.alert_id.endswith("slow")]
+    assert (failed.channel, failed.attempts) == ("phone", 2)
+    assert failed.error
+    await asyncio.to_thread(worker.stop)
+
+
+async def test_workers_that_are_killed_tell_every_step_once_and_nobody_more_than_twice(place: Town) -> None:
+    prefix = place.prefix()
+    ids = [f"{prefix}{number:03}" for number in range(200)]
+    worker = await place.start()
+    killed = 0
+    for step in (1, 2, 3):
+        batch = [
+            place.alert(id_, "wang", "room", step=step, channels=["sms"], site_id=SITES[number % len(SITES)])
+            for number, id_ in enumerate(ids)
+        ]
+        for start in range(0, len(batch), 40):
+            await place.publish(batch[start : start + 40])
+            await asyncio.sleep(0.13 * (1 + start // 40))
+            if start in {40, 120}:
+                worker.kill()
+                killed += 1
+                worker = place.launch()
+    assert killed == 6
+    outcomes = await place.until_told(prefix, 1200, within_s=180)
+    sent = Counter((one.alert_id, one.step, one.recipient_id) for one in outcomes if one.type == "notification_sent")
+    skipped = Counter(
+        (one.alert_id, one.step, one.recipient_id) for one in outcomes if one.type == "notification_skipped"
+    )
+    assert set(sent) | set(skipped) == {
+        (id_, step, who) for id_ in ids for step in (1, 2, 3) for who in ("wang", "room")
+    }
+    assert max(sent.values()) == 1
+    arrived = Counter(_what(line) for line in await place.caught(prefix))
+    assert max(arrived.values()) <= 2 * 3
+    await asyncio.to_thread(worker.wait_ready)
+    await asyncio.to_thread(worker.stop)
+
+
+def _what(line: dict[str, Any]) -> tuple[str, str]:
+    body = line.get("body", line)
+    return str(body["to"]), str(body.get("message") or body.get("text"))[-40:]
