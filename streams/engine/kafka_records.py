@@ -8,13 +8,13 @@ as `doorstream-not-utf8-` and its bytes in hex, and the machine makes a dead let
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy, _DefaultRecordPy
-from aiokafka.record.memory_records import _MemoryRecordsPy
+from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 from aiokafka.record.util import decode_varint
 
 from streams.engine.deadletters import NOT_UTF8_HEADER
@@ -24,22 +24,55 @@ class TolerantConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     """aiokafka's, which gives every record that the broker took."""
 
     def __init__(self, *topics: str, **options: Any) -> None:
-        fetcher.MemoryRecords = TolerantRecords  # its fetcher offers no other place to say so
+        # Its fetcher offers no other place to say so.
+        fetcher.MemoryRecords, fetcher.PartitionRecords = KeptRecords, TolerantPartition
         super().__init__(*topics, **options)
 
 
-class TolerantRecords(_MemoryRecordsPy):  # type: ignore[misc]
-    """What a fetch gave of one partition, batch by batch."""
+class KeptRecords:
+    """What a fetch gave of one partition, batch by batch, read by aiokafka's compiled reader; `data` stays at hand."""
+
+    __slots__ = ("data", "has_next", "next_batch", "size_in_bytes")
+
+    def __init__(self, data: bytes) -> None:
+        records = MemoryRecords(data)
+        self.data = data
+        self.has_next = records.has_next
+        self.next_batch = records.next_batch
+        self.size_in_bytes = records.size_in_bytes
+
+
+class TolerantPartition(PartitionRecords):  # type: ignore[misc]
+    """The records of a fetch, one by one; read patiently from where a name was met that is not UTF-8."""
+
+    _records: Any
+    _records_iterator: Any
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._records_iterator)
+        except StopIteration:
+            self._records_iterator = None
+            raise
+        except UnicodeDecodeError:
+            # Records below `next_fetch_offset` have been given, and are passed over.
+            self._records = PatientRecords(self._records.data)
+            self._records_iterator = self._unpack_records()
+            return next(self)
+
+
+class PatientRecords(_MemoryRecordsPy):  # type: ignore[misc]
+    """`KeptRecords`, whatever the names are."""
 
     def next_batch(self) -> Any:
         """The next batch, or None."""
         data = self._next_slice
         batch = super().next_batch()
-        return TolerantBatch(batch, data) if isinstance(batch, DefaultRecordBatch) else batch
+        return PatientBatch(batch, data) if isinstance(batch, DefaultRecordBatch) else batch
 
 
-class TolerantBatch:
-    """A batch that reads the rest of itself patiently once a name is not UTF-8."""
+class PatientBatch:
+    """A batch whose records are read patiently; everything else of it is as aiokafka has it."""
 
     def __init__(self, batch: Any, data: Any) -> None:
         self._batch = batch
@@ -48,17 +81,8 @@ class TolerantBatch:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
-    def __next__(self) -> Any:
-        return next(self._batch)
-
     def __iter__(self) -> Iterator[Any]:
-        given = 0
-        try:
-            for record in self._batch:
-                given += 1
-                yield record
-        except UnicodeDecodeError:
-            yield from islice(read_patiently(self._data), given, None)
+        return read_patiently(self._data)
 
 
 def read_patiently(data: Any) -> Iterator[_DefaultRecordPy]:

@@ -11,6 +11,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from schemas.record import Record
 from streams.engine.kafka_log import KafkaBroker
+from streams.engine.kafka_records import TolerantPartition
 from tests.engine.contract import balances
 from tests.engine.kafka.conftest import Cluster
 from tests.engine.kafka.poison import NAME, publish_poison
@@ -34,6 +35,7 @@ async def test_stock_aiokafka_never_gets_past_a_header_name_that_is_not_utf8(
     cluster: Cluster, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
+    monkeypatch.setattr(fetcher, "PartitionRecords", TolerantPartition.__base__)
     cluster.make_topics([prefix + "log"])
     await poison(cluster, prefix + "log", b"a", b"b", b"c")
     consumer = AIOKafkaConsumer(bootstrap_servers=cluster.bootstrap, auto_offset_reset="earliest")
