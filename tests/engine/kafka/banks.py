@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from schemas.record import Output
+from schemas.record import Output, Record
 from streams.core.processor import Cause, Context, Outcome
 from tests.engine.toy import Bank
 
@@ -15,12 +18,20 @@ INPUTS = ("orders", "requests", "events")
 
 
 class NamedBank(Bank):
+    """A message of kind `kill` ends its process while it is decoded, as native code may."""
+
     def __init__(self, prefix: str) -> None:
         super().__init__()
         self.prefix = prefix
         self.name = f"{prefix}bank"
         self.inputs = tuple(prefix + topic for topic in INPUTS)
         self.references = ()
+
+    def decode(self, record: Record) -> Any:
+        data = super().decode(record)
+        if data["kind"] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return data
 
     def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
         output = super().publish(outcome, cause, context)

@@ -15,6 +15,7 @@ from streams.engine.kafka_records import TolerantPartition
 from tests.engine.contract import balances
 from tests.engine.kafka.conftest import Cluster
 from tests.engine.kafka.poison import NAME, publish_poison
+from tests.engine.kafka.processes import wait_for
 from tests.engine.kafka.test_contract_kafka import KafkaBench
 from tests.engine.toy import message
 
@@ -83,3 +84,33 @@ def test_its_partition_goes_on_and_the_record_is_a_dead_letter(cluster: Cluster,
     assert letters[0].header("__connect.errors.offset") == b"1"
     assert letters[0].header("__connect.errors.stage") == b"decode"
     assert letters[0].header(f"source-doorstream-not-utf8-{NAME.hex()}") == b"x"
+
+
+def test_a_message_that_kills_its_worker_is_found_and_passed_over(
+    cluster: Cluster, prefix: str, tmp_path: Path
+) -> None:
+    bench = KafkaBench(cluster, prefix, tmp_path)
+    requests = prefix + "requests"
+    for kind in ["deposit"] * 100 + ["kill"] + ["deposit"] * 20:
+        bench.publish("requests", "a", message(kind, "a", 1))
+    cluster.flush()
+    end = cluster.ends([requests])[requests, 0]
+
+    def ended() -> bool:
+        worker = bench.workers[-1]
+        return not worker.alive or worker.status().get("inputs", {}).get("0", {}).get(requests) == end
+
+    deaths = 0
+    while deaths < 8:
+        wait_for(ended)
+        if bench.workers[-1].alive:
+            break
+        deaths += 1
+        bench.start()
+    assert 2 <= deaths <= 5
+    bench.settle()
+    assert balances(bench) == list(range(1, 121))
+    letters = bench.outputs("requests.dead")
+    bench.workers[-1].kill()
+    assert {letter.header("__connect.errors.offset") for letter in letters} == {b"100"}
+    assert letters[0].header("__connect.errors.stage") == b"recover"
