@@ -9,7 +9,9 @@ one message by message, and passes over a message at which it died alone, too. N
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from schemas.record import Record
 from streams.engine.journal import Span
@@ -18,6 +20,22 @@ RUN_RECORDS = 64
 CAUTIOUS_RECORDS = 10_000
 """Of an input topic partition: more than an owner holds in memory, so that the culprit is among them."""
 FATAL_DEATHS = 2
+TURN_S = 10.0
+"""Partitions of a process wait so long for their turn: many that are slow must not look as if they stood still."""
+
+
+@asynccontextmanager
+async def alone(turn: asyncio.Lock) -> AsyncIterator[None]:
+    """Do what may kill the process while no other partition of it says the same of itself, where that is soon."""
+    mine = False
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TURN_S):
+            mine = await turn.acquire()
+    try:
+        yield
+    finally:
+        if mine:
+            turn.release()
 
 
 class Caution:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from schemas.record import Record
+from streams.engine.caution import alone
 from streams.engine.inputs import InputQueue
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S
 from streams.engine.partition import Partition
@@ -69,7 +70,7 @@ async def _add(
         if not announced:
             _take_in(partition, queue, run, fetched_ms, wake)
             continue
-        async with around.careful:
+        async with alone(around.careful):
             if not partition.closed and not partition.draining:
                 await _guard(partition, queue, run, fetched_ms, wake)
 

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 from schemas.record import Record
 from streams.core.processor import Tick
-from streams.engine.caution import CAUTIOUS_RECORDS, FATAL_DEATHS, Caution
+from streams.engine.caution import CAUTIOUS_RECORDS, FATAL_DEATHS, Caution, alone
 from streams.engine.decider import (
     NO_DIGEST,
     Decider,
@@ -228,7 +228,7 @@ class Recovery:
         decider = Decider(processor, store, self._index, around.incarnation, around.observer, around.partitions)
         if not fold.careful:
             await self._append(Recovering(fold.entries[0].number, self._epoch))
-        async with around.careful if fold.careful else nullcontext():
+        async with alone(around.careful) if fold.careful else nullcontext():
             await self._decide_all(fold, decider, replay, position, prepared)
             await self._append(Recovered(position.number, self._epoch))
 

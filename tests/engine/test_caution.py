@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from schemas.record import Record
 from streams.core.processor import Arrival, Cause, Context, Need, Outcome, State, Verification
-from streams.engine.caution import RUN_RECORDS, Caution
+from streams.engine import caution
+from streams.engine.caution import RUN_RECORDS, Caution, alone
 from streams.engine.harness import Harness
 from streams.engine.journal import Arriving, Entry, Fold, Opened, Skipped, Taken, to_output
 from streams.engine.memory import ManualClock, MemoryBroker
@@ -143,6 +145,30 @@ def test_nobody_else_in_the_process_is_blamed(make: MakeHarness) -> None:
     assert [record.partition for record in harness.outputs("ledger")].count(1) == 99
 
 
+async def test_turns_are_taken_one_after_the_other_and_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, order = asyncio.Lock(), []
+
+    async def take(name: str, free: asyncio.Event) -> None:
+        async with alone(turn):
+            order.append(name)
+            await free.wait()
+
+    first, second = asyncio.Event(), asyncio.Event()
+    tasks = [asyncio.ensure_future(take("first", first)), asyncio.ensure_future(take("second", second))]
+    await asyncio.sleep(0)
+    assert order == ["first"]
+    first.set()
+    await tasks[0]
+    monkeypatch.setattr(caution, "TURN_S", 0.01)
+    impatient = asyncio.ensure_future(take("third", first))
+    await impatient
+    assert order == ["first", "second", "third"]
+    assert turn.locked()
+    second.set()
+    await tasks[1]
+    assert not turn.locked()
+
+
 def test_the_culprit_is_found_though_other_inputs_go_on_and_checkpoints_are_taken(make: MakeHarness) -> None:
     harness = deadly(make, "decode")
     deposits(harness, 300, culprit=299)
@@ -220,16 +246,16 @@ def test_a_partition_given_up_by_a_process_that_lives_is_no_death(make: MakeHarn
 
 def test_runs_cover_everything_and_suspects_stand_alone() -> None:
     records = [Record("t", 0, offset, None, b"", (), 0) for offset in range(0, 400, 2)]
-    caution = Caution({("t", 100, 120): 1, ("t", 110, 111): 2, ("u", 0, 999): 5}, {"t": 300})
-    runs = list(caution.runs("t", records))
+    suspicion = Caution({("t", 100, 120): 1, ("t", 110, 111): 2, ("u", 0, 999): 5}, {"t": 300})
+    runs = list(suspicion.runs("t", records))
     assert [record for _, run in runs for record in run] == records
     assert [(announced, run[0].offset) for announced, run in runs if len(run) == 1] == [
         (offset != 110, offset) for offset in range(100, 120, 2)
     ]
     assert max(len(run) for announced, run in runs if announced) <= RUN_RECORDS
     assert runs[-1] == (False, records[150:])
-    assert caution.passes("t", 110)
-    assert not caution.passes("t", 100)
+    assert suspicion.passes("t", 110)
+    assert not suspicion.passes("t", 100)
 
 
 def test_a_death_at_the_end_of_a_run_is_told_of_what_had_not_come_through() -> None:
