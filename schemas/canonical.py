@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
@@ -140,21 +140,30 @@ def model_of(kind: type) -> type:
 
 
 class Reader:
-    """Reads the messages of some types; those of a model without a mirror are left to it."""
+    """Reads the messages of some types; those of a model without a mirror are left to it.
 
-    def __init__(self, models: Mapping[str, type[Message]]) -> None:
-        self._decoders: dict[bytes, Callable[[bytes], Any]] = {}
+    `unkept` names lists that are checked like all else and then let go: they are empty in what is given.
+    """
+
+    def __init__(self, models: Mapping[str, type[Message]], unkept: Sequence[str] = ()) -> None:
+        self._decoders: dict[bytes, tuple[Callable[[bytes], Any], tuple[str, ...]]] = {}
         for type_, model in models.items():
             with contextlib.suppress(TypeError):
-                self._decoders[type_.encode()] = msgspec.json.Decoder(mirror(model)).decode
+                decode = msgspec.json.Decoder(mirror(model)).decode
+                self._decoders[type_.encode()] = decode, tuple(name for name in unkept if name in model.model_fields)
 
     def read(self, type_: bytes | None, value: bytes) -> Any:
         """The message in its mirror; None where the model has to be asked."""
-        decode = self._decoders.get(type_) if type_ is not None else None
-        if decode is None or _ESCAPE in value or _DELETE in value:
+        found = self._decoders.get(type_) if type_ is not None else None
+        if found is None or _ESCAPE in value or _DELETE in value:
             return None
+        decode, unkept = found
         try:
             message = decode(value)
-            return message if _encode(message) == value else None
+            if _encode(message) != value:
+                return None
         except ValueError:  # what msgspec raises for wrong values, too
             return None
+        for name in unkept:
+            msgspec.structs.force_setattr(message, name, ())
+        return message

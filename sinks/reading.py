@@ -43,6 +43,9 @@ REFERENCE_TOPICS = tuple(entity.topic for entity in ENTITIES if entity.name not 
 SLICE_RECORDS = 500
 """Records that are read before the event loop gets its turn: some 5 ms."""
 
+_IN_THE_BYTES = ("checks", "factors")
+"""Most of a decision: of these, stores keep what the record says as it is."""
+
 _KEPT_RECORDS = 40_000
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -119,7 +122,7 @@ class Messages:
 
 @cache
 def _reader(topic: str) -> Reader:
-    return Reader({type_: MODELS[type_] for type_ in registry()[topic].messages})
+    return Reader({type_: MODELS[type_] for type_ in registry()[topic].messages}, _IN_THE_BYTES)
 
 
 def _message(record: Record) -> Any:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,16 @@ def test_every_type_of_our_topics_can_be_read_the_short_way() -> None:
     assert {str(one.values[0]) for one in OURS} == types
     for type_ in types:
         mirror(MODELS[type_])
+
+
+def test_a_list_that_is_let_go_is_checked_all_the_same() -> None:
+    value = decode("access.decisions", (EXAMPLES / "access.decisions/v1/access_granted.json").read_bytes()).to_json()
+    models = {"access_granted": MODELS["access_granted"]}
+    whole, head = (Reader(models, unkept).read(b"access_granted", value) for unkept in ((), ("checks", "factors")))
+    assert len(whole.checks) > 1
+    assert (head.checks, head.factors) == ((), ())
+    assert head == msgspec.structs.replace(whole, checks=(), factors=())
+    assert Reader(models, ["checks"]).read(b"access_granted", value.replace(b'"passed"', b'"perhaps"', 1)) is None
 
 
 def test_a_model_without_a_mirror_reads_its_messages_itself() -> None:
