@@ -142,9 +142,16 @@ def _is_ok(url: str) -> bool:
 
 
 async def watch(
-    program: Program, count: Callable[[], Awaitable[int]], wanted: int, *, within_s: float, enough_s: float = 1e9
+    program: Program,
+    count: Callable[[], Awaitable[int]],
+    wanted: int,
+    *,
+    within_s: float,
+    enough_s: float = 1e9,
+    last: float = LAST,
+    poll_s: float = POLL_S,
 ) -> Rate:
-    """How fast `count` rises by `wanted`. Ends after `enough_s` of steady work, too.
+    """How fast `count` rises by `wanted`, up to its part `last`. Ends after `enough_s` of steady work, too.
 
     Raises:
         BenchmarkError: too little has come of it within that time.
@@ -157,12 +164,12 @@ async def watch(
         now = time.monotonic()
         if done >= wanted * FIRST:
             samples.append((now, done, program.cpu_s()))
-        if done >= wanted * LAST or (samples and now - samples[0][0] >= enough_s):
+        if done >= wanted * last or (samples and now - samples[0][0] >= enough_s):
             break
         program.check()
         if now > deadline:
             raise BenchmarkError(f"{program.log.name}: {done} of {wanted} after {within_s:g} s")
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(poll_s)
     (from_s, from_count, from_cpu), (to_s, to_count, to_cpu) = samples[0], samples[-1]
     messages, seconds = to_count - from_count, to_s - from_s
     if messages <= 0 or seconds <= 0:

@@ -19,6 +19,12 @@ from sinks.clickhouse import connect
 from sinks.migrate import migrate_clickhouse, migrate_postgres
 
 WITHIN_S = 180.0
+RECORDED = 60_000
+"""Requests that are recorded at least: some ten batches."""
+RECORDED_LAST = 0.75
+"""The records after these would be measured waiting for their batch to fill."""
+ASKED_EVERY_S = 0.2
+"""Each time, both stores answer a query: asked more often, they would be measured answering."""
 
 
 class Loaded(NamedTuple):
@@ -68,8 +74,9 @@ class Recorded(NamedTuple):
 async def record(stage: Stage, size: Size, endpoints: Endpoints) -> Recorded:
     """A record worker that finds what the decide workers of this run have published."""
     if not await stage.count(COMMANDS):
-        await stage.fill(size.requests)
-        await decide(stage, size.requests)
+        requests = max(size.requests, RECORDED)
+        await stage.fill(requests)
+        await decide(stage, requests)
     await migrate_postgres(endpoints.postgres)
     await migrate_clickhouse(endpoints.clickhouse)
     decisions, commands = await stage.count(DECISIONS), await stage.count(COMMANDS)
@@ -87,7 +94,14 @@ async def record(stage: Stage, size: Size, endpoints: Endpoints) -> Recorded:
             async def stored() -> int:
                 return await _stored(postgres, clickhouse)
 
-            rate = await watch(program, stored, decisions + commands, within_s=WITHIN_S)
+            rate = await watch(
+                program,
+                stored,
+                decisions + commands,
+                within_s=WITHIN_S,
+                last=RECORDED_LAST,
+                poll_s=ASKED_EVERY_S,
+            )
     finally:
         await postgres.close()
     # Each grant here is two messages (granted and taken) and a command.
