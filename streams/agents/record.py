@@ -16,8 +16,11 @@ from streams.core.genuine import Genuine
 from streams.core.lockout_publication import signed_until
 from streams.core.reference import authentication, tables
 from streams.engine.kafka_settings import KafkaSettings
-from streams.engine.recording import Recorder, RecordOptions
+from streams.engine.recording import LaneOptions, Recorder, RecordOptions
 from streams.settings import Settings
+
+SINK_LANES = {ClickHouseSink.name: LaneOptions(batch_records=40_000, batch_s=1.0)}
+"""ClickHouse likes large batches, about one a second: each is a part that it has to merge later."""
 
 
 def wire(settings: Settings) -> Recorder:
@@ -41,7 +44,8 @@ def wire(settings: Settings) -> Recorder:
         ClickHouseSink(settings.clickhouse, messages, count_skipped),
     ]
     topics = sorted({topic for sink in sinks for topic in sink.topics})
-    return Recorder(RecordOptions(kafka=KafkaSettings.of(kafka_options(settings))), topics, sinks, genuine)
+    options = RecordOptions(KafkaSettings.of(kafka_options(settings)), sink_lanes=SINK_LANES)
+    return Recorder(options, topics, sinks, genuine)
 
 
 def _authenticate(master: bytes) -> Callable[[Record], int | None]:

@@ -42,6 +42,8 @@ class RecordOptions:
     name: str = "record"
     group: GroupOptions = field(default_factory=GroupOptions)
     lanes: LaneOptions = field(default_factory=LaneOptions)
+    sink_lanes: Mapping[str, LaneOptions] = field(default_factory=dict)
+    """Of sinks, by name, that are fed otherwise."""
     watchdog: bool = True
 
 
@@ -158,7 +160,10 @@ class Recorder:
         options = self._options
         abilities = await probe(options.kafka, self._topics)
         incarnation = await read_incarnation(options.kafka)
-        self.lanes = [SinkLane(sink, incarnation, options.lanes, self._rewind) for sink in self._sinks]
+        self.lanes = [
+            SinkLane(sink, incarnation, options.sink_lanes.get(sink.name, options.lanes), self._rewind)
+            for sink in self._sinks
+        ]
         self._readers = Readers(options.kafka, ASK_TIMEOUT_S, lists_ends=abilities.idempotent)
         if self._follower is not None:
             await self._follow(self._follower, self._readers)
