@@ -74,9 +74,9 @@ class Recorded(NamedTuple):
 async def record(stage: Stage, size: Size, endpoints: Endpoints) -> Recorded:
     """A record worker that finds what the decide workers of this run have published."""
     if not await stage.count(COMMANDS):
-        requests = max(size.requests, RECORDED)
-        await stage.fill(requests)
-        await decide(stage, requests)
+        count = max(size.requests, RECORDED)
+        await stage.fill(count)
+        await decide(stage, count)
     await migrate_postgres(endpoints.postgres)
     await migrate_clickhouse(endpoints.clickhouse)
     decisions, commands = await stage.count(DECISIONS), await stage.count(COMMANDS)

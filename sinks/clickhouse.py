@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
+from urllib3 import Timeout
 
 from schemas.record import Record
 from sinks.chdb import served
@@ -21,6 +22,9 @@ from sinks.clickhouse_rows import TABLES, Row, row_of
 from sinks.poison import OnSkipped, check_limit, log_skipped, write_around
 from sinks.reading import HISTORY_TOPICS, Messages, Place, SinkUnavailable, Skipped, in_slices, next_offsets, why_unread
 
+ANSWER_TIMEOUT_S = 10
+"""A server that accepts a connection and says nothing is given up after this."""
+STATEMENT_TIMEOUT_S = 120
 _UNANSWERED = (OSError, OperationalError)
 _POISON = (DataError, ValueError, OverflowError, TypeError, struct.error)
 _OFFSETS = {"incarnation": "UInt64", "topic": "LowCardinality(String)", "partition": "UInt32", "next_offset": "UInt64"}
@@ -39,7 +43,7 @@ def connect(url: str) -> Any:
             "DOORSTREAM_CLICKHOUSE must look like http://user:password@host:8123/database or chdb:<folder>"
         )
     try:
-        return clickhouse_connect.get_client(
+        client = clickhouse_connect.get_client(
             host=parts.hostname,
             port=parts.port or (8443 if parts.scheme == "https" else 8123),
             secure=parts.scheme == "https",
@@ -48,9 +52,14 @@ def connect(url: str) -> Any:
             database=parts.path.strip("/") or "default",
             compress=False,
             autogenerate_session_id=False,
+            connect_timeout=ANSWER_TIMEOUT_S,
+            send_receive_timeout=ANSWER_TIMEOUT_S,
         )
     except (*_UNANSWERED, DatabaseError) as error:
         raise SinkUnavailable(f"ClickHouse does not answer: {str(error)[:200]}") from error
+    # It has answered what the driver asks at first; what it is asked now may take longer.
+    client.timeout = Timeout(connect=ANSWER_TIMEOUT_S, read=STATEMENT_TIMEOUT_S)
+    return client
 
 
 class ClickHouseSink:

@@ -14,6 +14,7 @@ from sinks.clickhouse import connect
 from sinks.reading import SinkUnavailable
 
 FOLDER = Path(__file__).resolve().parent / "migrations"
+ANSWER_TIMEOUT_S = 10.0
 _LOCK = 0x646F6F72  # "door"
 
 
@@ -153,9 +154,10 @@ def _repeatable(statement: str) -> str:
 
 async def _postgres(dsn: str) -> Any:
     try:
-        return await asyncpg.connect(dsn, timeout=10)
+        return await asyncpg.connect(dsn, timeout=ANSWER_TIMEOUT_S)
     except (OSError, TimeoutError, asyncpg.CannotConnectNowError) as error:
-        raise SinkUnavailable(f"PostgreSQL does not answer: {error}") from error
+        why = str(error) or f"it has said nothing for {ANSWER_TIMEOUT_S:g} s"
+        raise SinkUnavailable(f"PostgreSQL does not answer: {why}") from error
 
 
 async def _postgres_applied(connection: Any) -> dict[str, str]:

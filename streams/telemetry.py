@@ -7,6 +7,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+import stamina
+import stamina.instrumentation
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -137,6 +139,10 @@ def configure_logging(log_format: LogFormat = "auto", level: str = "info") -> No
         "streams.engine.faust_consumer",
     ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    # A store that is away is told once by whoever waits for it, not at every attempt.
+    for repeating in ("urllib3", "clickhouse_connect"):
+        logging.getLogger(repeating).setLevel(max(logging.ERROR, root.level))
+    stamina.instrumentation.set_on_retry_hooks([])
 
 
 class Health:

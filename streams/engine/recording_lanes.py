@@ -88,6 +88,8 @@ class SinkLane:
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._writing = asyncio.Lock()
+        self._trouble: tuple[str, float] | None = None
+        """What the sink fails with, and since when (the loop's seconds)."""
         self.generation = 0
         """Rises whenever what was fed so far no longer leads on to what comes."""
 
@@ -100,6 +102,7 @@ class SinkLane:
         async for attempt in self._retry():
             with attempt:
                 found = await self.sink.positions(self._incarnation, partitions)
+        self._answers()
         if generation != self.generation:
             return
         # Whatever came meanwhile was fed from elsewhere.
@@ -205,6 +208,7 @@ class SinkLane:
                             return
                         self.retries += attempt.num > 1
                         await self.sink.write(self._incarnation, records)
+                self._answers()
         except (StalePositionError, _GapError) as error:
             if generation == self.generation:
                 if isinstance(error, _GapError):
@@ -240,14 +244,27 @@ class SinkLane:
 
     def _retry(self) -> Any:
         return stamina.retry_context(
-            on=_is_failure,
+            on=self._fails,
             attempts=None,
             timeout=None,
             wait_initial=self._options.first_backoff_s,
             wait_max=self._options.last_backoff_s,
         )
 
+    def _fails(self, error: BaseException) -> bool:
+        """Whether to try again; the first failure of a kind is told, and no repeats of it."""
+        # stamina asks for cancellations, too: who stops must not wait for a store that is away.
+        if not isinstance(error, Exception) or isinstance(error, StalePositionError):
+            return False
+        kind = type(error).__name__
+        if self._trouble is None or self._trouble[0] != kind:
+            since = asyncio.get_running_loop().time() if self._trouble is None else self._trouble[1]
+            self._trouble = kind, since
+            logger.warning("%s fails, and is tried until it does not: %s: %s", self.sink.name, kind, error)
+        return True
 
-def _is_failure(error: BaseException) -> bool:
-    # stamina asks for cancellations, too: who stops must not wait for a store that is away.
-    return isinstance(error, Exception) and not isinstance(error, StalePositionError)
+    def _answers(self) -> None:
+        if self._trouble is not None:
+            seconds = asyncio.get_running_loop().time() - self._trouble[1]
+            self._trouble = None
+            logger.warning("%s is there again, after %.0f s", self.sink.name, seconds)

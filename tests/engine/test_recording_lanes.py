@@ -123,3 +123,34 @@ async def test_holes_in_offsets_are_no_gap(caplog: pytest.LogCaptureFixture) -> 
     assert sink.stored == [3, 4, 6, 7]
     assert len(sought) == 1
     assert not caplog.messages
+
+
+class Failing(Keeping):
+    """A store that fails with these, one after the other, before it takes anything."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    async def write(self, incarnation: int, records: Sequence[Record]) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        await super().write(incarnation, records)
+
+
+async def test_a_store_that_is_away_is_told_once_and_once_more_when_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    away, wrong = ConnectionError("away"), ValueError("wrong")
+    sink = Failing(away, away, away, wrong, wrong)
+    lane = SinkLane(sink, 1, LaneOptions(first_backoff_s=0.001, last_backoff_s=0.002), lambda _positions: None)
+    await lane.assign([PLACE])
+    for offset in range(2):
+        await lane.offer(chunk(offset), offset, lane.generation)
+        await lane.flush()
+    assert sink.stored == [0, 1]
+    assert caplog.messages[:2] == [
+        "keeping fails, and is tried until it does not: ConnectionError: away",
+        "keeping fails, and is tried until it does not: ValueError: wrong",
+    ]
+    assert [line.rpartition("after")[0] for line in caplog.messages[2:]] == ["keeping is there again, "]
