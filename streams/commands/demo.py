@@ -96,7 +96,7 @@ def demo(
         fail(f"there is no scenario {scenario}: choose one of {', '.join(SCENARIOS)}", WRONG_USE)
     people = campus_or_fail(campus, sites)
     folder = settings_or_fail().stack_folder.absolute().with_name("demo")
-    options = Options(seconds=seconds, rate=rate, seed=seed, scenario=scenario)
+    options = Options(seconds=seconds, rate=rate, seed=seed, scenario=scenario, devices=True)
     with View(f"{scenario}, {sites} site{'s' if sites > 1 else ''}", quiet=json) as view:
         summary = run(_demo(folder, kafka, people, options, view))
     if json:
@@ -160,6 +160,10 @@ def lines_of(summary: Summary) -> list[str]:
         ("doubled", f"{report.doubled}"),
         ("stale actuations", f"{report.stale_actuations} of {report.openings:,} openings"),
         ("oracle differences", f"{report.oracle_differences} of {report.oracle_checked:,} decisions"),
+        (
+            "controllers",
+            f"{report.devices_lost} lost, {report.faults} broken, {report.device_differences} told otherwise",
+        ),
         ("decided again", f"drift {summary.drift}"),
         ("PostgreSQL", f"{summary.postgres.decisions:,} of {summary.decisions:,} decisions"),
         ("ClickHouse", f"{summary.clickhouse.decisions:,} of {summary.decisions:,} decisions"),

@@ -38,7 +38,7 @@ def simulate(
     if scenario not in SCENARIOS:
         fail(f"there is no scenario {scenario}: choose one of {', '.join(SCENARIOS)}", WRONG_USE)
     settings = settings_or_fail()
-    options = Options(seconds=seconds, rate=rate, seed=seed, scenario=scenario)
+    options = Options(seconds=seconds, rate=rate, seed=seed, scenario=scenario, devices=True)
     people = campus_or_fail(campus, sites)
     with View(f"{scenario}, {sites} site{'s' if sites > 1 else ''}", quiet=json) as view:
         report = run(play(kafka_options(settings), settings.master_secret(), people, options, view))
@@ -94,6 +94,7 @@ def lines_of(report: Report) -> list[str]:
         f"{report.taken:,} passed, {report.not_taken:,} did not; {report.recorded:,} decided by controllers alone",
         f"{report.undecided} undecided, {report.doubled} doubled",
         f"{report.openings:,} openings, {report.stale_actuations} of them stale",
+        f"{report.devices_lost} controllers lost, {report.faults} broken; {report.device_differences} told otherwise",
         f"the oracle checked {report.oracle_checked:,} decisions: {report.oracle_differences} differ",
     ]
     return [*lines, *(f"  {line}" for line in (*report.differences, *report.stale))]

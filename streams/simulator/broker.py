@@ -17,6 +17,7 @@ from streams.connection import started
 from streams.simulator.wire import Headers, Outgoing
 
 COMMANDS, DECISIONS, DURESS = "device.commands", "access.decisions", "duress.events"
+STATES = "device.states"
 _POSITION_PARTS = 5
 
 
@@ -96,7 +97,7 @@ class KafkaLine:
     @classmethod
     @asynccontextmanager
     async def opened(cls, options: Mapping[str, Any], on_sent: OnSent) -> AsyncIterator[Line]:
-        """A line to the broker: commands and duress from now on, decisions from the beginning.
+        """A line to the broker: commands, duress and devices' states from now on, decisions from the beginning.
 
         Raises:
             TopicsMissingError: a topic is not there.
@@ -147,7 +148,7 @@ class KafkaLine:
     async def _assign(self) -> None:
         await self._consumer.topics()
         places: list[TopicPartition] = []
-        for topic in (COMMANDS, DECISIONS, DURESS):
+        for topic in (COMMANDS, DECISIONS, DURESS, STATES):
             found = self._consumer.partitions_for_topic(topic)
             if not found:
                 raise TopicsMissingError(f"the broker has no topic {topic}: run `doorstream topics apply`")

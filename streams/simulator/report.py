@@ -9,6 +9,7 @@ from typing import Any
 from streams.simulator.audit import Auditor
 from streams.simulator.book import Book
 from streams.simulator.judge import Judge
+from streams.simulator.watch import LOST, Watch
 
 MOST_SHOWN = 50
 """Differences that a report spells out; the rest are only counted."""
@@ -20,7 +21,8 @@ class Report:
 
     `recorded` requests were decided by controllers alone; `hostile` records were published by somebody who should not;
     `stale_actuations` are openings that the auditor can't account for; `unavailable` are denials because something
-    could not be looked up or verified in time; `oracle_unsure` decisions had more than one right outcome.
+    could not be looked up or verified in time; `oracle_unsure` decisions had more than one right outcome. Controllers
+    were told offline (`devices_lost`) and broken (`faults`) so often.
     """
 
     scenario: str
@@ -51,6 +53,9 @@ class Report:
     oracle_checked: int
     oracle_unsure: int
     oracle_differences: int
+    devices_lost: int
+    faults: int
+    device_differences: int
     differences: Sequence[str]
     unsent: int
     p50_ms: float | None
@@ -65,6 +70,7 @@ class Report:
             or self.uncommanded
             or self.stale_actuations
             or self.oracle_differences
+            or self.device_differences
             or self.unsent
         )
 
@@ -74,9 +80,16 @@ class Report:
 
 
 def report_of(
-    name: tuple[str, int, int], seconds: float, book: Book, judge: Judge, auditor: Auditor, unsent: int
+    name: tuple[str, int, int],
+    seconds: float,
+    book: Book,
+    judge: Judge,
+    auditor: Auditor,
+    unsent: int,
+    watch: Watch | None = None,
 ) -> Report:
-    """The report of a run; `name` is its scenario, seed and number of sites."""
+    """The report of a run; `name` is its scenario, seed and number of sites. `watch` None: nobody watched devices."""
+    otherwise = watch.differences() if watch is not None else []
     counts = book.counts
     stale = [*auditor.stale, *auditor.undecided_releases()]
     scenario, seed, sites = name
@@ -109,7 +122,10 @@ def report_of(
         oracle_checked=judge.checked,
         oracle_unsure=judge.unsure,
         oracle_differences=len(judge.differences),
-        differences=[*judge.differences, *book.doubled][:MOST_SHOWN],
+        devices_lost=watch.count(LOST) if watch is not None else 0,
+        faults=watch.count("fault") if watch is not None else 0,
+        device_differences=len(otherwise),
+        differences=[*judge.differences, *book.doubled, *otherwise][:MOST_SHOWN],
         unsent=unsent,
         p50_ms=book.times.quantile_ms(0.5),
         p99_ms=book.times.quantile_ms(0.99),

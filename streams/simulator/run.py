@@ -15,7 +15,7 @@ from schemas.access import AccessRequested
 from streams.loading.campus import Campus
 from streams.simulator.audit import Auditor
 from streams.simulator.book import Book, RequestKey
-from streams.simulator.broker import COMMANDS, DECISIONS, Arrived, Line, Marks, OnSent, Opened
+from streams.simulator.broker import COMMANDS, DECISIONS, STATES, Arrived, Line, Marks, OnSent, Opened
 from streams.simulator.day import Planner, Scene
 from streams.simulator.factors import CardShown
 from streams.simulator.foul import STRANGER
@@ -31,6 +31,7 @@ from streams.simulator.progress import Progress
 from streams.simulator.report import Report, report_of
 from streams.simulator.stage import Stage, Tempo
 from streams.simulator.timetable import play_all
+from streams.simulator.watch import EVENTS, Watch
 from streams.simulator.wire import Outgoing
 
 WORKERS_WITHIN_S = 60.0
@@ -52,13 +53,14 @@ class NobodyDecidesError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What is simulated: about `rate` requests/s for `seconds`."""
+    """What is simulated: about `rate` requests/s for `seconds`. `devices`: judge what is told of controllers, too."""
 
     seconds: float = 60.0
     rate: float = 17.0
     seed: int = 1
     scenario: str = "day"
     drain_s: float = DRAIN_S
+    devices: bool = False
 
 
 class Simulation:
@@ -77,6 +79,7 @@ class Simulation:
         self._book = Book()
         self._auditor = Auditor()
         self._judge = Judge(self._oracle, self._people, self._places, self._book)
+        self._watch = Watch(campus) if options.devices else None
         self._marks = Marks()
         self._line: Line | None = None
         self._premises = Premises(self._places, self._oracle, self._book, self._auditor, master, self._say, now)
@@ -117,7 +120,7 @@ class Simulation:
             on_progress(self._progress())
             name = (self._options.scenario, self._options.seed, len(self._places.sites))
             seconds = self._ended_s - self._began_s
-            return report_of(name, seconds, self._book, self._judge, self._auditor, len(line.failures))
+            return report_of(name, seconds, self._book, self._judge, self._auditor, len(line.failures), self._watch)
 
     async def _while_listening(self, work: Coroutine[Any, Any, None], tasks: Sequence[asyncio.Task[None]]) -> None:
         """Do something while everything else goes on; whatever fails there fails here."""
@@ -194,6 +197,8 @@ class Simulation:
         await asyncio.sleep(0.3)
 
     def _settled(self, line: Line) -> bool:
+        if self._watch is not None and self._watch.waiting:
+            return False
         return line.quiet and not self._book.waiting and not self._book.uncommanded and not self._judge.open_ends
 
     async def _listen(self, line: Line) -> None:
@@ -224,6 +229,10 @@ class Simulation:
             fields = json.loads(arrived.value)
         except ValueError:
             return
+        if arrived.topic == STATES:
+            if self._watch is not None:
+                self._watch.told(fields)
+            return
         if arrived.topic != DECISIONS:
             self._judge.duress(fields)
             return
@@ -249,6 +258,8 @@ class Simulation:
 
     def _sent(self, outgoing: Outgoing, at_s: float) -> None:
         message = outgoing.message
+        if self._watch is not None and outgoing.topic == EVENTS:
+            self._watch.sent(message, self._now().timer_s)
         if isinstance(message, AccessRequested):
             asked = self._book.asked.get(RequestKey(message.device_id, message.boot, message.sequence))
             if asked is not None and asked.sent_s is None:
