@@ -53,6 +53,7 @@ class _Glance(msgspec.Struct):
     soft_breaches: tuple[str, ...] = ()
 
 
+_UNREAD = _Glance()
 _glance = msgspec.json.Decoder(_Glance).decode
 _QUIET = frozenset({"access_granted", "access_taken", "access_not_taken", "operator_request_accepted"})
 
@@ -80,10 +81,13 @@ class AlertsProcessor:
             # A device that is watched no longer; the message before it has said so.
             return None
         if record.topic == DECISIONS and len(value) <= LARGEST_VALUE:
-            with suppress(ValueError):
+            try:
                 seen = _glance(value)
-                if seen.type in _QUIET and not seen.soft_breaches:
-                    return None
+            except ValueError:
+                # Said in full by whoever reads it in full.
+                seen = _UNREAD
+            if seen.type in _QUIET and not seen.soft_breaches:
+                return None
         if record.topic != REQUESTS:
             return message_in(record)
         with suppress(ValueError):

@@ -169,22 +169,28 @@ def _locked(question: Question, subject: str) -> str:
 
 
 _NO_RIGHTS = Reason.NO_ACCESS_RIGHTS
-_NO_REASONS = (None, None, None, None)
 _PERMISSION_CHECKS = ("validity", "permission-type", "schedule", "device-permission")
+_Found = tuple[Reason | None, str]
+"""Why a check fails, and its inputs."""
 
 
 class _Candidate(msgspec.Struct, frozen=True, gc=False):
-    """One permission against the question: why each of the permission's checks fails, and its inputs."""
+    """One permission against the question: what each of the permission's checks found."""
 
     permission: Permission
-    reasons: tuple[Reason | None, Reason | None, Reason | None, Reason | None]
-    inputs: tuple[str, str, str, str]
+    found: tuple[_Found, _Found, _Found, _Found]
 
     @property
     def first_failure(self) -> int:
-        if self.reasons == _NO_REASONS:
-            return len(_NO_REASONS)
-        return next((index for index, reason in enumerate(self.reasons) if reason is not None), len(self.reasons))
+        for index, (reason, _) in enumerate(self.found):
+            if reason is not None:
+                return index
+        return len(self.found)
+
+    @property
+    def is_for_here(self) -> bool:
+        reason, _ = self.found[3]
+        return reason is None
 
 
 def _permission(question: Question, findings: Findings) -> None:
@@ -202,8 +208,8 @@ def _permission(question: Question, findings: Findings) -> None:
     best = _best(question, known)
     findings.permission = best.permission
     findings.note("permission", None, f"permission={best.permission.permission_id}")
-    for index, name in enumerate(_PERMISSION_CHECKS):
-        findings.note(name, best.reasons[index], best.inputs[index])
+    for name, (failure, inputs) in zip(_PERMISSION_CHECKS, best.found, strict=True):
+        findings.note(name, failure, inputs)
 
 
 def _permissions(question: Question, cardholder_id: str) -> tuple[Sequence[Permission], Reason]:
@@ -232,7 +238,7 @@ def _best(question: Question, permissions: Sequence[Permission]) -> _Candidate:
     best: _Candidate | None = None
     for permission in permissions:
         candidate = _judge(question, permission)
-        if candidate.first_failure == len(candidate.reasons):
+        if candidate.first_failure == len(candidate.found):
             return candidate
         if best is None or _worth(candidate) > _worth(best):
             best = candidate
@@ -242,20 +248,20 @@ def _best(question: Question, permissions: Sequence[Permission]) -> _Candidate:
 
 
 def _worth(candidate: _Candidate) -> tuple[bool, int]:
-    return candidate.reasons[3] is None, candidate.first_failure
+    return candidate.is_for_here, candidate.first_failure
 
 
 def _judge(question: Question, permission: Permission) -> _Candidate:
-    validity, validity_inputs = _validity(permission, question.at_ms)
-    kind, kind_inputs = _type(question, permission)
-    time, time_inputs = _schedule(question, permission)
-    door, door_inputs = _device_permission(question, permission)
-    return _Candidate(
-        permission, (validity, kind, time, door), (validity_inputs, kind_inputs, time_inputs, door_inputs)
+    found = (
+        _validity(permission, question.at_ms),
+        _type(question, permission),
+        _schedule(question, permission),
+        _device_permission(question, permission),
     )
+    return _Candidate(permission, found)
 
 
-def _validity(permission: Permission, at_ms: int) -> tuple[Reason | None, str]:
+def _validity(permission: Permission, at_ms: int) -> _Found:
     if permission.status != "active":
         return Reason.NO_ACCESS_RIGHTS, f"status={permission.status}"
     if times.not_yet(permission.valid_from, at_ms):
@@ -265,7 +271,7 @@ def _validity(permission: Permission, at_ms: int) -> tuple[Reason | None, str]:
     return None, "status=active"
 
 
-def _type(question: Question, permission: Permission) -> tuple[Reason | None, str]:
+def _type(question: Question, permission: Permission) -> _Found:
     zone = question.place.zone
     if zone is None:
         return Reason.ZONE_NO_ACCESS_RIGHTS, f"zone={question.point.zone_to} is not on file"
@@ -283,19 +289,18 @@ def _type(question: Question, permission: Permission) -> tuple[Reason | None, st
     return None, f"type={permission.kind}"
 
 
-def _schedule(question: Question, permission: Permission) -> tuple[Reason | None, str]:
+def _schedule(question: Question, permission: Permission) -> _Found:
     if permission.schedule_id is None:
         return None, "schedule=always"
-    references = question.context.references
-    # Every zone's minutes begin with a second.
-    key = ("schedule", permission.schedule_id, question.site.site_id, question.at_ms // 1000)
-    known: tuple[Reason | None, str] | None = references.derived.get(key)
+    references, now = question.context.references, question.local
+    key = ("schedule", permission.schedule_id, question.site.site_id, now.toordinal(), now.hour, now.minute)
+    known: _Found | None = references.derived.get(key)
     if known is not None:
         return known
-    return reference.remember(references, key, _at_that_time(question, permission.schedule_id))
+    return reference.remember(references, key, _at_that_minute(question, permission.schedule_id))
 
 
-def _at_that_time(question: Question, schedule_id: str) -> tuple[Reason | None, str]:
+def _at_that_minute(question: Question, schedule_id: str) -> _Found:
     references = question.context.references
     schedule = reference.schedule(references, schedule_id)
     observed = schedule is not None and schedule.observes_holidays
@@ -307,7 +312,7 @@ def _at_that_time(question: Question, schedule_id: str) -> tuple[Reason | None, 
     return None if schedules.allows(schedule, calendars, question.local) else Reason.OUT_OF_TIME_RANGE, inputs
 
 
-def _device_permission(question: Question, permission: Permission) -> tuple[Reason | None, str]:
+def _device_permission(question: Question, permission: Permission) -> _Found:
     point = question.point
     if point.access_point_id in permission.access_point_ids:
         return None, f"access_point={point.access_point_id}"

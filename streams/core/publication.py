@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from schemas.base import Message
@@ -38,17 +39,17 @@ def _answer_id(message: Any) -> str:
 
 
 _IDS: Mapping[str, Callable[[Any], str]] = {
-    "access_granted": lambda message: str(message.decision_id),
-    "access_denied": lambda message: str(message.decision_id),
+    "access_granted": attrgetter("decision_id"),
+    "access_denied": attrgetter("decision_id"),
     "access_taken": _passage_id,
     "access_not_taken": _passage_id,
-    "message_refused": lambda message: str(message.refusal_id),
-    "duress": lambda message: str(message.duress_id),
+    "message_refused": attrgetter("refusal_id"),
+    "duress": attrgetter("duress_id"),
     "operator_request_accepted": _answer_id,
     "operator_request_refused": _answer_id,
-    "access_door": lambda message: str(message.command_id),
-    "display": lambda message: str(message.command_id),
-    "door_alarm": lambda message: str(message.alarm_id),
+    "access_door": attrgetter("command_id"),
+    "display": attrgetter("command_id"),
+    "door_alarm": attrgetter("alarm_id"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from schemas.access import AccessDenied, AccessRecorded, AccessRequested, MessageRefused
@@ -27,7 +27,7 @@ from streams.core.lockout_publication import lockout_table
 from streams.core.operator_admission import refuse_operator
 from streams.core.operators import decide_operator
 from streams.core.passage import decide_command_failed, decide_door_event, decide_heartbeat, decide_overdue
-from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
+from streams.core.processor import Arrival, Cause, Context, Need, Outcome, State, Tick
 from streams.core.publication import publish_site, scrub
 from streams.core.times import from_ms
 from streams.core.unlocking import run_out
@@ -126,9 +126,7 @@ class SiteProcessor:
             outcomes.append(_refused(cause, context, reason, admission.detail))
         return outcomes
 
-    def evolve(self, state: State, outcome: Outcome) -> Iterable[Change]:
-        """What an outcome changes."""
-        return evolve_site(state, outcome)
+    evolve = staticmethod(evolve_site)
 
     def source(self, arrival: Arrival, context: Context) -> str | None:
         """The controller that a message is provably of."""

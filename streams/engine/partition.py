@@ -108,7 +108,7 @@ class Partition:
                 continue
             item = decode_arrival(processor, record)
             items.append(item)
-            if isinstance(item, Arrival):
+            if isinstance(item, Arrival) and item.message is not None:
                 if context is None:
                     context = self._context_of_arrival(chunk.fetched_ms)
                 self._needs(queue, item, context)
