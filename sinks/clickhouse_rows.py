@@ -18,6 +18,7 @@ from schemas.commands import Command
 from schemas.device_states import DeviceState
 from schemas.devices import CommandResult
 from schemas.lockouts import LockoutEnded, LockoutEvent, LockoutStarted
+from schemas.notifications import Notification
 from schemas.record import Record
 from schemas.registry import MODELS
 from sinks.commands import state_of
@@ -173,6 +174,23 @@ LOCKOUT_TRANSITIONS: dict[str, str] = {
     "operator_id": "String",
     "at": TIME,
 }
+NOTIFICATION_OUTCOMES: dict[str, str] = {
+    "notification_id": "String",
+    "outcome": WORD,
+    "alert_id": "String",
+    "site_id": WORD,
+    "step": "UInt32",
+    "severity": WORD,
+    "recipient_id": WORD,
+    "asked_for": WORD,
+    "channel": WORD,
+    "instead_of": WORD,
+    "attempts": "UInt32",
+    "error": "String",
+    "digest_id": "String",
+    "demanded_at": TIME,
+    "updated_at": TIME,
+}
 TABLES: dict[str, dict[str, str]] = {
     "decisions_rows": DECISIONS,
     "passages_rows": PASSAGES,
@@ -182,6 +200,7 @@ TABLES: dict[str, dict[str, str]] = {
     "refusals_rows": REFUSALS,
     "device_state_events_rows": DEVICE_STATE_EVENTS,
     "lockout_transitions_rows": LOCKOUT_TRANSITIONS,
+    "notification_outcomes_rows": NOTIFICATION_OUTCOMES,
 }
 """The columns of each table with their types, in the order of its rows; `incarnation` comes before them."""
 
@@ -375,6 +394,14 @@ def _lockout(message: LockoutEvent, _record: Record) -> Row:
     return (*what, *who, *where, *failed, number, started, until, cause, operator, _ms(message.decided_at))
 
 
+def _notification(message: Notification, _record: Record) -> Row:
+    outcome = str(getattr(message, "type", "?")).removeprefix("notification_")
+    what = (message.notification_id, outcome, message.alert_id, message.site_id, message.step, message.severity)
+    who = (message.recipient_id, message.asked_for, message.channel, message.instead_of or "")
+    how = (message.attempts, message.error, message.digest_id or "")
+    return (*what, *who, *how, _ms(message.demanded_at), _ms(message.updated_at))
+
+
 _Maker = tuple[str, Callable[[Any, Record], Row | None]]
 
 
@@ -387,6 +414,8 @@ def _maker(model: type) -> _Maker | None:
         return "device_messages_rows", _device_message
     if issubclass(model, Alert):
         return "alert_transitions_rows", _alert
+    if issubclass(model, Notification):
+        return "notification_outcomes_rows", _notification
     if issubclass(model, LockoutEvent):
         return "lockout_transitions_rows", _lockout
     return None

@@ -15,6 +15,7 @@ from schemas.device_states import DeviceState
 from schemas.devices import CommandConfirmed, CommandDelivered, CommandFailed, CommandResult
 from schemas.doors import DoorEvent
 from schemas.lockouts import LockoutEnded, LockoutStarted
+from schemas.notifications import Notification
 from schemas.operators import OperatorRequestAccepted, OperatorRequestRefused
 from schemas.record import Record
 from schemas.reference import ENTITIES
@@ -32,6 +33,7 @@ from sinks.postgres_tables import (
     DURESS_ALERT_HISTORY,
     DURESS_ALERTS,
     LOCKOUTS,
+    NOTIFICATIONS,
     OPERATOR_REQUESTS,
     PASSAGES,
     PRESENCE,
@@ -265,6 +267,14 @@ def _alert_transition(message: Alert, _record: Record) -> Row:
     return (*what, message.severity, message.state, message.transition, message.active, *who, *demands)
 
 
+def _notification(message: Notification, record: Record) -> Row:
+    what = (message.notification_id, message.alert_id, message.site_id, whole(message.step), message.severity)
+    who = (message.recipient_id, message.asked_for, message.channel, message.instead_of)
+    outcome = str(getattr(message, "type", "?")).removeprefix("notification_")
+    how = (outcome, whole(message.attempts), message.target, message.error, message.digest_id)
+    return (*what, *who, *how, within(message.demanded_at), within(message.updated_at), record.offset)
+
+
 def _told(make: Callable[[Alert, Record], Row], *, duress: bool) -> Callable[[Alert, Record], Row | None]:
     """The rows of alerts of duress, or of all others."""
     return lambda message, record: make(message, record) if (message.kind == DURESS) is duress else None
@@ -322,6 +332,8 @@ def _makers(model: type) -> _Makers:
             (DURESS_ALERTS, _told(_alert, duress=True)),
             (DURESS_ALERT_HISTORY, _told(_alert_transition, duress=True)),
         ]
+    if issubclass(model, Notification):
+        return [(NOTIFICATIONS, _notification)]
     makers: _Makers = []
     if issubclass(model, DeviceMessage):
         makers.append((DEVICES, _device))

@@ -251,6 +251,29 @@ ALERT_HISTORY = Table(
     },
     ("alert_id", "transition", "type", "updated_at", "count", "incarnation"),
 )
+NOTIFICATIONS = _newest(
+    "notifications",
+    {
+        "notification_id": "text",
+        "alert_id": "text",
+        "site_id": "text",
+        "step": "integer",
+        "severity": "text",
+        "recipient_id": "text",
+        "asked_for": "text",
+        "channel": "text",
+        "instead_of": "text",
+        "outcome": "text",
+        "attempts": "bigint",
+        "target": "text",
+        "error": "text",
+        "digest_id": "text",
+        "demanded_at": "timestamptz",
+        "updated_at": "timestamptz",
+        "position": "bigint",
+    },
+    ("notification_id",),
+)
 DURESS_ALERTS = _newest("duress_alerts", ALERTS.columns, ALERTS.key)
 DURESS_ALERT_HISTORY = ALERT_HISTORY._replace(name="duress_alert_history")
 REFUSALS = Table(
@@ -355,6 +378,7 @@ TABLES = (
     ALERT_HISTORY,
     DURESS_ALERTS,
     DURESS_ALERT_HISTORY,
+    NOTIFICATIONS,
     REFUSALS,
     OPERATOR_REQUESTS,
     LOCKOUTS,

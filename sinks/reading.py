@@ -26,12 +26,13 @@ HISTORY_TOPICS = (
     "device.events",
     "device.states",
     "alerts",
+    "notifications",
     "lockouts",
     "lockouts.global",
 )
 """What both stores keep."""
 
-OUR_TOPICS = ("access.decisions", "device.commands", "device.states", "alerts")
+OUR_TOPICS = ("access.decisions", "device.commands", "device.states", "alerts", "notifications")
 """What the decide role writes, in its one form; what controllers send has as many forms as there are makers."""
 
 DURESS_TOPICS = ("duress.alerts",)

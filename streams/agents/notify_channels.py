@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import apprise
 from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError, ConnectTimeout, RequestException  # noqa: A004 - theirs
 
 from schemas.recipients import Address
 from schemas.sending import NotificationDue
@@ -24,8 +25,10 @@ from streams.core.notices import Text
 from streams.core.notify_course import SEND_WITHIN_S
 
 CONNECT_WITHIN_S = 4.0
-READ_WITHIN_S = 7.0
+READ_WITHIN_S = 5.5
 """With connecting, less than an attempt's time."""
+SLOW_S = 3.5
+"""Of an attempt by another protocol than HTTP that fails after this time, nobody knows what became of it."""
 THREADS = 8
 """Of each channel that apprise sends by: a slow mail server takes no thread of the SMS gateway's."""
 PLACE = "{to}"
@@ -62,10 +65,18 @@ class NotSet:
 
 
 class _Seen(threading.local):
-    """What an HTTP server answered last in this thread: apprise only says whether it worked."""
+    """What became of the last HTTP request in this thread: apprise only says whether it worked.
 
+    `arrived`: None where there was none; False where it can't have arrived.
+    """
+
+    arrived: bool | None = None
     status: int | None = None
     retry_after: str | None = None
+
+    def forget(self) -> None:
+        """Nothing was seen."""
+        self.arrived = self.status = self.retry_after = None
 
 
 _seen = _Seen()
@@ -73,7 +84,16 @@ _plain_send: Callable[..., Any] = HTTPAdapter.send
 
 
 def _watched_send(self: HTTPAdapter, *args: Any, **kwargs: Any) -> Any:
-    answer = _plain_send(self, *args, **kwargs)
+    _seen.forget()
+    try:
+        answer = _plain_send(self, *args, **kwargs)
+    except ConnectionError as error:
+        _seen.arrived = not (isinstance(error, ConnectTimeout) or "NewConnectionError" in str(error))
+        raise
+    except RequestException:
+        _seen.arrived = True
+        raise
+    _seen.arrived = True
     _seen.status, _seen.retry_after = answer.status_code, answer.headers.get("Retry-After")
     return answer
 
@@ -113,13 +133,20 @@ class ByApprise:
         if plugin is None:
             return Attempt("refused", "apprise makes nothing of the URL: check the gateway's setting or the address")
         plugin.socket_connect_timeout, plugin.socket_read_timeout = CONNECT_WITHIN_S, READ_WITHIN_S
-        _seen.status = _seen.retry_after = None
+        _seen.forget()
+        begun_s = time.monotonic()
         try:
             if plugin.notify(body=text.body, title=text.subject):
                 return Attempt("delivered")
         except Exception as error:  # noqa: BLE001 - as above; the text may quote the URL
             return Attempt("failed", f"{type(error).__name__} in apprise")
-        return _judged(_seen.status, _seen.retry_after) or Attempt("failed", "the server does not answer or refused")
+        found = _judged(_seen.status, _seen.retry_after)
+        if found is not None:
+            return found
+        slow = time.monotonic() - begun_s > SLOW_S
+        if _seen.arrived or (_seen.arrived is None and slow):
+            return Attempt("unknown", "no answer")
+        return Attempt("failed", "the server does not answer or refused")
 
 
 class ByHttp:

@@ -169,10 +169,12 @@ def people(hooks: str) -> list[Message]:
 @asynccontextmanager
 async def town(folder: Path) -> AsyncIterator[Town]:
     """A town that is gone when the block ends."""
-    kind: BrokerKind = "embedded" if chosen().kafka.kind == "embedded" else "apache"
+    server = chosen().kafka
+    kind: BrokerKind = "apache" if server.kind == "apache" else "embedded"
     options = StackOptions(
         folder / "stack",
         kind,
+        with_kafka=server.kind != "given",
         with_postgres=False,
         with_clickhouse=False,
         with_catcher=True,
@@ -180,7 +182,7 @@ async def town(folder: Path) -> AsyncIterator[Town]:
     )
     endpoints = await up(options)
     (folder / "master").write_text(MASTER.hex())
-    made = Town(endpoints.kafka, endpoints.catcher, folder)
+    made = Town(server.given or endpoints.kafka, endpoints.catcher, folder)
     try:
         async with Cluster(made.options) as cluster:
             await cluster.apply(registry(), PARTITIONS, 1)

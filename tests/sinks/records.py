@@ -80,6 +80,7 @@ def a_day(decisions: int = 200, seed: int = 1) -> list[Record]:
             topics.add("alerts", alert, partition=partition)
             known = example("alert_acknowledged", alert_id=f"a{number % 7}", count=number, cause_id=id_)
             topics.add("alerts", known, partition=partition)
+            _notified(topics, number, partition)
         if number % 20 == 0:
             lock = {"lockout_id": derive("lockout", number), "locked_until": "2199-01-01T00:00:00Z"}
             topics.add("lockouts", example("lockout_started", **lock), partition=partition)
@@ -96,6 +97,13 @@ def a_day(decisions: int = 200, seed: int = 1) -> list[Record]:
             topics.add("door.events", b'{"type":"door_opened","pin":"' + PIN.encode() + b'"}', partition=partition)
             topics.add("device.events", None, partition=partition)
     return topics.records
+
+
+def _notified(topics: Topics, number: int, partition: int) -> None:
+    told = {"notification_id": derive("notification", number), "alert_id": f"a{number % 7}"}
+    topics.add("notifications", example("notification_held", **told), partition=partition)
+    outcome = "notification_failed" if number % 2 else "notification_sent"
+    topics.add("notifications", example(outcome, **told), partition=partition)
 
 
 def as_we_write(records: list[Record]) -> list[Record]:
