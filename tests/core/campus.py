@@ -11,7 +11,7 @@ from schemas.base import Message
 from schemas.people import Cardholder, Credential, Permission, Secret
 from schemas.places import AccessPoint, Device, Door, Site, Zone
 from schemas.reference import ENTITIES, id_of
-from schemas.rules import AllRequired, Policy
+from schemas.rules import AllRequired, Policy, SingleMethod
 from schemas.sealing import Sealer
 from schemas.vocabulary import Direction, FactorKind
 from streams.agents.verification import SecretVerifier
@@ -20,13 +20,14 @@ from streams.core.site import SiteProcessor
 from streams.engine.harness import Harness
 from streams.engine.options import MachineOptions
 from streams.hashing import PinHashing, hasher
+from tests.core.given import Database
 
 MASTER = bytes(range(32))
 RIGHT, WRONG = "830217", "000000"
 PARTITIONS = 4
 _CHEAP = hasher(memory_kib=8, time_cost=1)
 _ENTITIES = {entity.model: entity for entity in ENTITIES}
-_METHOD = AllRequired(factors=(FactorKind.CARD, FactorKind.PIN))
+_METHODS = (AllRequired(factors=(FactorKind.CARD, FactorKind.PIN)), SingleMethod(factor=FactorKind.CARD))
 RIGHTS = ({"operator_id": "op-7", "rights": ["end_lockout"]},)
 
 
@@ -34,7 +35,7 @@ def _site(site_id: str, lockout: Mapping[str, Any]) -> list[Message]:
     found: list[Message] = [
         Site(site_id=site_id, name=site_id, time_zone="UTC", policy_id=f"{site_id}-rules",
              message_authentication="off", plain_secrets=True),
-        Policy.model_validate({"policy_id": f"{site_id}-rules", "methods": [_METHOD], "operators": RIGHTS,
+        Policy.model_validate({"policy_id": f"{site_id}-rules", "methods": _METHODS, "operators": RIGHTS,
                                "lockout": lockout}),
         Zone(zone_id=site_id, site_id=site_id, kind="site", name=site_id),
         Zone(zone_id=f"{site_id}-street", site_id=site_id, kind="outside", name="Street"),
@@ -68,7 +69,7 @@ class Campus:
         options = MachineOptions(checkpoint_interval_s=3)
         self.harness = Harness(
             SiteProcessor(MASTER), partitions=PARTITIONS, verifier=SecretVerifier(MASTER, _CHEAP), options=options,
-            start=False,
+            lookups=Database(), start=False,
         )  # fmt: skip
         self.numbers = dict.fromkeys(self.sites, 0)
         people = [record for who in ("ann", "bob") for record in _person(who, self.sites)]
@@ -87,12 +88,19 @@ class Campus:
 
     def present(self, digits: str, site: str, door: int = 1, who: str = "ann") -> None:
         """Publish an attempt with card and PIN; nothing moves yet."""
+        self._publish(site, door, {"kind": "card", "card_number": f"{who}-no"}, {"kind": "pin", "pin": digits})
+
+    def swipe(self, number: str, site: str, door: int = 1) -> None:
+        """Publish an attempt with a card alone."""
+        self._publish(site, door, {"kind": "card", "card_number": number})
+
+    def _publish(self, site: str, door: int, *factors: Mapping[str, Any]) -> None:
         self.numbers[site] += 1
         fields = {
             "type": "access_requested", "site_id": site, "device_id": f"{site}-c", "boot": 1,
             "sequence": self.numbers[site], "access_point_id": f"{site}-d{door}-in",
             "occurred_at": self.now().isoformat(),
-            "factors": [{"kind": "card", "card_number": f"{who}-no"}, {"kind": "pin", "pin": digits}],
+            "factors": factors,
         }  # fmt: skip
         self.harness.publish("access.requests", site, json.dumps(fields).encode())
 
@@ -108,8 +116,8 @@ class Campus:
         return [one["reason"] or "granted" for one in found if one["type"].startswith("access_")
                 and one["type"] in {"access_granted", "access_denied"}]  # fmt: skip
 
-    def end(self, site: str, subject: str = "cardholder", id_: str = "ann") -> None:
-        """An operator's request, carried out."""
+    def end(self, site: str, subject: str = "cardholder", id_: str = "ann") -> str:
+        """An operator's request, carried out or refused: the type of the answer."""
         number = f"e-{len(self.harness.broker.records('operator.requests'))}"
         fields = {
             "type": "lockout_end_requested", "request_id": number, "site_id": site, "operator_id": "op-7",
@@ -117,6 +125,18 @@ class Campus:
         }  # fmt: skip
         self.harness.publish("operator.requests", site, json.dumps(fields).encode())
         self.harness.run_until_idle()
+        (answer,) = [one for one in self.messages("access.decisions") if one.get("request_id") == number]
+        return str(answer["type"])
+
+    def crash_site(self) -> None:
+        """SIGKILL of the site's worker, and another in its place."""
+        self.harness.crash(self.site_worker)
+        self.site_worker = self.harness.start()
+
+    def crash_everywhere(self) -> None:
+        """The same of the one that adds up."""
+        self.harness.crash(self.other_worker)
+        self.other_worker = self.harness.start(processor=self.everywhere)
 
     def now(self) -> datetime:
         """The time of day."""
