@@ -8,7 +8,6 @@ low alert is recorded and closed at once. Since more people read `alerts` than m
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -68,6 +67,8 @@ class AlertsProcessor:
     name = "alerts"
     version = VERSION
     inputs: tuple[str, ...] = INPUTS
+    overhears = frozenset({REQUESTS})
+    """The site's, too."""
 
     def __init__(self, master: bytes | None = None, *, signed_references: bool = False) -> None:
         tables = reference.tables(master if signed_references else None)
@@ -88,13 +89,9 @@ class AlertsProcessor:
                 seen = _UNREAD
             if seen.type in _QUIET and not seen.soft_breaches:
                 return None
-        if record.topic != REQUESTS:
-            return message_in(record)
-        with suppress(ValueError):
-            if _glance(value).type in RIGHTS:
-                return message_in(record)
-        # Another processor's, or one that nobody can read: the site makes a dead letter of it.
-        return None
+        if record.topic == REQUESTS and _glance(value).type not in RIGHTS:
+            return None
+        return message_in(record)
 
     def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:  # noqa: ARG002
         """Nothing."""

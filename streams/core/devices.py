@@ -86,6 +86,8 @@ class DevicesProcessor:
     name = "devices"
     version = VERSION
     inputs: tuple[str, ...] = ("device.events",)
+    overhears = frozenset(inputs)
+    """The site's, too."""
     standing: tuple[str, ...] = (SWEEP,)
 
     def __init__(self, master: bytes | None, *, signed_references: bool = False) -> None:

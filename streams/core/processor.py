@@ -144,11 +144,17 @@ class Attributing(Protocol):
         """Who it provably is of; None for a message that anybody may have sent, which counts for nothing."""
 
 
+class Overhearing(Protocol):
+    """A processor that reads topics of another's, which keeps what nobody can decode in the dead letters."""
+
+    overhears: frozenset[str]
+
+
 class Processor(Protocol):
-    """One ordered, deterministic machine over the messages of a partition; it may be `Attributing`, too.
+    """One ordered, deterministic machine over the messages of a partition.
 
     `inputs` is in order of priority: within a cycle the first topic's messages are decided first. `version` names the
-    code: a journal written by another version is not decided again.
+    code: a journal written by another version is not decided again. It may be `Attributing` or `Overhearing`, too.
     """
 
     name: str

@@ -97,6 +97,7 @@ class Decider:
         self._observer = observer
         self._partitions = partitions
         self._source: Callable[[Arrival, Context], str | None] | None = getattr(processor, "source", None)
+        self._overhears: frozenset[str] = getattr(processor, "overhears", frozenset())
         self._marks = Marks(store.get, store.put_mark)
         self._prefix = f"{processor.name}/{incarnation}/{partition}/"
 
@@ -219,7 +220,8 @@ class Decider:
         if record.headers and not self._is_new(record):
             return
         if isinstance(cause, Undecodable):
-            self._die(record, "decode", cause.error_class, cause.text, run)
+            if record.topic not in self._overhears:
+                self._die(record, "decode", cause.error_class, cause.text, run)
         else:
             self._die(record, "recover", "Skipped", "two processes died at this message", run)
 

@@ -44,6 +44,19 @@ def test_a_dead_letter_names_the_class_that_decides_and_not_what_wraps_it(make: 
     assert harness.outputs("requests.dead")[0].header("__connect.errors.class.name") == b"Bank"
 
 
+def test_what_is_overheard_leaves_its_dead_letters_to_another(make: MakeHarness) -> None:
+    class Overhearing(Bank):
+        overhears = frozenset({"requests"})
+
+    harness = make(Overhearing())
+    harness.publish("requests", "k", b"{bad")
+    harness.publish("orders", "k", b"{bad")
+    harness.publish("requests", "k", message("nonsense"))
+    harness.run_until_idle()
+    assert [one.header("__connect.errors.stage") for one in harness.outputs("requests.dead")] == [b"decide"]
+    assert [one.header("__connect.errors.stage") for one in harness.outputs("orders.dead")] == [b"decode"]
+
+
 def test_a_secret_is_scrubbed_and_the_letter_says_so(make: MakeHarness) -> None:
     harness = make()
     harness.publish("requests", "k", message("nonsense", pin="4711"))
