@@ -50,6 +50,10 @@ class Book:
         await asyncio.sleep(_HANG_S if how.get("hang") else float(how.get("delay_s", 0)))
         return status, how
 
+    def close(self) -> None:
+        """Write no more."""
+        self._file.close()
+
     def count(self) -> Counter[str]:
         """How much was taken, by channel."""
         return Counter(line["channel"] for line in self.caught if line["taken"])

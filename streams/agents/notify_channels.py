@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -99,7 +101,16 @@ def _watched_send(self: HTTPAdapter, *args: Any, **kwargs: Any) -> Any:
 
 
 def watch_answers() -> None:
-    """Have the status and `Retry-After` of answers to apprise's requests seen, in this process."""
+    """Have the status and `Retry-After` of answers to apprise's requests seen, in this process, and its log silent.
+
+    It logs whom it tells; what became of an attempt is ours to say.
+    """
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    with warnings.catch_warnings():
+        # It loads its hundred plugins when it is first used, which the first alert need not wait for; one of them
+        # imports what Python is about to drop.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        apprise.Apprise.instantiate("json://127.0.0.1")
     HTTPAdapter.send = _watched_send  # type: ignore[method-assign]
 
 

@@ -38,6 +38,8 @@ FETCH_WAIT_MS = 100
 AGAIN_S = 1.0
 KEPT = 50_000
 """Attempts that are remembered, so that what is published again after a recovery is not sent again."""
+AT_A_TIME = 4
+"""Attempts under way for a recipient by one channel."""
 STOP_S = 6.0
 SOURCE = "/doorstream/notify"
 
@@ -70,7 +72,7 @@ class Sender:
         self._known: set[int] = set()
         self._announced_s: dict[int, float] = {}
         self._made: OrderedDict[tuple[str, int], None] = OrderedDict()
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._turns: dict[tuple[str, str], asyncio.Semaphore] = {}
         self._under_way: dict[asyncio.Task[None], float] = {}
         self._stopping = asyncio.Event()
 
@@ -170,8 +172,8 @@ class Sender:
             attempt, target = Attempt("refused", "the recipient has no such address any more"), ""
         else:
             target = masked(address)
-            # One after the other, so that who is told twice is told in order.
-            async with self._locks.setdefault((due.recipient_id, due.channel), asyncio.Lock()):
+            # Begun in order, and a few at a time: nobody gets a flood at once, and no other recipient waits for it.
+            async with self._turns.setdefault((due.recipient_id, due.channel), asyncio.Semaphore(AT_A_TIME)):
                 attempt = await self._attempt(due, address)
         self._tell(due, attempt, time.monotonic() - begun_s)
         answer = NotificationAttempted.model_validate(

@@ -36,6 +36,8 @@ from tests.e2e.workers import WorkerProcess
 PARTITIONS = 4
 PATIENCE_S = 60.0
 SITES = ("hq", "works", "depot")
+GUARDS = tuple(f"guard-{number}" for number in range(10))
+DONE = ("notification_sent", "notification_skipped")
 _ENTITY_OF = {entity.model: entity for entity in ENTITIES}
 _prefixes = itertools.count(1)
 
@@ -139,16 +141,30 @@ class Town:
 
     async def until_told(self, prefix: str, count: int, within_s: float = PATIENCE_S, **more: str) -> list[Any]:
         """Wait until so many are sent; gives all outcomes."""
+        return await self._until(prefix, count, ("notification_sent",), within_s, **more)
+
+    async def until_done(self, prefix: str, count: int, within_s: float = 180.0) -> list[Any]:
+        """Wait until so many are sent or skipped; gives all outcomes."""
+        return await self._until(prefix, count, DONE, within_s)
+
+    async def _until(self, prefix: str, count: int, types: Sequence[str], within_s: float, **more: str) -> list[Any]:
         found: list[Any] = []
         async with asyncio.timeout(within_s):
-            while sum(one.type == "notification_sent" for one in found) < count:
-                await asyncio.sleep(0.3)
+            while sum(one.type in types for one in found) < count:
+                await asyncio.sleep(0.3 + count / 300)
                 found = await self.outcomes(prefix, **more)
         return found
 
-    async def caught(self, prefix: str) -> list[dict[str, Any]]:
-        """What arrived that names an alert of a test."""
-        return [line for line in await self.catcher.caught() if prefix in json.dumps(line)]
+    async def until_caught(self, prefix: str, count: int, within_s: float = 120.0) -> None:
+        """Wait until so many messages have arrived."""
+        async with asyncio.timeout(within_s):
+            while len(await self.caught(prefix)) < count:  # noqa: ASYNC110 - another process counts
+                await asyncio.sleep(0.2)
+
+    async def caught(self, prefix: str, *channels: str) -> list[dict[str, Any]]:
+        """What arrived that names an alert of a test, by some channels or any."""
+        found = [line for line in await self.catcher.caught() if prefix in json.dumps(line)]
+        return [line for line in found if not channels or line["channel"] in channels]
 
 
 def people(hooks: str) -> list[Message]:
@@ -161,6 +177,7 @@ def people(hooks: str) -> list[Message]:
         {"recipient_id": "program", "webhook": f"{hooks}/hook/s3cret-token"},
         {"recipient_id": "old-program", "alertmanager_webhook": f"{hooks}/amhook"},
         {"recipient_id": "alertmanager", "alertmanager": hooks},
+        *({"recipient_id": guard, "sms": f"+86 10 5550 020{guard[-1:]}"} for guard in GUARDS),
     ]
     sites = [Site(site_id=id_, name=id_.upper(), time_zone="Asia/Shanghai", policy_id="usual") for id_ in SITES]
     return [*sites, *(person(**one) for one in everybody), OnCall.model_validate(ROTA)]
