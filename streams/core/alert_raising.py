@@ -101,7 +101,8 @@ def _seen_again(case: Case, work: Work) -> None:
     until_ms = case.window_until_ms if work.now_ms < case.window_until_ms else work.now_ms + case.window_ms
     case = work.keep(case, count=case.count + 1, window_until_ms=until_ms)
     if case.clears and not case.active and not case.closed:
-        work.tell(AlertSeenAgain, case, active=True)
+        case = work.tell(AlertSeenAgain, case, active=True)
+        _explain(case, work.rules(case.site_id), work)
 
 
 def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
@@ -150,14 +151,20 @@ def _raise_above_low(case: Case, rules: AlertRules, work: Work) -> None:
         case = start_action(case, work)
     if not held:
         return
-    around = _replace(around, alert_ids=(*around.alert_ids, case.alert_id))
+    work.put_around(case, _replace(around, alert_ids=(*around.alert_ids, case.alert_id)))
+    _explain(case, rules, work)
+
+
+def _explain(case: Case, rules: AlertRules, work: Work) -> None:
+    """An alert may explain the others of its controller, which wait until its cause is gone."""
+    around = work.around(case)
     spares = next((tuple(one.spares) for one in rules.inhibitions if one.by == case.kind), None)
-    if spares is not None and around.inhibitor_id is None and case.suppressed_by is None:
+    if spares is None or case.suppressed_by is not None or case.alert_id not in around.alert_ids:
+        return
+    if around.inhibitor_id is None:
         around = _replace(around, inhibitor_id=case.alert_id, spares=spares)
         work.put_around(case, around)
         _inhibit(around, work)
-    else:
-        work.put_around(case, around)
 
 
 def _levels(rules: AlertRules, severity: Severity, kind: str) -> tuple[Level, ...]:

@@ -109,3 +109,10 @@ def test_a_suppressed_alert_can_be_acknowledged_and_is_not_told_of_afterwards(de
     desk.device("controller_online")
     desk.wait(3600)
     assert not [one for one in desk.messages() if one.kind == "door_held_open" and one.notify is not None]
+
+
+def test_an_inhibitor_whose_cause_comes_back_inhibits_again(desk: Desk) -> None:
+    for event in ("controller_offline", "controller_online", "controller_offline"):
+        desk.device(event)
+    desk.door("door_held_open")
+    assert states(desk) == {"controller_offline": "unacknowledged", "door_held_open": "suppressed"}
