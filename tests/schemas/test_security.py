@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -59,6 +61,15 @@ def test_any_change_of_what_is_covered_is_found(
     key = derive_key(MASTER, "device", "hq-c01")
     _, mac = signing.sign(key, 1, "access.requests", b"hq", b"{}", HEADERS)
     assert not signing.verify(key, mac, topic, record_key, value, headers)
+
+
+@pytest.mark.parametrize("others", [(), (("ce_x", b""),)])
+def test_a_covered_header_without_a_value_is_signed_by_nobody(others: Any) -> None:
+    key = derive_key(MASTER, "device", "hq-c01")
+    _, mac = signing.sign(key, 1, "t", b"k", b"v", [("ce_x", b""), *others])
+    null: Any = ("ce_x", None)
+    assert not signing.verify(key, mac, "t", b"k", b"v", [null, *others])
+    assert signing.verify(key, mac, "t", b"k", b"v", [("ce_x", b""), *others, ("other", null[1])])
 
 
 def test_headers_that_are_not_covered_may_change() -> None:
