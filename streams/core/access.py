@@ -24,7 +24,7 @@ from streams.core.failures import count_attempt
 from streams.core.lockouts import Locks, event_ms_of, locks_on, refuses_unheard
 from streams.core.passage import await_passage, command_for, journal_position, taken
 from streams.core.places import place as find_place
-from streams.core.presence import lose_presence
+from streams.core.presence import lose_presence, may_accompany
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.schedules import local
 from streams.core.security_rules import check_rules
@@ -199,7 +199,7 @@ def _let_in(request: Request, question: Question, findings: Findings, decision: 
     holder, point = question.authentication.cardholder, question.point
     if holder is None or point.direction is not _ENTRY:
         return command, *passage
-    company = Accompanied(point.zone_to, holder.cardholder_id, question.context.now_ms, holder.escort)
+    company = Accompanied(point.zone_to, holder.cardholder_id, question.context.now_ms, may_accompany(holder))
     return command, *passage, company
 
 

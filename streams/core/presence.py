@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.people import Cardholder
 from schemas.vocabulary import Direction
 from streams.core import reference
 from streams.core.entities import EVERYBODY, Pending, Presence, ZoneState, presence_key, zone_key
@@ -43,6 +44,11 @@ class PresenceLost(msgspec.Struct, frozen=True, gc=False, tag="presence_lost"):
     at_ms: int
     leave: tuple[str, ...]
     escort: bool = False
+
+
+def may_accompany(holder: Cardholder) -> bool:
+    """Whether somebody is an escort: who needs one is none, least of all their own."""
+    return holder.escort and not holder.needs_escort
 
 
 def presence_of(state: State, site_id: str, cardholder_id: str) -> Presence | None:
@@ -85,7 +91,7 @@ def moved(pending: Pending, cardholder_id: str, at_ms: int, state: State, contex
         at_ms=at_ms,
         leave=left,
         enter=entered,
-        escort=holder is not None and holder.escort,
+        escort=holder is not None and may_accompany(holder),
         permission_id=pending.permission_id if pending.single_use else None,
         decision_id=pending.decision_id,
         opens=opens,

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from schemas.people import Cardholder
+from schemas.places import AccessPoint
+from schemas.vocabulary import Direction
 from streams.simulator.places import Places
 
 UNSURE = timedelta(seconds=3)
@@ -16,11 +18,18 @@ UNSURE = timedelta(seconds=3)
 _LONG_AGO = datetime.min.replace(tzinfo=ZoneInfo("UTC"))
 
 
+def is_escort(holder: Cardholder) -> bool:
+    """Whether somebody may accompany others; a guest may not, whatever else is on file."""
+    return holder.escort and not holder.needs_escort
+
+
 @dataclass
 class _Grant:
     door_id: str
     until: datetime
     permission_id: str | None
+    holder_id: str | None
+    places: tuple[str, ...]
 
 
 @dataclass
@@ -48,11 +57,22 @@ class Happenings:
         """The same for passback, which forgets after so many seconds (0: never) and may be forgiven to everybody."""
         zone_id, since = self._where.get((site_id, holder_id), (None, _LONG_AGO))
         timed_out = timeout_s and at - since >= timedelta(seconds=timeout_s)
-        return None if timed_out or since <= self._forgiven.get(site_id, _LONG_AGO) else zone_id
+        unknown = timed_out or at < since or since <= self._forgiven.get(site_id, _LONG_AGO)
+        return None if unknown else zone_id
 
     def count(self, zone_id: str) -> int:
         """How many are in a zone and all below it."""
         return self._counts[zone_id]
+
+    def expected(self, zone_id: str, door_id: str, holder_id: str) -> int:
+        """How many have been let in and have not passed yet, beside somebody who asks again at the same door."""
+        own = (door_id, holder_id)
+        return sum(zone_id in one.places and (one.door_id, one.holder_id) != own for one in self._grants.values())
+
+    def entered(self, site_id: str, holder_id: str, zone_to: str) -> list[str]:
+        """The zones that somebody would be counted in who passes, and is not yet."""
+        there = self.places.inside(self.where(site_id, holder_id))
+        return [zone_id for zone_id in self.places.inside(zone_to) if zone_id not in there]
 
     def uses(self, permission_id: str) -> int:
         """How often a single-use permission was used, or may yet be."""
@@ -87,15 +107,20 @@ class Happenings:
         self._moves[door_id].append((at, is_open))
         del self._moves[door_id][:-20]
 
-    def granted(self, decision_id: str, door_id: str, at: datetime, permission_id: str | None) -> None:
-        """A grant whose passage is awaited; `permission_id` of a single-use one."""
-        window = timedelta(seconds=self.places.doors[door_id].grant_window_s)
-        self._grants[decision_id] = _Grant(door_id, at + window, permission_id)
+    def granted(
+        self, decision_id: str, point: AccessPoint, holder_id: str | None, at: datetime, permission_id: str | None
+    ) -> None:
+        """A grant whose passage is awaited; `permission_id` of a single-use one. Who enters has a place kept."""
+        window = timedelta(seconds=self.places.doors[point.door_id].grant_window_s)
+        kept: list[str] = []
+        if holder_id is not None and point.direction is Direction.ENTRY:
+            kept = self.entered(point.site_id, holder_id, point.zone_to)
+        self._grants[decision_id] = _Grant(point.door_id, at + window, permission_id, holder_id, tuple(kept))
 
     def accompanies(self, zone_id: str, holder: Cardholder, at: datetime, *, let_in: bool) -> None:
         """Somebody was let in, or turned away only for lack of company."""
         self._candidates[zone_id] = (holder.cardholder_id, at)
-        if let_in and holder.escort:
+        if let_in and is_escort(holder):
             self._escort_at[zone_id] = at
 
     def not_taken(self, decision_id: str) -> None:
@@ -109,12 +134,13 @@ class Happenings:
             self._used[permission_id] += 1
 
     def moved(self, site_id: str, holder: Cardholder, zone_to: str, at: datetime, *, entry: bool) -> None:
-        """Somebody is in another zone."""
-        old, _since = self._where.get((site_id, holder.cardholder_id), (None, at))
-        self._count(old, zone_to, holder)
-        self._where[site_id, holder.cardholder_id] = (zone_to, at)
+        """Somebody is in another zone since then; what is known of a later time stays."""
+        old, since = self._where.get((site_id, holder.cardholder_id), (None, _LONG_AGO))
+        if since <= at:
+            self._count(old, zone_to, holder)
+            self._where[site_id, holder.cardholder_id] = (zone_to, at)
         if holder.first_person and entry:
-            self._opened_on[zone_to] = self._day(site_id, at)
+            self._opened_on[zone_to] = max(self._opened_on.get(zone_to, ""), self._day(site_id, at))
 
     def lost(self, site_id: str, holder: Cardholder, at: datetime) -> None:
         """Nobody knows where somebody is any more."""
@@ -127,11 +153,10 @@ class Happenings:
         self._forgiven[site_id] = at
 
     def _count(self, old: str | None, new: str | None, holder: Cardholder) -> None:
-        left = self.places.paths.get(old, ()) if old is not None else ()
-        entered = self.places.paths.get(new, ()) if new is not None else ()
+        left, entered = self.places.inside(old), self.places.inside(new)
         for zone_id, step in [(z, -1) for z in left if z not in entered] + [(z, 1) for z in entered if z not in left]:
             self._counts[zone_id] = max(0, self._counts[zone_id] + step)
-            if holder.escort:
+            if is_escort(holder):
                 self._escorts[zone_id] = max(0, self._escorts[zone_id] + step)
 
     def _day(self, site_id: str, at: datetime) -> str:

@@ -30,6 +30,7 @@ class Judge:
         self._refusals: Counter[tuple[str, int, int, str]] = Counter()
         self._duress: dict[str, str] = {}
         self._seen_duress: set[str] = set()
+        self._perhaps_duress: set[str] = set()
         self._passages: dict[str, str] = {}
         self._awaited: dict[str, RequestKey] = {}
         self.on_passage: Callable[[RequestKey, str], None] = lambda _key, _type: None
@@ -76,7 +77,8 @@ class Judge:
                 self.differences.append(f"{device} {boot}/{sequence}: {reason} was expected and never came")
         for decision_id in self._duress.keys() - self._seen_duress:
             self.differences.append(f"{self._duress[decision_id]}: a duress PIN, and no duress event")
-        for decision_id in self._seen_duress & self._decisions.keys() - self._duress.keys():
+        known = self._duress.keys() | self._perhaps_duress
+        for decision_id in self._seen_duress & self._decisions.keys() - known:
             self.differences.append(f"{decision_id}: a duress event without a duress PIN")
         for key in self._awaited.values():
             self.differences.append(f"{_name(key, self._book.asked[key])}: granted, neither taken nor not taken")
@@ -150,8 +152,10 @@ class Judge:
             problem = f"the reason {got.value} is not the first failed check"
         if problem is not None:
             self.differences.append(f"{_name(key, asked)}: {problem} ({decision['decision_id']})")
-        if asked.granted and expected.duress:
+        if expected.duress:
             self._duress[decision["decision_id"]] = _name(key, asked)
+        elif expected.duress is None:
+            self._perhaps_duress.add(decision["decision_id"])
 
     def _recall(self, decision: Decision) -> None:
         """Count what failed before this run: who is locked since then is locked now."""
@@ -186,10 +190,11 @@ class Judge:
         acts, recorded = decision["timeliness"] in _ACTING, decision.get("recorded_outcome")
         if decision["type"] == "access_granted":
             if acts and self._places.doors[point.door_id].has_dps:
-                happenings.granted(decision["decision_id"], point.door_id, at, self._single_use(decision))
+                holder_id = holder.cardholder_id if holder is not None else None
+                happenings.granted(decision["decision_id"], point, holder_id, at, self._single_use(decision))
             if acts and holder is not None and point.direction is Direction.ENTRY:
                 happenings.accompanies(point.zone_to, holder, at, let_in=True)
-            if not acts and recorded != "granted" and holder is not None:
+            if not acts and recorded is None and holder is not None:
                 happenings.lost(point.site_id, holder, at)
         elif acts:
             if holder is not None and decision["failed_checks"] == [Reason.NO_ACCOMPANIMENT.value]:
@@ -205,6 +210,8 @@ class Judge:
             happenings.taken(decision_id, self._single_use(passage))
             if holder is not None and passage["zone_to"] in self._places.paths:
                 at = _time(passage["decided_at"])
+                if passage.get("evidence") == "recorded":
+                    at = min(at, _time(passage["occurred_at"]))
                 entry = passage["direction"] == Direction.ENTRY
                 happenings.moved(passage["site_id"], holder, passage["zone_to"], at, entry=entry)
         else:
@@ -225,8 +232,9 @@ class Judge:
         self.on_passage(key, type_)
 
     def _single_use(self, message: Decision) -> str | None:
+        """The single-use permission that an entry uses up; leaving uses up nothing."""
         permission_id: str | None = message.get("permission_id")
-        return permission_id if permission_id in self._people.single_use else None
+        return permission_id if permission_id in self._people.single_use and message["direction"] == "entry" else None
 
 
 def _time(text: str) -> datetime:

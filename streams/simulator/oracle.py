@@ -31,7 +31,7 @@ class Expected(NamedTuple):
     outcomes: Outcomes
     holder: Cardholder | None
     permission: Permission | None
-    duress: bool
+    duress: bool | None
     only_company: bool = False
     attempt: Attempt | None = None
 
@@ -66,14 +66,25 @@ class Oracle:
         if proof.holder is not None:
             permission, failures = self._permission(point, proof.holder, at)
             checks += failures
-            checks += self._rules(point, proof.holder, decided_at)
+            checks += self._rules(point, proof.holder, at, live=live)
         failed = [one if isinstance(one, frozenset) else frozenset({one}) for one in checks if one is not None]
         door = self._places.doors[point.door_id]
         if point.direction is Direction.EGRESS and door.egress == "free":
             return Expected(frozenset({None}), proof.holder, permission, proof.duress, attempt=attempt)
         only_company = failed == [frozenset({Reason.NO_ACCOMPANIMENT})]
-        duress = proof.duress and not failed
+        duress = self._heard(attempt) if proof.duress else False
         return Expected(_first(failed), proof.holder, permission, duress, only_company, attempt)
+
+    def _heard(self, attempt: Attempt) -> bool | None:
+        """Whether a PIN is listened to; None where nobody can know whether a lock holds."""
+        if self._in_service(attempt.point) is not None:
+            return False
+        if self.lockouts.exempt(attempt.proof):
+            return True
+        person = self.lockouts.person(attempt)
+        if person or (self.lockouts.reader(attempt) and not attempt.proof.several):
+            return False
+        return True if person is False else None
 
     def _authenticated(self, attempt: Attempt) -> list[Outcomes | Reason | None]:
         """What authentication and lockout say; behind a lock nobody listens to a secret."""
@@ -142,13 +153,13 @@ class Oracle:
         if (zone.special and permission.kind != "special") or holder.clearance < zone.clearance:
             kind = Reason.ZONE_NO_ACCESS_RIGHTS
         elif permission.kind == "single_use":
-            taken = self.happenings.uses(permission.permission_id)
-            kind = Reason.MAX_USES if taken >= permission.max_uses else None
+            used_up = self.happenings.uses(permission.permission_id) >= permission.max_uses
+            kind = Reason.MAX_USES if used_up and point.direction is Direction.ENTRY else None
         on_time = self._people.open_at(permission.schedule_id, site, at)
         here = (
             point.access_point_id in permission.access_point_ids
             or point.door_id in permission.door_ids
-            or bool(set(permission.zone_ids) & set(self._places.paths[point.zone_to]))
+            or bool(set(permission.zone_ids) & self._around(point))
         )
         return (
             validity,
@@ -157,17 +168,32 @@ class Oracle:
             None if here else Reason.POINT_NO_ACCESS_RIGHTS,
         )
 
-    def _rules(self, point: AccessPoint, holder: Cardholder, at: datetime) -> list[Outcomes | Reason | None]:
+    def _around(self, point: AccessPoint) -> set[str]:
+        """The zones whose permissions open a door; who may be in a zone may leave it, wherever that leads."""
+        found = set(self._places.inside(point.zone_to) or (point.zone_to,))
+        if point.direction is Direction.EGRESS:
+            found.update(self._places.inside(point.zone_from) or (point.zone_from,))
+        return found
+
+    def _rules(
+        self, point: AccessPoint, holder: Cardholder, at: datetime, *, live: bool
+    ) -> list[Outcomes | Reason | None]:
         if holder.exempt:
             return []  # first responders break every rule softly
         zone = self._places.zones[point.zone_to]
-        return [
+        lasting: tuple[Outcomes | Reason | None, Outcomes | Reason | None] = (
             self._passback(point, holder, zone, at),
+            self._first_person(point, holder, zone, at),
+        )
+        if not live:
+            return [*lasting]  # who was where at that very moment is not known any more
+        return [
+            lasting[0],
             self._occupancy(point, holder),
             self._two_person(holder, zone, at),
             self._escort(holder, zone, at),
             self._interlock(point, at),
-            self._first_person(point, holder, zone, at),
+            lasting[1],
         ]
 
     def _passback(self, point: AccessPoint, holder: Cardholder, zone: Zone, at: datetime) -> Reason | None:
@@ -176,17 +202,16 @@ class Oracle:
         where = self.happenings.comes_from(point.site_id, holder.cardholder_id, at, zone.passback.presence_timeout_s)
         if where is None or where == point.zone_from:
             return None
-        around = self._places.paths.get(where, ())
+        around = self._places.inside(where)
+        if not around:  # all streets are one
+            return None if self._places.zones[point.zone_from].kind == "outside" else Reason.PASSBACK
         return None if point.zone_from in around and point.zone_to not in around else Reason.PASSBACK
 
     def _occupancy(self, point: AccessPoint, holder: Cardholder) -> Reason | None:
-        where = self.happenings.where(point.site_id, holder.cardholder_id)
-        inside = self._places.paths.get(where, ()) if where is not None else ()
-        for zone_id in self._places.paths[point.zone_to]:
+        for zone_id in self.happenings.entered(point.site_id, holder.cardholder_id, point.zone_to):
             rule = self._places.zones[zone_id].occupancy
-            if zone_id in inside or rule.enforcement is not Enforcement.HARD:
-                continue
-            if self.happenings.count(zone_id) >= rule.limit:
+            expected = self.happenings.expected(zone_id, point.door_id, holder.cardholder_id)
+            if rule.enforcement is Enforcement.HARD and self.happenings.count(zone_id) + expected >= rule.limit:
                 return Reason.OCCUPANCY_LIMIT
         return None
 
@@ -205,7 +230,8 @@ class Oracle:
         if self.happenings.escorted(zone.zone_id, at, window):
             return None
         other = self.happenings.candidate(zone.zone_id, at, window)
-        return Reason.NO_ACCOMPANIMENT if other is None else Reason.INCORRECT_ACCOMPANIMENT
+        alone = other is None or other == holder.cardholder_id
+        return Reason.NO_ACCOMPANIMENT if alone else Reason.INCORRECT_ACCOMPANIMENT
 
     def _interlock(self, point: AccessPoint, at: datetime) -> Outcomes | None:
         rule = self._places.doors[point.door_id].interlock

@@ -40,6 +40,11 @@ class Places:
             if point.direction is Direction.ENTRY and (point.door_id, point.zone_to) not in sides:
                 self._steps[point.zone_to].append(Step(point.door_id, point.zone_from, None))
 
+    def inside(self, zone_id: str | None) -> tuple[str, ...]:
+        """The zones that somebody in a zone is counted in; nobody is counted on the street."""
+        zone = self.zones.get(zone_id or "")
+        return () if zone is None or zone.kind == "outside" else self.paths[zone.zone_id]
+
     def outside(self, site_id: str) -> str | None:
         """The street before a site; None where the campus has none."""
         found = (z.zone_id for z in self.zones.values() if z.site_id == site_id and z.kind == "outside")

@@ -348,3 +348,17 @@ def test_whoever_was_removed_between_grant_and_passage_is_still_counted_in_and_o
         world.remove(entity, id_)
     assert of_type(world.send(event("door_opened")), "access_taken")
     assert world.ask(card("200")).reason is Reason.OCCUPANCY_LIMIT
+
+
+@pytest.mark.branch("A2.13")
+def test_who_needs_an_escort_is_nobodys_escort_whatever_else_is_on_file() -> None:
+    world = World()
+    world.change("zone", "hall", escort={"enforcement": "hard", "window_s": 30})
+    world.change("cardholder", "ann", escort=True)
+    world.person("bob", "200", needs_escort=True, escort=True)
+    world.person("eve", "300", needs_escort=True)
+    for number, reader in (("100", "front-in"), ("200", "front-in"), ("100", "front-out")):
+        assert world.ask(card(number), at=reader).type == "access_granted"
+        world.send(event("door_opened"))
+    world.wait(31)
+    assert world.ask(card("300")).reason is Reason.NO_ACCOMPANIMENT

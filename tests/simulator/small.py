@@ -163,6 +163,10 @@ class World:
         """Somebody is in a zone now."""
         self.happenings.moved("s", self.people.holders[who], zone_id, at, entry=True)
 
+    def grants(self, id_: str, point: str, who: str, single_use: str | None = None, at: datetime = NOON) -> None:
+        """Somebody is let in, and has not passed yet."""
+        self.happenings.granted(id_, self.places.points[point], who, at, single_use)
+
 
 @dataclass
 class Clock:

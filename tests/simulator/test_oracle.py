@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from schemas.people import Cardholder, Credential, Permission
-from schemas.places import AccessPoint, Device, Occupancy, Site, Zone
+from schemas.places import AccessPoint, DelayedEgress, Device, Door, Occupancy, Site, Zone
 from schemas.rules import Holiday, HolidayCalendar, HolidayWindow, Policy, Schedule, SingleMethod, Window
-from schemas.vocabulary import Direction, Enforcement, FactorKind
-from streams.simulator.factors import BiometricRead, CardShown, PinTyped
+from schemas.vocabulary import Direction, Enforcement, FactorKind, Reason
+from streams.simulator.factors import BiometricRead, CardShown, PinTyped, Shown
 from tests.simulator.small import (
+    DOORS,
     ESCORTED,
     FIRST_PERSON,
     HARD_PASSBACK,
@@ -239,7 +240,7 @@ def test_of_two_interlocked_doors_one_opens_while_the_other_is_shut_and_close_ca
     assert world.expect("outer-in", ANN, at=NOON + timedelta(seconds=10)) == {"interlock"}
     world.happenings.door_moved("inner", NOON + timedelta(seconds=11), is_open=False)
     assert world.expect("outer-in", ANN, at=NOON + timedelta(seconds=20)) == {"granted"}
-    world.happenings.granted("d", "inner", NOON + timedelta(seconds=20), None)
+    world.grants("d", "inner-in", "ann", at=NOON + timedelta(seconds=20))
     assert world.expect("outer-in", ANN, at=NOON + timedelta(seconds=21)) == {"interlock"}
     assert world.expect("outer-in", ANN, at=NOON + timedelta(seconds=30)) == {"granted"}
 
@@ -257,13 +258,90 @@ def test_a_zone_opens_for_the_day_with_its_first_person() -> None:
 def test_a_single_use_is_taken_by_a_grant_given_back_when_nobody_passes_and_used_up_by_a_passage() -> None:
     world = World(campus(permission(kind="single_use")))
     assert world.expect("main-in", ANN) == {"granted"}
-    world.happenings.granted("d1", "main", NOON, "ann-p")
+    world.grants("d1", "main-in", "ann", "ann-p")
     assert world.expect("main-in", ANN) == {"max_uses"}
     world.happenings.not_taken("d1")
     assert world.expect("main-in", ANN) == {"granted"}
-    world.happenings.granted("d2", "main", NOON, "ann-p")
+    world.grants("d2", "main-in", "ann", "ann-p")
     world.happenings.taken("d2", "ann-p")
     assert world.expect("main-in", ANN) == {"max_uses"}
+
+
+def test_leaving_uses_no_permission_up() -> None:
+    controlled = DOORS["main"] | {"egress": "controlled", "delayed_egress": DelayedEgress()}
+    door = Door(door_id="main", site_id="s", name="main", **controlled)
+    world = World(campus(permission(kind="single_use"), door))
+    world.grants("d", "main-in", "ann", "ann-p")
+    world.happenings.taken("d", "ann-p")
+    assert world.expect("main-in", ANN) == {"max_uses"}
+    assert world.expect("main-out", ANN) == {"granted"}
+
+
+def test_a_place_is_kept_for_who_was_let_in_until_they_have_passed_or_not() -> None:
+    world = World(campus(hall=full_at(1)))
+    world.grants("d", "main-in", "ann")
+    assert world.expect("side-in", BOB) == {"occupancy_limit"}
+    assert world.expect("main-in", ANN) == {"granted"}
+    assert world.expect("side-in", ANN) == {"occupancy_limit"}
+    world.happenings.not_taken("d")
+    assert world.expect("side-in", BOB) == {"granted"}
+
+
+def test_a_guest_accompanies_nobody_whatever_is_on_file() -> None:
+    world = World(campus(Cardholder(cardholder_id="bob", name="bob", escort=True, needs_escort=True), vault=ESCORTED))
+    world.happenings.accompanies("vault", world.people.holders["bob"], NOON, let_in=True)
+    assert world.expect("vault-in", EVE) == {"incorrect_accompaniment"}
+    assert world.expect("vault-in", BOB) == {"no_accompaniment"}
+    world.enters("bob", "vault")
+    assert world.expect("vault-in", EVE, at=NOON + timedelta(seconds=31)) == {"no_accompaniment"}
+
+
+def test_of_what_was_recorded_only_what_lasts_is_judged() -> None:
+    world = World(campus(hall=full_at(0) | HARD_PASSBACK | TWO_PERSONS))
+    point = world.places.points["main-in"]
+    assert world.oracle.expect(point, [ANN], NOON, NOON).outcomes == {Reason.OCCUPANCY_LIMIT}
+    later = NOON + timedelta(minutes=9)
+    assert world.oracle.expect(point, [ANN], later, NOON, live=False).outcomes == {None}
+    world.enters("ann", "hall", NOON - SECOND)
+    assert world.oracle.expect(point, [ANN], later, NOON, live=False).outcomes == {Reason.PASSBACK}
+    world.enters("ann", "hall", NOON + SECOND)
+    assert world.oracle.expect(point, [ANN], later, NOON, live=False).outcomes == {None}
+
+
+def test_an_older_passage_moves_nobody_of_whom_something_newer_is_known() -> None:
+    world = World(campus())
+    world.enters("ann", "lab", NOON)
+    world.enters("ann", "hall", NOON - SECOND)
+    assert world.happenings.where("s", "ann") == "lab"
+    assert [world.happenings.count(zone) for zone in ("lab", "hall")] == [1, 0]
+
+
+def test_nobody_is_counted_on_the_street() -> None:
+    world = World(campus())
+    world.enters("ann", "hall")
+    assert world.happenings.count("s") == 1
+    world.enters("ann", "street")
+    assert world.happenings.count("s") == 0
+
+
+def test_who_may_be_in_a_zone_may_leave_it() -> None:
+    controlled = DOORS["main"] | {"egress": "controlled", "delayed_egress": DelayedEgress()}
+    door = Door(door_id="main", site_id="s", name="main", **controlled)
+    world = World(campus(permission(zone_ids=("hall",)), permission(permission_id="bob-p", cardholder_id="bob",
+                                                                    zone_ids=("lab",)), door))  # fmt: skip
+    assert world.expect("main-out", ANN) == {"granted"}
+    assert world.expect("main-out", BOB) == {"point_no_access_rights"}
+
+
+def test_duress_is_expected_where_the_door_stays_shut_too_and_not_where_nobody_listens() -> None:
+    shown: list[Shown] = [ANN, PinTyped("8302")]
+    point = "lab-in"
+    world = World(campus(lab=full_at(0)))
+    expected = world.oracle.expect(world.places.points[point], shown, NOON, NOON)
+    assert expected.outcomes == {Reason.OCCUPANCY_LIMIT}
+    assert expected.duress is True
+    world = World(campus(Device(device_id="c1", site_id="s", status="inactive")))
+    assert world.oracle.expect(world.places.points[point], shown, NOON, NOON).duress is False
 
 
 def test_first_responders_are_not_held_up_by_rules() -> None:

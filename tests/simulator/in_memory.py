@@ -1,0 +1,229 @@
+"""A whole day in memory: the real decisions and virtual controllers on one event loop whose sleeps take no time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from schemas.people import Credential, Secret
+from schemas.record import Headers, Output, Record
+from schemas.reference import BY_NAME
+from schemas.sealing import Sealer
+from streams.agents.verification import SecretVerifier
+from streams.core.processor import Arrival, Context, Lookup, Tick
+from streams.core.site import SiteProcessor
+from streams.engine.decider import Decider, EngineCause, EntryFrame, decode_arrival
+from streams.engine.observer import Observer
+from streams.engine.references import ReferenceViews
+from streams.engine.state import StateStore
+from streams.engine.virtual import VirtualLoop
+from streams.hashing import PinHashing, hasher
+from streams.loading.campus import Campus
+from streams.simulator.broker import COMMANDS, DECISIONS, DURESS, Arrived, OnSent
+from streams.simulator.lock import Moment
+from streams.simulator.report import Report
+from streams.simulator.run import Options, Simulation
+from streams.simulator.wire import Outgoing
+
+MASTER = bytes(range(32))
+TICK_S = 0.05
+SLOWEST_S = 0.03
+"""How long a record is on its way at most."""
+
+_CHEAP = hasher(memory_kib=8, time_cost=1)
+_TICKS = 1000
+_INSTANT_S = 0.000_001
+
+
+class VirtualClock:
+    """The clocks of a virtual loop; the day begins at `start`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: datetime) -> None:
+        self._loop, self._start = loop, start
+        self._asked = 0
+
+    def moment(self) -> Moment:
+        """This moment; no two are the same."""
+        self._asked += 1
+        seconds = self._loop.time() + self._asked * _INSTANT_S
+        return Moment(seconds, self._start + timedelta(seconds=seconds))
+
+    def now_ms(self) -> int:
+        """Unix time, in milliseconds."""
+        return round(self.moment().clock.timestamp() * 1000)
+
+    def monotonic_s(self) -> float:
+        """The timer."""
+        return self.moment().timer_s
+
+
+class MemorySite:
+    """The site processor over a campus: a record in, what is published out. Nothing is kept but state."""
+
+    def __init__(self, campus: Campus, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.failed: list[str] = []
+        self._processor = SiteProcessor(MASTER)
+        self._verifier = SecretVerifier(MASTER, _CHEAP)
+        self._views = ReferenceViews(self._processor.references, clock)
+        self._store = StateStore(self._processor)
+        self._decider = Decider(self._processor, self._store, 0, 1_772_000_000, _Failures(self.failed))
+        self._offsets: dict[str, int] = defaultdict(int)
+        self._number, self._digest = 0, b""
+        for entity, records in campus.records.items():
+            values = [(id_, record.to_json()) for id_, record in records.items()]
+            self._load(BY_NAME[entity].topic, values)
+        self._load(BY_NAME["secret"].topic, [(one.credential_id, one.to_json()) for one in _secrets(campus)])
+
+    def _load(self, topic: str, values: list[tuple[str, bytes]]) -> None:
+        if topic in self._views.topics:
+            records = [Record(topic, 0, at, id_.encode(), value, (), 0) for at, (id_, value) in enumerate(values)]
+            self._views.apply(topic, records)
+
+    def take(self, topic: str, key: bytes, value: bytes, headers: Headers) -> list[Output]:
+        """Append a record and decide it; what was due before comes first."""
+        outputs = self.tick()
+        offset = self._offsets[topic]
+        self._offsets[topic] += 1
+        record = Record(topic, 0, offset, key, value, headers, self.clock.now_ms())
+        cause = decode_arrival(self._processor, record)
+        resolved = {}
+        if isinstance(cause, Arrival):
+            context = Context(record.timestamp_ms, self._views.live(), {}, 0, self._number + 1, 1_772_000_000)
+            for need in self._processor.needs(self._store, cause, context):
+                resolved[need.name] = [] if isinstance(need, Lookup) else self._verifier.verify(need)
+        return outputs + self._decide(cause, {topic: {offset: resolved}})
+
+    def tick(self) -> list[Output]:
+        """What is due."""
+        outputs: list[Output] = []
+        for deadline_ms, key in self._store.deadlines.due(self.clock.now_ms(), _TICKS):
+            outputs += self._decide(Tick(key, deadline_ms), {})
+        return outputs
+
+    def _decide(self, cause: EngineCause, resolved: dict[str, dict[int, dict[str, object]]]) -> list[Output]:
+        self._number += 1
+        frame = EntryFrame(self._number, self.clock.now_ms(), self._views.live(), resolved, self._digest)
+        decision = self._decider.decide(frame, [cause])
+        self._digest = decision.digest
+        self._store.changed.clear()
+        return decision.outputs
+
+
+class _Failures(Observer):
+    def __init__(self, failed: list[str]) -> None:
+        self._failed = failed
+
+    def dead_letter(self, topic: str, partition: int, offset: int, stage: str, error: str) -> None:
+        self._failed.append(f"{topic} {partition}/{offset} {stage}: {error}")
+
+
+def _secrets(campus: Campus) -> list[Secret]:
+    pins, sealer, found = PinHashing(MASTER, _CHEAP), Sealer.of_master(MASTER), []
+    contents: dict[str, object] = {id_: pins.enrol(one.pin, one.duress_pin) for id_, one in campus.pins.items()}
+    contents |= {id_: {"templates": one.templates, "model": one.model} for id_, one in campus.templates.items()}
+    for id_, content in contents.items():
+        credential = campus.records["credential"][id_]
+        assert isinstance(credential, Credential)
+        sealed = sealer.seal(json.dumps(content).encode())
+        found.append(Secret(credential_id=id_, kind=credential.kind, sealed=sealed))
+    return found
+
+
+class MemoryLine:
+    """The line to a site in memory: each record takes its time there and back, in order."""
+
+    def __init__(self, site: MemorySite, on_sent: OnSent, chance: random.Random) -> None:
+        self.failures: list[str] = []
+        self._site, self._on_sent, self._chance = site, on_sent, chance
+        self._loop = asyncio.get_running_loop()
+        # Timers of the same moment ring in no order: each takes what was sent first.
+        self._going: deque[Outgoing] = deque()
+        self._coming: deque[Output] = deque()
+        self._there_s = self._back_s = 0.0
+        self._heard: deque[Arrived] = deque()
+        self._rings = asyncio.Event()
+        self._offsets: dict[str, int] = defaultdict(int)
+
+    def say(self, outgoing: Outgoing) -> None:
+        """Publish a record after those said before."""
+        self._going.append(outgoing)
+        self._on_sent(outgoing, self._loop.time())
+        self._there_s = max(self._there_s, self._loop.time() + self._chance.random() * SLOWEST_S)
+        self._loop.call_at(self._there_s, self._arrive)
+
+    def _arrive(self) -> None:
+        outgoing = self._going.popleft()
+        self._publish(self._site.take(outgoing.topic, outgoing.key, outgoing.value, outgoing.headers))
+
+    def _publish(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            if output.topic in (COMMANDS, DECISIONS, DURESS):
+                self._back_s = max(self._back_s, self._loop.time() + self._chance.random() * SLOWEST_S)
+                self._coming.append(output)
+                self._loop.call_at(self._back_s, self._hear)
+
+    def _hear(self) -> None:
+        output = self._coming.popleft()
+        offset, self._offsets[output.topic] = self._offsets[output.topic], self._offsets[output.topic] + 1
+        value, at_s = output.value or b"", self._loop.time()
+        self._heard.append(Arrived(output.topic, 0, offset, output.key, value, output.headers, at_s))
+        self._rings.set()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether everything said has arrived."""
+        return not self._going
+
+    async def hear(self, timeout_s: float) -> list[Arrived]:
+        """What has arrived."""
+        if not self._heard:
+            self._rings.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._rings.wait(), timeout_s)
+        found = list(self._heard)
+        self._heard.clear()
+        return found
+
+    async def history(self) -> AsyncIterator[Arrived]:
+        """Nothing was decided before."""
+        nothing: tuple[Arrived, ...] = ()
+        for one in nothing:
+            yield one
+
+    async def tick(self) -> None:
+        """Let the site's deadlines come due, for ever."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._publish(self._site.tick())
+
+
+def simulate(campus: Campus, options: Options, start: datetime) -> tuple[Report, list[str]]:
+    """The report of a day, and what the site could not decide."""
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(_simulate(campus, options, VirtualClock(loop, start)))
+    finally:
+        loop.close()
+
+
+async def _simulate(campus: Campus, options: Options, clock: VirtualClock) -> tuple[Report, list[str]]:
+    site = MemorySite(campus, clock)
+
+    @asynccontextmanager
+    async def opened(on_sent: OnSent) -> AsyncIterator[MemoryLine]:
+        line = MemoryLine(site, on_sent, random.Random(options.seed))
+        ticking = asyncio.create_task(line.tick())
+        try:
+            yield line
+        finally:
+            ticking.cancel()
+
+    report = await Simulation(opened, MASTER, campus, options, clock.moment).run()
+    return report, site.failed
