@@ -34,7 +34,7 @@ from streams.core.hearing import (
     overdue,
     rules_for,
 )
-from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
+from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick, UndecodableError
 from streams.core.publication import with_mac
 from streams.core.times import from_ms, rfc3339
 from streams.core.watched import (
@@ -52,7 +52,7 @@ from streams.core.watched import (
     watched_key,
 )
 
-VERSION = "devices-2"
+VERSION = "devices-3"
 SWEEP_S = 60
 SWEEP_MOST = 2_000
 """Devices that one tick begins to watch; where there are more, the next tick comes at once."""
@@ -95,8 +95,11 @@ class DevicesProcessor:
         self._keys = Keys(master)
 
     def decode(self, record: Record) -> Any:
-        """The message in a record."""
-        return message_in(record)
+        """The message in a record; None for what is none, of which the site's processor makes a dead letter."""
+        try:
+            return message_in(record)
+        except UndecodableError:
+            return None
 
     def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:  # noqa: ARG002
         """Nothing."""
@@ -105,6 +108,8 @@ class DevicesProcessor:
     def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
         """What a message or a deadline tells of a device."""
         if isinstance(cause, Arrival):
+            if cause.message is None:
+                return ()
             return self._heard(cause.message, cause.record, state, context)
         if cause.key == SWEEP:
             return list(_sweep(state, context))

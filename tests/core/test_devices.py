@@ -190,6 +190,13 @@ def test_a_replayed_heartbeat_keeps_no_dead_controller_online() -> None:
         assert plant.events() == ["controller_online", "controller_offline"]
 
 
+def test_what_is_no_message_is_left_to_the_dead_letters_of_the_site() -> None:
+    with Plant() as plant:
+        plant.harness.publish(EVENTS, "hq", b"{no message")
+        assert plant.tell() == ["controller_online"]
+        assert plant.harness.broker.records(f"{EVENTS}.dead") == []
+
+
 def test_messages_may_overtake_each_other() -> None:
     with Plant() as plant:
         late = plant.make("heartbeat", "c1")
