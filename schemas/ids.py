@@ -12,7 +12,10 @@ def derive(kind: str, *parts: str | int) -> str:
 
     Parts are length-prefixed, so that no two different causes give the same bytes.
     """
-    text = "".join([f"{len(one)}:{one}" for one in (kind, *map(str, parts))])
+    text = f"{len(kind)}:{kind}"
+    for part in parts:
+        one = str(part)
+        text += f"{len(one)}:{one}"
     digest = blake2b(text.encode(), digest_size=16).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:]}"
 

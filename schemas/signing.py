@@ -52,7 +52,8 @@ def _covered(topic: str, key: bytes | None, value: bytes | None, headers: Iterab
     covered = [header for header in headers if header[0] in _NAMES or header[0].startswith("ce_")]
     covered.sort()
     for name, content in covered:
-        parts += (_NAMES.get(name) or _framed(name.encode()), _length(len(content)), content)
+        framed = _NAMES[name] if name in _NAMES else _framed(name.encode())
+        parts += (framed, _length(len(content)), content)
     return b"".join(parts)
 
 

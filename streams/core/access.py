@@ -166,17 +166,19 @@ def _decide(request: Request, record: Record, question: Question, outcomes: list
         findings.soften()
     granted = not findings.denied
     timeliness, age_ms = timeliness_of(record, question.policy, question.context)
+    actuates = timeliness in ACTUATING
     fields = _fields(request, question, findings, timeliness, age_ms)
     if isinstance(request, AccessRecorded):
         fields["recorded_outcome"] = request.outcome
         fields["difference"] = (request.outcome == "granted") is not granted
-    actuates = timeliness in ACTUATING
     decision: AccessGranted | AccessDenied
     if granted:
-        decision = _granted(**fields, actuated=actuates)
+        fields["actuated"] = actuates
+        decision = _granted(fields)
     else:
         reason = findings.failed[0]
-        decision = _denied(**fields, reason=reason, display=display_of(reason))
+        fields |= {"reason": reason, "display": display_of(reason)}
+        decision = _denied(fields)
     outcomes.append(decision)
     if actuates and isinstance(decision, AccessGranted):
         outcomes += _let_in(request, question, findings, decision)
@@ -193,7 +195,7 @@ def _decide(request: Request, record: Record, question: Question, outcomes: list
 
 def _let_in(request: Request, question: Question, findings: Findings, decision: AccessGranted) -> Sequence[Outcome]:
     pending = _pending(request, question, findings, decision)
-    number = _number(boot=request.boot, sequence=request.sequence)
+    number = _number({"boot": request.boot, "sequence": request.sequence})
     command = command_for(question, pending, number, override=findings.override)
     passage = await_passage(question, pending)
     holder, point = question.authentication.cardholder, question.point

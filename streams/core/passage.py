@@ -79,18 +79,20 @@ def command_for(question: Question, pending: Pending, request: RequestNumber, *,
     holder = question.authentication.cardholder
     extended = holder is not None and holder.extended_access
     return _access_door(
-        command_id=pending.command_id,
-        decision_id=pending.decision_id,
-        site_id=question.site.site_id,
-        device_id=question.device.device_id,
-        door_id=question.door.door_id,
-        access_point_id=question.point.access_point_id,
-        sequence=next_sequence(state, question.context),
-        mode_epoch=state.mode_epoch,
-        request=request,
-        issued_at=from_ms(question.context.now_ms),
-        access_time_s=question.door.extended_access_time_s if extended else question.door.access_time_s,
-        override=override,
+        {
+            "command_id": pending.command_id,
+            "decision_id": pending.decision_id,
+            "site_id": question.site.site_id,
+            "device_id": question.device.device_id,
+            "door_id": question.door.door_id,
+            "access_point_id": question.point.access_point_id,
+            "sequence": next_sequence(state, question.context),
+            "mode_epoch": state.mode_epoch,
+            "request": request,
+            "issued_at": from_ms(question.context.now_ms),
+            "access_time_s": question.door.extended_access_time_s if extended else question.door.access_time_s,
+            "override": override,
+        }
     )
 
 
@@ -173,7 +175,7 @@ def taken(
 
     Presence is known from now on; of a passage that was recorded offline, since its own time.
     """
-    event = _taken(**_passage(pending, door_id, context), occurred_at=from_ms(occurred_ms), evidence=evidence)
+    event = _taken(_passage(pending, door_id, occurred_ms, context) | {"evidence": evidence})
     if pending.cardholder_id is None:
         return (event,)
     since_ms = min(occurred_ms, context.now_ms) if evidence == "recorded" else context.now_ms
@@ -182,10 +184,10 @@ def taken(
 
 def not_taken(pending: Pending, door_id: str, context: Context) -> AccessNotTaken:
     """Nobody passed."""
-    return _not_taken(**_passage(pending, door_id, context), occurred_at=from_ms(context.now_ms))
+    return _not_taken(_passage(pending, door_id, context.now_ms, context))
 
 
-def _passage(pending: Pending, door_id: str, context: Context) -> dict[str, Any]:
+def _passage(pending: Pending, door_id: str, occurred_ms: int, context: Context) -> dict[str, Any]:
     return {
         "decision_id": pending.decision_id,
         "request_id": pending.request_id,
@@ -200,6 +202,7 @@ def _passage(pending: Pending, door_id: str, context: Context) -> dict[str, Any]
         "permission_id": pending.permission_id,
         "direction": _DIRECTIONS[pending.direction],
         "granted_at": from_ms(pending.granted_ms),
+        "occurred_at": from_ms(occurred_ms),
         "decided_at": from_ms(context.now_ms),
         "journal": journal_position(context),
     }
