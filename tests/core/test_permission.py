@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from schemas.base import Message
-from schemas.rules import Schedule
+from schemas.rules import Schedule, SingleMethod
+from schemas.topics import registry
+from schemas.vocabulary import FactorKind
 from tests.core.given import (
     ADA,
     BOB,
     DEVICE,
+    DOOR,
     HALL,
     POINT,
     Database,
@@ -19,6 +22,9 @@ from tests.core.given import (
     card_of,
     checks,
     permission_of,
+    pin_of,
+    policy,
+    template_of,
 )
 
 NEVER = Schedule(schedule_id="never", name="Never", windows=())
@@ -196,3 +202,35 @@ def test_an_access_point_that_is_not_on_file_is_denied() -> None:
     with House(*ADA, *BOB) as house:
         decision = house.ask(card("ada"), point="nowhere")
     assert (decision["type"], decision["reason"]) == ("access_denied", "unknown_access_point")
+
+
+def test_an_access_point_of_another_controller_is_unknown() -> None:
+    other = DEVICE.model_copy(update={"device_id": "c2"})
+    with House(*ADA, other, DOOR.model_copy(update={"device_id": "c2"})) as house:
+        decision = house.ask(card("ada"))
+    assert (decision["type"], decision["reason"]) == ("access_denied", "unknown_access_point")
+
+
+def test_no_secret_leaves_with_any_output() -> None:
+    pin_and_face = (*pin_of("ada", "471188", "990022"), *template_of("ada", FactorKind.FACE, (1.0, 0.0)))
+    methods = policy(*(SingleMethod(factor=kind) for kind in FactorKind))
+    shown: tuple[Json, ...] = (
+        {"kind": "pin", "pin": "471188", "cardholder_id": "ada"},
+        {"kind": "pin", "pin": "990022", "cardholder_id": "ada"},
+        {"kind": "pin", "pin": "830519", "cardholder_id": "ada"},
+        {"kind": "face", "template": [0.123456789, 0.9], "model": "m1"},
+    )
+    with House(*ADA, *pin_and_face, methods) as house:
+        told = [house.ask(factor)["type"] for factor in shown]
+        house.harness.publish("access.requests", "hq", b'{"type": "access_requested", "factors": [{"pin": "830519"}]}')
+        house.harness.run_until_idle()
+        names = [name for name in registry() if not name.startswith("reference.")]
+        sent = [record for name in names for record in house.harness.outputs(name, marked=False)]
+        sent = [record for record in sent if record.topic != "access.requests"]
+    assert told == ["access_granted", "access_granted", "access_denied", "access_denied"]
+    topics = {record.topic for record in sent}
+    assert topics >= {"access.decisions", "duress.events", "access.requests.dead", "doorstream.site.journal"}
+    for record in sent:
+        text = (record.value or b"") + repr(record.headers).encode()
+        for secret in (b"471188", b"990022", b"830519", b"0.123456789", b"argon2"):
+            assert secret not in text, record.topic
