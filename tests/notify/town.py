@@ -28,6 +28,7 @@ from schemas.topics import registry
 from streams.agents.cluster import Cluster
 from streams.commands.reading import read_topics
 from streams.connection import started
+from streams.engine.marks import POSITION_HEADER, Marks
 from tests.conftest import chosen
 from tests.core.telling import EXAMPLE, ROTA, person
 from tests.e2e.cluster import free_port
@@ -131,9 +132,11 @@ class Town:
     # -- what comes out -----------------------------------------------------------------------------------------
 
     async def outcomes(self, prefix: str, topic: str = "notifications") -> list[Any]:
-        """What became of the notifications of a test's alerts."""
-        found = []
+        """What became of the notifications of a test's alerts, as readers see it, without repeats."""
+        found, marks = [], Marks()
         async for record in read_topics(self.options, [topic], start_ms=None, follow=False):
+            if not marks.accept(record.topic, record.partition, dict(record.headers).get(POSITION_HEADER)):
+                continue
             message = decode(topic, record.value)
             if message.alert_id.startswith(prefix):
                 found.append(message)

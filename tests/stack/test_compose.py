@@ -20,7 +20,7 @@ from streams.settings import Settings
 FOLDER = Path(deploy.__file__).parent
 ROOT = FOLDER.parent
 PUBLISHED = re.compile(r"127\.0\.0\.1:\d+:\d+")
-WORKERS = ("decide", "record")
+WORKERS = ("decide", "record", "notify")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
 
 def test_every_port_is_published_on_this_machine_alone(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
-    assert len(ports) == 5
+    assert len(ports) == 6
     assert [port for port in ports if not PUBLISHED.fullmatch(port)] == []
 
 
