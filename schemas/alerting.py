@@ -50,10 +50,14 @@ class AlertKind(Frozen):
 
 
 class Inhibition(Frozen):
-    """While an alert of kind `by` is active, it inhibits those of the same controller and its doors, these spared."""
+    """While an alert of kind `by` is active, it inhibits those of the same controller and its doors, these spared.
+
+    Where there are `only` some, those kinds are inhibited at the whole site instead.
+    """
 
     by: Id
     spares: tuple[Id, ...] = ()
+    only: tuple[Id, ...] = ()
 
 
 LEVELS = (
@@ -98,6 +102,11 @@ KINDS = (
         severity=Severity.MEDIUM,
         procedure="Its doors decide alone. Check power and network; send a guard where the door matters.",
     ),
+    AlertKind(
+        kind="site_offline",
+        severity=Severity.HIGH,
+        procedure="Most controllers are silent: check the site's network and power. Doors decide alone meanwhile.",
+    ),
     AlertKind(kind="fault", severity=Severity.MEDIUM, procedure="Open a repair case."),
     AlertKind(kind="power_failure", severity=Severity.MEDIUM, procedure="It runs on its battery. Restore the mains."),
     AlertKind(kind="battery_low", severity=Severity.MEDIUM, procedure="Replace the battery."),
@@ -133,6 +142,7 @@ class AlertRules(Frozen):
     kinds: tuple[AlertKind, ...] = ()
     inhibitions: tuple[Inhibition, ...] = (
         Inhibition(by="controller_offline", spares=("door_forced_open", "tamper", "duress")),
+        Inhibition(by="site_offline", only=("controller_offline",)),
     )
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     verify_within_s: Annotated[int, Field(ge=5, le=3600)] = 30

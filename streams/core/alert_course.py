@@ -12,6 +12,7 @@ from schemas.alerts import (
     AlertRepeated,
     AlertResolved,
     AlertSeenAgain,
+    AlertSuppressed,
     AlertUnshelved,
     AlertUnsuppressed,
 )
@@ -19,13 +20,16 @@ from schemas.commands import Probe
 from schemas.ids import derive
 from schemas.operators import OperatorRequest
 from schemas.vocabulary import Severity
-from streams.core.alert_state import LIFETIME_MS, Case, Pointer, alert_key, pointer_key
+from streams.core.alert_state import LIFETIME_MS, AtSite, Case, Pointer, alert_key, pointer_key, site_key
 from streams.core.alert_work import Work
 from streams.core.times import from_ms
 
 _replace = msgspec.structs.replace
 _ACTS = frozenset({Severity.HIGH.value, Severity.CRITICAL.value})
 _MOST_STEPS = 32
+
+RECHECK_MS = 60_000
+"""How often an alert that is inhibited at a whole site looks whether it still is."""
 
 
 def due(case: Case, work: Work) -> None:
@@ -47,6 +51,8 @@ def _step(case: Case, work: Work) -> None:
         close(case, work)
     elif case.shelved_until_ms is not None and now_ms >= case.shelved_until_ms:
         unshelve(case, work)
+    elif case.recheck_ms is not None and now_ms >= case.recheck_ms:
+        _recheck(case, work)
     elif case.acting is not None and case.acting.due_ms is not None and now_ms >= case.acting.due_ms:
         verify_action(case, work)
     elif case.due_ms is not None and now_ms >= case.due_ms:
@@ -56,8 +62,10 @@ def _step(case: Case, work: Work) -> None:
 
 
 def _nobody_answered(case: Case, work: Work) -> None:
-    level = case.level
-    if level is not None and case.told < level.repeats:
+    level, at_site = case.level, work.inhibitor_at_site(case)
+    if at_site is not None:
+        work.tell(AlertSuppressed, case, suppressed_by=at_site, recheck_ms=work.now_ms + RECHECK_MS)
+    elif level is not None and case.told < level.repeats:
         work.tell(AlertRepeated, case, notify=True, told=case.told + 1)
     else:
         escalate(case, work)
@@ -134,25 +142,44 @@ def resolve(case: Case, work: Work, result: str, request: OperatorRequest | None
         acting=acting,
         shelved_until_ms=None,
         suppressed_by=None,
+        recheck_ms=None,
     )
 
 
 def release(inhibitor: Case, work: Work) -> None:
     """Let go of what an alert inhibited, since its cause is gone: what is still there is told of now."""
+    at_site: AtSite | None = work.get(site_key(inhibitor.site_id))
+    if at_site is not None and at_site.inhibitor_id == inhibitor.alert_id:
+        # There may be thousands: each looks for itself, at its own time.
+        work.put(site_key(inhibitor.site_id), None)
     around = work.around(inhibitor)
     if around.inhibitor_id != inhibitor.alert_id:
         return
     work.put_around(inhibitor, _replace(around, inhibitor_id=None, spares=()))
     for alert_id in around.alert_ids:
         case = work.case(alert_id)
-        if case is None or case.suppressed_by != inhibitor.alert_id:
-            continue
-        if case.clears and not case.active:
-            close(resolve(work.keep(case, suppressed_by=None), work, "returned to normal while suppressed"), work)
-        else:
-            notify = case.shelved_until_ms is None and case.acknowledged_ms is None
-            shown = work.tell(AlertUnsuppressed, case, notify=notify, suppressed_by=None)
-            start_action(shown, work)
+        if case is not None and case.suppressed_by == inhibitor.alert_id:
+            _come_back(case, work)
+
+
+def _come_back(case: Case, work: Work) -> None:
+    """Nothing inhibits an alert any longer."""
+    if case.clears and not case.active:
+        close(resolve(work.keep(case, suppressed_by=None), work, "returned to normal while suppressed"), work)
+        return
+    notify = case.shelved_until_ms is None and case.acknowledged_ms is None
+    shown = work.tell(AlertUnsuppressed, case, notify=notify, suppressed_by=None, recheck_ms=None)
+    start_action(shown, work)
+
+
+def _recheck(case: Case, work: Work) -> None:
+    """Whether what inhibits an alert at the whole site is over."""
+    if case.suppressed_by is None:
+        work.keep(case, recheck_ms=None)
+    elif work.inhibitor_at_site(case) == case.suppressed_by and case.active:
+        work.keep(case, recheck_ms=work.now_ms + RECHECK_MS)
+    else:
+        _come_back(case, work)
 
 
 def close(case: Case, work: Work, request: OperatorRequest | None = None, *, forced: bool = False) -> None:

@@ -15,13 +15,14 @@ from schemas.alerts import (
 )
 from schemas.ids import derive
 from schemas.vocabulary import Severity
-from streams.core.alert_course import release, resolve, start_action, verify_action
+from streams.core.alert_course import RECHECK_MS, release, resolve, start_action, verify_action
 from streams.core.alert_state import (
     LED_TO_FOR_MS,
     LED_TO_KEPT,
     LOW,
     Acting,
     Around,
+    AtSite,
     Case,
     Led,
     Level,
@@ -29,6 +30,7 @@ from streams.core.alert_state import (
     Recent,
     pointer_key,
     recent_key,
+    site_key,
 )
 from streams.core.alert_work import Work, level_of
 from streams.core.troubles import DeviceGone, Ended, Event, Trouble, led_of
@@ -144,25 +146,33 @@ def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
 def _raise_above_low(case: Case, rules: AlertRules, work: Work) -> None:
     around = work.around(case)
     held = case.device_id is not None and len(around.alert_ids) < MOST_AROUND and case.kind != DURESS
-    if held and around.inhibitor_id is not None and case.kind not in around.spares:
-        case = work.tell(AlertRaised, case, suppressed_by=around.inhibitor_id)
+    inhibitor_id = around.inhibitor_id if held and case.kind not in around.spares else None
+    at_site = work.inhibitor_at_site(case)
+    if at_site is not None:
+        case = work.tell(AlertRaised, case, suppressed_by=at_site, recheck_ms=work.now_ms + RECHECK_MS)
+    elif inhibitor_id is not None:
+        case = work.tell(AlertRaised, case, suppressed_by=inhibitor_id)
     else:
         case = work.tell(AlertRaised, case, notify=True)
         case = start_action(case, work)
-    if not held:
-        return
-    work.put_around(case, _replace(around, alert_ids=(*around.alert_ids, case.alert_id)))
+    if held:
+        work.put_around(case, _replace(around, alert_ids=(*around.alert_ids, case.alert_id)))
     _explain(case, rules, work)
 
 
 def _explain(case: Case, rules: AlertRules, work: Work) -> None:
     """An alert may explain the others of its controller, which wait until its cause is gone."""
+    rule = next((one for one in rules.inhibitions if one.by == case.kind), None)
+    if rule is None:
+        return
+    if rule.only:
+        work.put(site_key(case.site_id), AtSite(case.alert_id, tuple(rule.only)))
+        return
     around = work.around(case)
-    spares = next((tuple(one.spares) for one in rules.inhibitions if one.by == case.kind), None)
-    if spares is None or case.suppressed_by is not None or case.alert_id not in around.alert_ids:
+    if case.alert_id not in around.alert_ids:
         return
     if around.inhibitor_id is None:
-        around = _replace(around, inhibitor_id=case.alert_id, spares=spares)
+        around = _replace(around, inhibitor_id=case.alert_id, spares=tuple(rule.spares))
         work.put_around(case, around)
         _inhibit(around, work)
 

@@ -60,8 +60,9 @@ class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
     """An alert: `alert/<id>`, kept until it is closed and its window is over.
 
     `seen` is the count that was last told, at the end of a window or sooner. `clears`: its cause has an end, and
-    `active` says whether it is still there. `due_ms` is when it is told again or raised; `told` how often it was told
-    again at this severity; `step` how often somebody was to be told at all. `levels` are those from its first severity.
+    `active` says whether it is still there. `due_ms` is when it is told again or raised; `recheck_ms` when it looks
+    whether what inhibits it at the whole site is over; `told` how often it was told again at this severity; `step` how
+    often somebody was to be told at all. `levels` are those from its first severity.
     """
 
     alert_id: str
@@ -101,6 +102,7 @@ class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
     result: str = ""
     forced: bool = False
     closed: bool = False
+    recheck_ms: int | None = None
 
     @property
     def state(self) -> str:
@@ -145,6 +147,8 @@ class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
             found.append(self.shelved_until_ms)
         if self.due_ms is not None:
             found.append(self.due_ms)
+        if self.recheck_ms is not None:
+            found.append(self.recheck_ms)
         if self.acting is not None and self.acting.due_ms is not None:
             found.append(self.acting.due_ms)
         return min(found)
@@ -164,6 +168,13 @@ class Around(msgspec.Struct, frozen=True, gc=False, tag="around", array_like=Tru
     spares: tuple[str, ...] = ()
 
 
+class AtSite(msgspec.Struct, frozen=True, gc=False, tag="at site", array_like=True):
+    """The alert that inhibits these kinds at a whole site: `site/<site>`."""
+
+    inhibitor_id: str
+    only: tuple[str, ...]
+
+
 class Recent(msgspec.Struct, frozen=True, gc=False, tag="recent", array_like=True):
     """The last troubles at a place: `recent/<site>/<place>`, oldest first."""
 
@@ -171,7 +182,7 @@ class Recent(msgspec.Struct, frozen=True, gc=False, tag="recent", array_like=Tru
     until_ms: int
 
 
-Entity = Case | Pointer | Around | Recent | OperatorAsked
+Entity = Case | Pointer | Around | AtSite | Recent | OperatorAsked
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Entity)
@@ -200,6 +211,11 @@ def pointer_key(dedup_key: str) -> str:
 def around_key(site_id: str, device_id: str) -> str:
     """`around/<site>/<controller>`."""
     return f"around/{site_id}/{device_id}"
+
+
+def site_key(site_id: str) -> str:
+    """`site/<site>`."""
+    return f"site/{site_id}"
 
 
 def recent_key(site_id: str, place: str) -> str:

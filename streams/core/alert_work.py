@@ -12,7 +12,7 @@ from schemas.base import JournalPosition
 from schemas.operators import OperatorRequest
 from schemas.vocabulary import Severity
 from streams.core import reference
-from streams.core.alert_state import Around, Case, Level, alert_key, around_key
+from streams.core.alert_state import Around, AtSite, Case, Level, alert_key, around_key, site_key
 from streams.core.processor import Context, Outcome, State
 from streams.core.times import from_ms
 
@@ -95,6 +95,11 @@ class Work:
         self.put(alert_key(after.alert_id), after)
         self._messages.append(_message(model, after, self.context, notify=notify, request=request))
         return after
+
+    def inhibitor_at_site(self, case: Case) -> str | None:
+        """The alert that inhibits one of this kind at the whole site, if any."""
+        found: AtSite | None = self.get(site_key(case.site_id))
+        return found.inhibitor_id if found is not None and case.kind in found.only else None
 
     # -- the alerts of a controller and its doors ---------------------------------------------------------------
 

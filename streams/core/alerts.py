@@ -34,7 +34,7 @@ from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcom
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
-VERSION = "alerts-6"
+VERSION = "alerts-7"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"

@@ -24,6 +24,9 @@ LONGEST_KEY = 120
 
 LONGEST_SUMMARY = 200
 
+MOST_OFFLINE = 3
+"""Where at least so many controllers are offline, and half of a site's, it is no trouble of a controller."""
+
 _SECURITY = frozenset({Reason.INVALID_SIGNATURE, Reason.REPLAYED_REQUEST})
 
 
@@ -190,17 +193,33 @@ def _device_state(message: DeviceState) -> Iterator[Event]:
     if event == "monitoring_ended":
         yield DeviceGone(message.site_id, device)
     elif event in _DEVICE_ENDS:
+        if event == "controller_online" and not _most_are_offline(message):
+            yield Ended(message.site_id, "site_offline", message.site_id)
         yield Ended(message.site_id, _DEVICE_ENDS[event], where)
         if event == "settled":
             # While it flapped, its ends were not told one by one.
             for kind in _over(message):
                 yield Ended(message.site_id, kind, device)
     elif event in _DEVICE_TROUBLES:
+        if event == "controller_offline" and _most_are_offline(message):
+            yield Trouble(
+                site_id=message.site_id,
+                kind="site_offline",
+                where=message.site_id,
+                type=message.type,
+                cause_id=message.event_id,
+                summary=f"Most controllers of {message.site_id} are offline: its network or power",
+                clears=True,
+            )
         summary = f"{device} {_DEVICE_TROUBLES[event]}" + (f": {of} {message.detail}".rstrip() if of else "")
         yield Trouble(
             kind=event, where=where, cause_id=message.event_id, summary=summary[:LONGEST_SUMMARY], clears=True,
             **_at(message),
         )  # fmt: skip
+
+
+def _most_are_offline(message: DeviceState) -> bool:
+    return message.site_offline >= MOST_OFFLINE and 2 * message.site_offline >= message.site_devices
 
 
 def _over(message: DeviceState) -> Iterator[str]:

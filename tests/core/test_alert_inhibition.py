@@ -116,3 +116,36 @@ def test_an_inhibitor_whose_cause_comes_back_inhibits_again(desk: Desk) -> None:
         desk.device(event)
     desk.door("door_held_open")
     assert states(desk) == {"controller_offline": "unacknowledged", "door_held_open": "suppressed"}
+
+
+def an_outage(desk: Desk, controllers: int = 8) -> None:
+    """One controller after the other falls silent."""
+    for number in range(controllers):
+        desk.device("controller_offline", device=f"x{number}", site_offline=number + 1, site_devices=controllers)
+
+
+def test_where_most_controllers_of_a_site_are_offline_it_is_one_alert(desk: Desk) -> None:
+    an_outage(desk)
+    assert [(one.kind, one.state) for one in desk.messages() if one.notify is not None] == [
+        *[("controller_offline", "unacknowledged")] * 3, ("site_offline", "unacknowledged")
+    ]  # fmt: skip
+    desk.wait(600)
+    told = [one for one in desk.messages() if one.notify is not None and one.kind == "controller_offline"]
+    assert len(told) == 3
+    desk.door("door_held_open", device_id="x7")
+    assert desk.last().state == "suppressed"
+
+
+def test_after_an_outage_what_is_still_silent_is_told_of(desk: Desk) -> None:
+    an_outage(desk)
+    for number in range(7):
+        desk.device("controller_online", device=f"x{number}", site_offline=7 - number, site_devices=8)
+    desk.wait(61)
+    stands = {(one.kind, one.device_id): one.state for one in desk.messages()}
+    assert stands["site_offline", None] == "returned_to_normal_unacknowledged"
+    assert [stands["controller_offline", f"x{number}"] for number in (4, 5, 6, 7)] == [
+        "closed", "closed", "closed", "unacknowledged"
+    ]  # fmt: skip
+    assert desk.last().type in {"alert_unsuppressed", "alert_closed"}
+    desk.device("controller_offline", device="x5", site_offline=2, site_devices=8)
+    assert (desk.last().type, desk.last().state) == ("alert_raised", "unacknowledged")
