@@ -110,3 +110,17 @@ async def test_a_probe_is_no_command_that_waits_for_an_answer(store: Store) -> N
     assert store.skipped == []
     tables = await store.tables()
     assert len(tables["commands"]) == (0 if isinstance(store, Postgres) else 1)
+
+
+@pytest.mark.branch("M1.06", "M1.09")
+async def test_the_alert_of_a_device_is_stored(store: Store) -> None:
+    topics = Topics()
+    for number, kind in enumerate(("controller_offline", "fault")):
+        fields = {"alert_id": derive("alert", number), "kind": kind, "device_id": "c1", "summary": f"c1: {kind}"}
+        topics.add("alerts", example("alert_raised", **fields))
+    await store.sink.write(INCARNATION, topics.records)
+    table = (await store.tables())["alerts" if isinstance(store, Postgres) else "alert_transitions"]
+    assert sorted(kind for row in table for kind in ("controller_offline", "fault") if kind in row) == [
+        "controller_offline",
+        "fault",
+    ]
