@@ -157,7 +157,7 @@ class SiteProcessor:
         """When a door's oldest grant or a lock runs out, or what is remembered may be forgotten."""
         kind = type(entity)
         if kind is DoorState:
-            return min([pending.until_ms for pending in entity.pending], default=None)
+            return min([pending.until_ms for pending in entity.pending]) if entity.pending else None
         if kind is Lockout:
             end: int | None = entity.until_ms if entity.cause is not None else entity.forget_ms
             return end

@@ -92,18 +92,18 @@ class StateStore:
         undo = self._undo
         if not undo:
             return
-        live, deadline = self._live, self._processor.deadline
-        moved: dict[str, int | None] = dict.fromkeys([key for key, _ in undo])
-        for key in moved:
+        live, deadline, armed = self._live, self._processor.deadline, self.deadlines.armed
+        keys = dict(undo)
+        moved: list[tuple[str, int | None]] = []
+        for key in keys:
             value = live.get(key)
-            if value is not None and not key.startswith(MARK_PREFIX):
-                moved[key] = deadline(key, value)
-        self.changed.update(dict.fromkeys(moved))
-        deadlines = self.deadlines
-        armed = deadlines.armed
-        for key, deadline_ms in moved.items():
+            plain = value is not None and not key.startswith(MARK_PREFIX)
+            deadline_ms = deadline(key, value) if plain else None
             if armed.get(key) != deadline_ms:
-                deadlines.set(key, deadline_ms)
+                moved.append((key, deadline_ms))
+        self.changed.update(dict.fromkeys(keys))
+        for key, deadline_ms in moved:
+            self.deadlines.set(key, deadline_ms)
         undo.clear()
 
     def rollback(self) -> None:
