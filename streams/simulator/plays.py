@@ -116,23 +116,23 @@ async def lends_card(stage: Stage, scene: Scene, chance: random.Random) -> None:
                     await stage.premises.walk_through(step.door_id, key, stage.tempo.swing_s)
 
 
-async def outage(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
-    """A controller loses the server, decides alone, and catches up."""
+async def outage(stage: Stage, scene: Scene, chance: random.Random) -> None:
+    """A controller loses the server, decides alone, and catches up; as often as not it has to say everything twice."""
     async with _nobody_at_its_doors(stage, scene.goal):
         stage.premises.disconnect(scene.goal)
     await asyncio.sleep(stage.tempo.outage_s)
     async with _nobody_at_its_doors(stage, scene.goal):
-        stage.premises.reconnect(scene.goal)
+        stage.premises.reconnect(scene.goal, unheard=chance.random() < 0.5)  # noqa: PLR2004 - as often as not
         await asyncio.sleep(_CAUGHT_UP_S)
 
 
-async def falls_silent(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
+async def falls_silent(stage: Stage, scene: Scene, chance: random.Random) -> None:
     """A controller is cut off for so long that it counts as offline."""
     async with _nobody_at_its_doors(stage, scene.goal):
         stage.premises.disconnect(scene.goal)
     await asyncio.sleep(SILENT_S)
     async with _nobody_at_its_doors(stage, scene.goal):
-        stage.premises.reconnect(scene.goal)
+        stage.premises.reconnect(scene.goal, unheard=chance.random() < 0.5)  # noqa: PLR2004 - as often as not
         await asyncio.sleep(_CAUGHT_UP_S)
 
 

@@ -187,9 +187,17 @@ class Premises:
         """A controller loses the server."""
         self._controllers[device_id].disconnect(self._now())
 
-    def reconnect(self, device_id: str) -> None:
-        """It is back, sends what it kept, and reads what it missed."""
-        self._perform(self._controllers[device_id].reconnect(self._now()))
+    def reconnect(self, device_id: str, *, unheard: bool = False) -> None:
+        """It is back, sends what it kept, and reads what it missed.
+
+        `unheard`: the acknowledgements are lost, so it sends everything once more.
+        """
+        effects = self._controllers[device_id].reconnect(self._now())
+        self._perform(effects)
+        if unheard:
+            for effect in effects:
+                if isinstance(effect, Outgoing):
+                    self._say(effect)
         for arrived in self._held.pop(device_id, []):
             self.commanded(arrived)
 

@@ -10,6 +10,7 @@ from streams.commands.simulate import CAMPUS
 from streams.loading.campus import Campus, read_campus
 from streams.simulator.run import Options
 from tests.simulator.in_memory import simulate
+from tests.simulator.wild import wild
 
 MORNING = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 """Nine o'clock on a Monday at the campus."""
@@ -33,3 +34,12 @@ def test_the_same_seed_gives_the_same_day(whole: Campus) -> None:
     options = Options(seconds=20, rate=10, seed=4)
     first, second = (simulate(whole, options, MORNING)[0] for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize(("scenario", "seed"), [("day", 12), ("outage", 13)])
+def test_a_day_under_any_rules_goes_as_the_oracle_expects(whole: Campus, scenario: str, seed: int) -> None:
+    options = Options(seconds=60, rate=10, seed=seed, scenario=scenario)
+    report, failed = simulate(wild(whole, seed), options, MORNING)
+    assert (report.differences, report.stale, failed) == ([], [], [])
+    assert report.sound
+    assert len(report.reasons) > 8
