@@ -144,7 +144,7 @@ def _posture(question: Question, findings: Findings) -> None:
 
 def _lockout(question: Question, findings: Findings) -> None:
     known, locks = question.authentication, question.locks
-    subject, at_point = locks
+    subject, at_point, _ = locks
     if subject is None and not at_point:
         findings.note("lockout", None, "none")
         return

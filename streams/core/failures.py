@@ -32,7 +32,7 @@ from streams.core.entities import (
     guesses_key,
     lockout_key,
 )
-from streams.core.lockouts import is_exempt, locks_on
+from streams.core.lockouts import Everywhere, is_exempt, locks_on
 from streams.core.processor import Outcome
 from streams.core.times import from_ms
 
@@ -70,6 +70,8 @@ class Kept(msgspec.Struct, frozen=True, gc=False, tag="kept"):
 def count_attempt(question: Question, decision: AccessGranted | AccessDenied, request: Any) -> Iterator[Outcome]:
     """What an attempt does to the counters, and the locks that come of it."""
     known, locks = question.authentication, question.locks
+    if locks.lifted is not None and known.cardholder is not None:
+        yield from _lifted(question, locks.lifted, known.cardholder.cardholder_id)
     if known.failure is None:
         if known.credential is not None and locks.subject is None:
             yield from _succeeded(question, known.credential.credential_id)
@@ -89,6 +91,27 @@ def count_attempt(question: Question, decision: AccessGranted | AccessDenied, re
         yield from _Attempt(question, decision).count_person()
     if not locks.point:
         yield from _Attempt(question, decision).count_point(_number_of(request))
+
+
+def _lifted(question: Question, lifted: Everywhere, cardholder_id: str) -> Iterator[Outcome]:
+    """What an operator has ended at another site is over at this one, too, with all that was counted by then."""
+    state, site_id, until_ms = question.state, question.site.site_id, lifted.lifted_ms or 0
+    key = lockout_key(site_id, "cardholder", cardholder_id)
+    lock: Lockout | None = state.get(key)
+    if lock is not None and lock.since_ms <= until_ms:
+        if lock.cause is not None:
+            yield lockout_events.ended(lock, "cardholder", "site", lifted.lifted, question.context)
+        yield Kept(key, None)
+    key = failures_key(site_id, "cardholder", cardholder_id)
+    failures: Failures | None = state.get(key)
+    if failures is not None:
+        left = _after(failures.times, until_ms)
+        if left != failures.times:
+            yield Kept(key, Failures(left, failures.until_ms) if left else None)
+
+
+def _after(times: tuple[tuple[str, Times], ...], at_ms: int) -> tuple[tuple[str, Times], ...]:
+    return tuple((name, left) for name, kept in times if (left := tuple(one for one in kept if one > at_ms)))
 
 
 def _succeeded(question: Question, credential_id: str) -> Iterator[Outcome]:
@@ -125,6 +148,8 @@ class _Attempt:
         self._limits = question.policy.lockout
         self._failure = question.authentication.failure or Reason.OUT_OF_SERVICE
         self._at_ms = question.event_ms
+        lifted = question.locks.lifted
+        self._lifted_ms = -1 if lifted is None or lifted.lifted_ms is None else lifted.lifted_ms
 
     def count_person(self) -> Iterator[Outcome]:
         """Count against the credential at this access point, and against the cardholder across doors."""
@@ -139,7 +164,7 @@ class _Attempt:
     def _count(self, subject: str, id_: str, point: str, limits: LockoutLimits) -> Iterator[Outcome]:
         key = failures_key(self._question.site.site_id, subject, id_)
         found: Failures = self._question.state.get(key) or Failures((), 0)
-        before = dict(found.times)
+        before = dict(found.times if subject == "credential" else _after(found.times, self._lifted_ms))
         times = with_failure(before.pop(point, ()), self._at_ms, limits.window_s * 1000, limits.failures)
         if len(times) >= limits.failures:
             lock = self._lock(subject, id_, times, limits)
@@ -162,6 +187,8 @@ class _Attempt:
         question, now_ms = self._question, self._question.context.now_ms
         key = lockout_key(question.site.site_id, subject, id_)
         old: Lockout = question.state.get(key) or Lockout(0)
+        if subject == "cardholder" and old.since_ms <= self._lifted_ms:
+            old = Lockout(0)
         until_ms, starts = next_lock(limits, old.starts, times[-1])
         if not question.live and would_be_over(limits, until_ms, times[-1], now_ms):
             return []

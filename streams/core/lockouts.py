@@ -26,19 +26,24 @@ TOPIC = "lockouts.global"
 
 
 class Everywhere(msgspec.Struct, frozen=True, gc=False):
-    """A cardholder's lock at all sites, as it is read; `lifted_ms` is when an operator ended it."""
+    """A cardholder's lock at all sites, as it is read; `lifted`: an operator has ended it, at `lifted_ms`."""
 
     lockout_id: str
     since_ms: int
     until_ms: int | None
-    lifted_ms: int | None
+    lifted_ms: int | None = None
+    lifted: LockoutEnded | None = None
 
 
 class Locks(NamedTuple):
-    """What is locked for somebody at an access point: `credential`, `cardholder` or neither, and the access point."""
+    """What is locked for somebody at an access point: `credential`, `cardholder` or neither, and the access point.
+
+    `lifted` is the end by an operator, maybe at another site, of all that the cardholder was guilty of until then.
+    """
 
     subject: str | None
     point: bool
+    lifted: Everywhere | None = None
 
 
 NONE = Locks(None, point=False)
@@ -50,9 +55,9 @@ def read_everywhere(value: bytes) -> Everywhere | None:
     since_ms = to_ms(message.started_at)
     if isinstance(message, LockoutStarted):
         until_ms = None if message.locked_until is None else to_ms(message.locked_until)
-        return Everywhere(message.lockout_id, since_ms, until_ms, None)
+        return Everywhere(message.lockout_id, since_ms, until_ms)
     if isinstance(message, LockoutEnded) and message.cause == "operator":
-        return Everywhere(message.lockout_id, since_ms, None, to_ms(message.ended_at))
+        return Everywhere(message.lockout_id, since_ms, None, to_ms(message.ended_at), message)
     return None
 
 
@@ -86,7 +91,7 @@ def locks_on(
 ) -> Locks:
     """What is locked for somebody at an access point, at that time."""
     get = state.get
-    subject = None
+    subject = lifted = None
     if credential is not None:
         lock = get(lockout_key(site_id, "credential", credential.credential_id))
         if lock is not None and in_force(lock, at_ms, live=live):
@@ -94,30 +99,16 @@ def locks_on(
     if cardholder is not None and subject is None:
         who = cardholder.cardholder_id
         lock, everywhere = get(lockout_key(site_id, "cardholder", who)), references.get(TABLE, who)
-        if (lock is not None or everywhere is not None) and _account_locked(
-            state, site_id, who, lock, everywhere, at_ms, live=live
+        if everywhere is not None and everywhere.lifted_ms is not None:
+            lifted = everywhere
+            lock = lock if lock is not None and lock.since_ms > everywhere.lifted_ms else None
+        if (lock is not None and in_force(lock, at_ms, live=live)) or (
+            everywhere is not None and everywhere_in_force(state, site_id, who, everywhere, at_ms, live=live)
         ):
             subject = "cardholder"
     lock = get(lockout_key(site_id, "access-point", access_point_id))
     point = lock is not None and in_force(lock, at_ms, live=live)
-    return Locks(subject, point) if subject is not None or point else NONE
-
-
-def _account_locked(
-    state: State,
-    site_id: str,
-    cardholder_id: str,
-    lock: Lockout | None,
-    everywhere: Everywhere | None,
-    at_ms: int,
-    *,
-    live: bool,
-) -> bool:
-    if lock is not None and in_force(lock, at_ms, live=live):
-        lifted = everywhere is not None and everywhere.lifted_ms is not None and everywhere.lifted_ms >= lock.since_ms
-        if not lifted:
-            return True
-    return everywhere_in_force(state, site_id, cardholder_id, everywhere, at_ms, live=live)
+    return NONE if subject is None and lifted is None and not point else Locks(subject, point, lifted)
 
 
 def everywhere_in_force(

@@ -59,11 +59,13 @@ class Model:
         self.told: list[Told] = []
 
     def person_locked(self, site: str, who: str, now: float) -> bool:
-        own = self.holders[site, who]
-        held = [until for since, until in own.locks if since > self.lifted.get(who, -1)]
-        return (
-            self.cards[site, who].locked(now) or any(now < until for until in held) or self.everywhere[who].locked(now)
-        )
+        if self.cards[site, who].locked(now):
+            return True
+        # What an operator has ended elsewhere is over here, as soon as the cardholder comes by.
+        own, lifted = self.holders[site, who], self.lifted.get(who, -1)
+        own.locks = [lock for lock in own.locks if lock[0] > lifted]
+        own.failures = [one for one in own.failures if one > lifted]
+        return own.locked(now) or self.everywhere[who].locked(now)
 
     def ask(self, site: str, reader: str, who: str, now: float, *, pin: bool | None) -> str:
         """Somebody with a card and a right or wrong PIN, or (None) with the card alone."""
@@ -107,6 +109,7 @@ class Model:
             subject = self.everywhere[who]
             if not subject.locked(now) and too_many(subject.failures, now):
                 self._tell(f"everywhere/cardholder/{who}", *subject.lock(now))
+                self.lifted.pop(who, None)
         self.failed.clear()
 
     def end(self, site: str, subject: str, id_: str, now: float) -> bool:

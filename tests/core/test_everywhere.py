@@ -116,6 +116,31 @@ def test_after_an_operators_end_failures_are_counted_afresh_everywhere() -> None
         assert campus.ask(RIGHT, "branch") == LOCKED
 
 
+def test_what_was_counted_at_other_sites_is_forgotten_with_the_lock_that_an_operator_ended() -> None:
+    with Campus() as campus:
+        for site in ("hq", "branch", "hq"):
+            campus.ask(WRONG, site)
+        campus.harness.advance(1)
+        campus.end("branch")
+        assert [campus.ask(WRONG, "hq", door=2) for _ in range(2)] == [INCORRECT] * 2
+        assert campus.ask(RIGHT, "hq", door=2) == "granted"
+
+
+def test_a_sites_own_lock_that_was_ended_elsewhere_is_told_to_be_over_when_the_cardholder_comes_by() -> None:
+    with Campus(credential={"failures": 10}) as campus:
+        for _ in range(3):
+            campus.ask(WRONG, "hq")
+        campus.harness.advance(1)
+        campus.end("branch")
+        campus.ask(RIGHT, "hq")
+        ended = campus.messages("lockouts")[-1]
+        assert (ended["type"], ended["lockout_key"], ended["cause"]) == (ENDED, "hq/cardholder/ann", "operator")
+        assert ended["operator_id"] == "op-7"
+        for _ in range(2):
+            campus.ask(WRONG, "hq")
+        assert campus.ask(RIGHT, "hq") == "granted"
+
+
 def test_crashes_of_either_machine_lose_and_double_no_failure() -> None:
     for crash_site in (True, False):
         with Campus() as campus:

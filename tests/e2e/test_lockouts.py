@@ -1,0 +1,123 @@
+"""A guesser at two sites against the real system, and the operator who frees the cardholder again (A4)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import Cluster, Workers
+from tests.e2e.outside import Administration, Controller, Json, Wire, pin_secret, sealed
+
+pytestmark = pytest.mark.kafka
+
+MARK = f"guessed{time.time_ns() % 10**9}"
+SITES = (f"{MARK}-a", f"{MARK}-b")
+CARD = {"kind": "card", "card_number": f"{MARK}-no"}
+RIGHT, WRONG = "830251", "830259"
+TOPICS = ("access.decisions", "lockouts", "lockouts.global", "alerts")
+INCORRECT, LOCKED = "incorrect_authentication_factor", "credential_lockout"
+
+
+async def publish_world(wire: Wire, master: bytes) -> None:
+    """Two sites of two doors each, and one person who may enter both with card and PIN."""
+    put = Administration(wire, master).put
+    rights = [{"operator_id": "op-7", "rights": ["end_lockout"]}]
+    methods = [{"kind": "all_required", "factors": ["card", "pin"]}]
+    await put("policy", policy_id=MARK, methods=methods, operators=rights)
+    await put("cardholder", cardholder_id=MARK, name="Lin")
+    await put("credential", credential_id=f"{MARK}-card", kind="card", cardholder_id=MARK, card_number=f"{MARK}-no")
+    await put("credential", credential_id=f"{MARK}-pin", kind="pin", cardholder_id=MARK)
+    await put("secret", credential_id=f"{MARK}-pin", kind="pin", sealed=sealed(master, pin_secret(master, RIGHT)))
+    for site in SITES:
+        await put("site", site_id=site, name=site, time_zone="UTC", policy_id=MARK)
+        await put("zone", zone_id=site, site_id=site, kind="site", name=site)
+        await put("zone", zone_id=f"{site}-street", site_id=site, parent_id=site, kind="outside", name="street")
+        await put("device", device_id=f"{site}-c", site_id=site)
+        for door in (f"{site}-d1", f"{site}-d2"):
+            await put("door", door_id=door, site_id=site, device_id=f"{site}-c", name=door, has_dps=False)
+            way = {"direction": "entry", "zone_from": f"{site}-street", "zone_to": site}
+            await put("access-point", access_point_id=f"{door}-in", site_id=site, door_id=door, **way)
+        await put("permission", permission_id=f"{site}-may", site_id=site, cardholder_id=MARK, zone_ids=[site])
+
+
+class Guesser:
+    """Somebody with another's card, at any door of both sites."""
+
+    def __init__(self, wire: Wire, master: bytes) -> None:
+        self._wire, self._master = wire, master
+        boot = int(time.time())
+        self._controllers = {site: Controller(wire, master, site, f"{site}-c", boot=boot) for site in SITES}
+        self._doors = itertools.cycle((1, 2))
+
+    async def tries(self, site: str, *digits: str) -> list[Json]:
+        """PINs one after the other without waiting; the decisions, in order."""
+        sent = []
+        for one in digits:
+            pin = {"kind": "pin", "sealed": sealed(self._master, {"pin": one})}
+            sent.append(await self._controllers[site].ask(f"{site}-d{next(self._doors)}-in", CARD, pin))
+        return [await self._wire.about(one) for one in sent]
+
+
+async def reason_of(guesser: Guesser, site: str, digits: str) -> str | None:
+    (decision,) = await guesser.tries(site, digits)
+    reason: str | None = decision["reason"]
+    return reason
+
+
+@pytest.mark.branch("A4.03", "A4.05")
+async def test_a_guesser_at_two_sites_is_locked_at_both_and_an_operator_ends_it(
+    cluster: Cluster, workers: Workers
+) -> None:
+    master = bytes.fromhex((cluster.folder / "master").read_text())
+    async with Wire(cluster.kafka, TOPICS) as wire:
+        await publish_world(wire, master)
+        await asyncio.gather(workers.start("decide"), workers.start("record"))
+        guesser = Guesser(wire, master)
+        first, second = SITES
+        assert [await reason_of(guesser, site, WRONG) for site in (first, second)] == [INCORRECT] * 2
+        # The third in all: from here on both sites know of it, as soon as it has travelled.
+        assert await reason_of(guesser, first, WRONG) == INCORRECT
+        third = wire.messages("access.decisions", site_id=first)[-1]
+        lock = await wire.wait("lockouts.global", lambda m: m["cardholder_id"] == MARK)
+        assert json.loads(lock.value)["decision_id"] == third["decision_id"]
+        assert dict(lock.headers)["doorstream-mac"]
+        await until(lambda: reason_of(guesser, second, RIGHT), LOCKED)
+        await wire.wait("alerts", lambda m: m["kind"] == "cardholder_lockout" and m["cardholder_id"] == MARK)
+        await listed(cluster, [("cardholder", "everywhere")])
+        end = ("lockouts", "end", MARK, "--operator", "op-7", "--reason", "identified at the desk")
+        said = await asyncio.to_thread(cluster.command, *end, "--site", second)
+        assert "no longer locked" in said
+        assert await reason_of(guesser, second, RIGHT) is None
+        await until(lambda: reason_of(guesser, first, RIGHT), None)
+        # Within a site the order alone counts: nobody waits for anything.
+        decisions = await guesser.tries(first, WRONG, WRONG, WRONG, RIGHT, WRONG)
+        assert [one["reason"] for one in decisions] == [INCORRECT] * 3 + [LOCKED] * 2
+        started = await wire.wait("lockouts", lambda m: m["lockout_key"] == f"{first}/cardholder/{MARK}")
+        assert json.loads(started.value)["decision_id"] == decisions[2]["decision_id"]
+        await listed(cluster, [("cardholder", "everywhere"), ("cardholder", "site")])
+        await workers.stop()
+
+
+async def until(ask: Any, wanted: str | None, within_s: float = 20.0) -> None:
+    """Ask until it is answered so."""
+    deadline = time.monotonic() + within_s
+    while (got := await ask()) != wanted:
+        assert time.monotonic() < deadline, got
+        await asyncio.sleep(0.1)
+
+
+async def listed(cluster: Cluster, wanted: list[tuple[str, str]], within_s: float = 30.0) -> None:
+    """What `lockouts list` shows of this test's subjects, once it is recorded."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = json.loads(await asyncio.to_thread(cluster.command, "lockouts", "list", "--json"))
+        got = sorted((one["subject"], one["scope"]) for one in found if one["cardholder_id"] == MARK)
+        if got == wanted:
+            return
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.5)
