@@ -15,7 +15,8 @@ class Notification(Message):
 
     `asked_for` is the recipient, group or rota that the alert named. `instead_of`: the channel that failed before.
     `attempts` were made; `target` is the address, masked; `error` is the last one, without secrets. `digest_id`: told
-    in one message with others, which has that notification's id. `demanded_at` is when the alert asked for it.
+    in one message with others, which has that notification's id. `demanded_at` is when the alert asked for it. Step 0
+    tells a program that keeps alerts itself that one is over.
     """
 
     notification_id: Id

@@ -15,6 +15,9 @@ AddressChannel = Literal["email", "sms", "phone", "webhook", "alertmanager-webho
 """What an alert asks for as `webhook` may be any of the last three: one's own program, one that takes what
 Alertmanager's webhooks send (version 4), or Alertmanager itself (its API v2)."""
 
+KEEPING = ("alertmanager-webhook", "alertmanager")
+"""What keeps alerts itself, and is told when one is over."""
+
 WEBHOOKS = ("webhook", "alertmanager-webhook", "alertmanager")
 
 _EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\"]+")

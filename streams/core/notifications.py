@@ -20,13 +20,13 @@ from schemas.record import Output, Record
 from schemas.sending import NotificationAttempted, SenderReady
 from streams.core import duty, notify_state, reference
 from streams.core.decoding import message_in
-from streams.core.notify_course import admit, answered, due, notification_id, release, skip
+from streams.core.notify_course import OVER_STEP, admit, answered, due, notification_id, release, skip, tell_over
 from streams.core.notify_state import SENDER, Bucket, Sender, Telling, Told, told_key
 from streams.core.notify_work import Kept, Publication, Work
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
 from streams.core.times import rfc3339, to_ms
 
-VERSION = "notify-1"
+VERSION = "notify-2"
 
 RESULTS = "doorstream.notify.results"
 ALERTS = "alerts"
@@ -145,7 +145,7 @@ def hear(alert: Alert, work: Work, *, duress: bool) -> None:
     stale = work.now_ms - told.updated_ms > STALE_MS
     for id_ in told.open:
         telling = work.telling(id_)
-        if telling is None or telling.phase not in {"waiting", "held"}:
+        if telling is None or telling.phase not in {"waiting", "held"} or telling.step == OVER_STEP:
             continue
         if told.quiet:
             skip(telling, told, work, told.quiet)
@@ -153,6 +153,9 @@ def hear(alert: Alert, work: Work, *, duress: bool) -> None:
             skip(telling, told, work, f"step {told.step} took its place before it could be told")
     if notify is not None and notify.step > step:
         _demand(alert, told, work, stale=stale)
+    if told.over and before is not None and not before.over:
+        for program in told.programs:
+            tell_over(told, program, work)
 
 
 def _told(alert: Alert, before: Told | None, *, duress: bool) -> Told:
@@ -181,6 +184,7 @@ def _told(alert: Alert, before: Told | None, *, duress: bool) -> Told:
         updated_ms + (KEPT_CLOSED_MS if alert.state == "closed" else KEPT_MS),
         () if before is None else before.open,
         () if before is None else before.others,
+        () if before is None else before.programs,
     )
 
 

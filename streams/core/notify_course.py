@@ -11,10 +11,10 @@ import msgspec
 
 from schemas.ids import derive
 from schemas.notifications import NotificationFailed, NotificationHeld, NotificationSent, NotificationSkipped
-from schemas.recipients import Recipient
+from schemas.recipients import KEEPING, Recipient
 from schemas.sending import NotificationAttempted
 from schemas.vocabulary import Severity
-from streams.core.notify_state import Bucket, Telling, Told, bucket_key, told_key
+from streams.core.notify_state import Bucket, Program, Telling, Told, bucket_key, told_key
 from streams.core.notify_work import Work
 from streams.core.rates import Rate
 
@@ -32,6 +32,8 @@ LAST_PATIENCE_MS = 900_000
 """The same where there is none."""
 BACKOFF_MS = (1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000)
 MOST_UNKNOWN = 2
+OVER_STEP = 0
+"""The step by which a program that keeps alerts itself is told that one is over; nobody asked for it."""
 MOST_TOGETHER = 200
 """Notifications that are told in one message."""
 
@@ -107,7 +109,7 @@ def due(telling: Telling, work: Work) -> None:
     """A notification's time has come."""
     if telling.phase == "waiting":
         told, recipient = work.told(telling.alert_id), work.recipient(telling.recipient_id)
-        if told is not None and told.quiet:
+        if told is not None and told.quiet and telling.step != OVER_STEP:
             skip(telling, told, work, told.quiet)
         elif not telling.admitted and told is not None and recipient is not None:
             admit(_replace(telling, due_ms=None), told, recipient, work)
@@ -149,12 +151,47 @@ def _sent(telling: Telling, work: Work) -> None:
                 NotificationSent, told, one, attempts=telling.made, target=telling.target, error="", digest_id=digest_id
             )
         work.done(one)
+        if one.channel in KEEPING and one.step != OVER_STEP:
+            _remember(one, work)
+
+
+def _remember(telling: Telling, work: Work) -> None:
+    """A program that keeps alerts has one now: it is to be told when that is over, at once if it is over already."""
+    told = work.told(telling.alert_id)
+    program = (telling.recipient_id, telling.asked_for, telling.channel)
+    if told is None or program in told.programs:
+        return
+    told = _replace(told, programs=(*told.programs, program))
+    work.put(told_key(told.alert_id), told)
+    if told.over:
+        tell_over(told, program, work)
+
+
+def tell_over(told: Told, program: Program, work: Work) -> None:
+    """Tell a program that an alert is over, by the channel that told it of the alert and by no other."""
+    recipient_id, asked_for, channel = program
+    recipient = work.recipient(recipient_id)
+    if recipient is None:
+        return
+    telling = Telling(
+        notification_id(told.alert_id, OVER_STEP, recipient_id, channel),
+        told.alert_id,
+        told.site_id,
+        OVER_STEP,
+        told.severity,
+        recipient_id,
+        asked_for,
+        channel,
+        told.updated_ms,
+        tried=tuple(address.channel for address in recipient.addresses),
+    )
+    attempt(work.keep(telling), work)
 
 
 def _failed(telling: Telling, work: Work, retry_after_s: float | None) -> None:
     """Try again while there is time, then by another channel."""
     told = work.told(telling.alert_id)
-    if told is not None and told.quiet:
+    if told is not None and told.quiet and telling.step != OVER_STEP:
         skip(telling, told, work, told.quiet)
         return
     now_ms = work.now_ms

@@ -10,6 +10,10 @@ SENDER = "sender"
 """The key of the partition's sender."""
 
 
+Program = tuple[str, str, str]
+"""A recipient's id, what was asked for, and the channel."""
+
+
 class Sender(msgspec.Struct, frozen=True, gc=False, tag="sender", array_like=True):
     """Which worker's sender is at work."""
 
@@ -21,7 +25,7 @@ class Told(msgspec.Struct, frozen=True, gc=False, tag="told", array_like=True):
 
     `step` is the last one that was planned; `open` are its notifications that are not done, `others` those that took
     the place of a failed channel. `quiet` says why nobody is told any more; empty while somebody is to know.
-    `led_to` are (Unix milliseconds, text).
+    `led_to` are (Unix milliseconds, text). `programs` are to be told when it is over.
     """
 
     alert_id: str
@@ -47,6 +51,7 @@ class Told(msgspec.Struct, frozen=True, gc=False, tag="told", array_like=True):
     until_ms: int
     open: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    programs: tuple[Program, ...] = ()
 
 
 class Telling(msgspec.Struct, frozen=True, gc=False, tag="telling", array_like=True):

@@ -23,6 +23,7 @@ def failing(*channels: str, verdict: str = "failed", **more: Any) -> Any:
     return answer
 
 
+@pytest.mark.branch("M2.13", "M2.14")
 def test_a_step_is_told_to_its_recipient_by_its_channel() -> None:
     with Tellings() as desk:
         desk.alert("a1", "room", channels=["email"])
@@ -53,6 +54,7 @@ def test_who_lacks_the_channel_is_told_by_the_preferred_one() -> None:
         assert (sent.channel, sent.instead_of) == ("phone", "email")
 
 
+@pytest.mark.branch("M3.09")
 def test_a_message_that_comes_again_tells_nobody_again() -> None:
     with Tellings() as desk:
         desk.alert("a1", "wang")
@@ -287,6 +289,43 @@ def test_a_worker_that_dies_between_any_two_messages_tells_every_step_once(seed:
         sends = Counter((due.notification_id, due.attempt) for due in desk.attempts)
         assert max(sends.values()) == 1
         assert desk.harness.outputs(SENDS)
+
+
+PROGRAM = {"recipient_id": "am", "alertmanager": "http://alertmanager:9093"}
+
+
+def test_a_program_that_keeps_alerts_is_told_once_that_one_is_over() -> None:
+    with Tellings([*PEOPLE, PROGRAM]) as desk:
+        desk.alert("a1", "am", "room", channels=["webhook", "email"])
+        desk.alert("a1", step=None, state="acknowledged")
+        desk.alert("a1", step=None, state="resolved", type="alert_resolved")
+        desk.alert("a1", step=None, state="closed")
+        told = [(one.step, one.recipient_id, one.type) for one in desk.outcomes()]
+        assert sorted(told) == [
+            (0, "am", "notification_sent"),
+            (1, "am", "notification_sent"),
+            (1, "room", "notification_sent"),
+        ]
+        assert [due.notice.over for due in desk.attempts if due.recipient_id == "am"] == [False, True]
+
+
+def test_a_program_that_is_away_when_an_alert_is_over_is_told_later() -> None:
+    with Tellings([*PEOPLE, PROGRAM]) as desk:
+        desk.alert("a1", "am", channels=["webhook"])
+        desk.answer = failing("alertmanager")
+        desk.alert("a1", step=None, state="closed")
+        desk.advance(60)
+        assert len(desk.outcomes()) == 1
+        desk.answer = failing()
+        desk.advance(60)
+        assert [one.step for one in desk.outcomes()] == [1, 0]
+
+
+@pytest.mark.branch("M3.02")
+def test_an_alert_that_asks_for_nobody_tells_nobody() -> None:
+    with Tellings() as desk:
+        desk.alert("a1", step=None, severity="low")
+        assert (desk.told(), desk.attempts) == ([], [])
 
 
 def test_a_closed_alert_is_forgotten() -> None:
