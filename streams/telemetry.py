@@ -32,6 +32,9 @@ COMMAND_SECONDS = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+DEVICE_EVENTS = Counter(
+    "doorstream_device_events", "What was told of devices.", ["event", "site_group"], registry=REGISTRY
+)
 LAG_MESSAGES = Gauge(
     "doorstream_lag_messages", "Messages not yet decided or stored.", ["role", "topic", "partition"], registry=REGISTRY
 )

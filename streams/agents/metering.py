@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import Counter
 
 from schemas.access import AccessDenied, AccessGranted
+from schemas.device_states import DeviceState
 from schemas.ids import derive
 from schemas.record import Record
 from streams import telemetry
@@ -52,6 +53,12 @@ def count_outcome(outcome: Any) -> None:
         name = "granted" if kind is AccessGranted else "denied"
         _decisions(name, outcome.reason or "none", site_group(outcome.site_id)).inc()
         telemetry.DECISION_SECONDS.observe(outcome.age_ms / 1000)
+
+
+def count_device(outcome: Any) -> None:
+    """Count what is told of a device, by event and site group."""
+    if type(outcome) is DeviceState:
+        telemetry.DEVICE_EVENTS.labels(outcome.event.value, site_group(outcome.site_id)).inc()
 
 
 class Measured(Protocol):
@@ -113,7 +120,8 @@ class MetricsObserver(Observer):
 
     def acknowledged(self, topic: str, since_ms: int) -> None:
         """Observe how long commands took from their request on."""
-        if topic == COMMANDS:
+        # A probe answers nobody who waits.
+        if topic == COMMANDS and self._name == "site":
             telemetry.COMMAND_SECONDS.observe(max(0.0, time.time() - since_ms / 1000))
 
     def dead_letter(self, topic: str, partition: int, offset: int, stage: str, error: str) -> None:

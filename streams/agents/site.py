@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.record import Output
 from sinks.lookups import PostgresLookups
-from streams.agents.metering import MetricsObserver, count_outcome
+from streams.agents.metering import MetricsObserver, count_device, count_outcome
 from streams.agents.verification import SecretVerifier
 from streams.connection import kafka_options
 from streams.core.alerts import AlertsProcessor
@@ -27,6 +27,15 @@ class MeteredSite(SiteProcessor):
     def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
         """Count, then publish."""
         count_outcome(outcome)
+        return super().publish(outcome, cause, context)
+
+
+class MeteredDevices(DevicesProcessor):
+    """The devices' processor, what it tells counted as it is published."""
+
+    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
+        """Count, then publish."""
+        count_device(outcome)
         return super().publish(outcome, cause, context)
 
 
@@ -63,7 +72,7 @@ def wire(settings: Settings, incarnation: int) -> DecideWorker:
     signed = settings.reference_authentication == "required"
     processors: list[Any] = [
         MeteredSite(master, signed_references=signed),
-        DevicesProcessor(master, signed_references=signed),
+        MeteredDevices(master, signed_references=signed),
         AlertsProcessor(master, signed_references=signed),
         LockoutsProcessor(master),
     ]

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import aiohttp
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
+from schemas.registry import decode
 from streams import telemetry
-from streams.agents.metering import tell_lag
+from streams.agents.metering import MetricsObserver, count_device, tell_lag
 from streams.engine.lagging import Lag
 from streams.engine.ports import TopicPartition
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 PROMISED = {
     "doorstream_decisions": {"outcome", "reason", "site_group"},
     "doorstream_decision_seconds": set(),
@@ -19,6 +22,7 @@ PROMISED = {
     "doorstream_lag_seconds": {"role", "topic", "partition"},
     "doorstream_dead_letters": {"topic", "stage"},
     "doorstream_journal_entries": {"processor"},
+    "doorstream_device_events": {"event", "site_group"},
 }
 
 
@@ -82,3 +86,25 @@ async def test_health_pages_say_what_is_wrong() -> None:
     found = await pages(health)
     assert found["readyz"] == (503, "decide: not ready\n")
     assert found["livez"] == (200, "ok\n")
+
+
+def test_what_is_told_of_devices_is_counted_and_a_probe_is_no_command_that_somebody_waits_for() -> None:
+    state = decode("device.states", (EXAMPLES / "device.states/v1/device_state.json").read_bytes())
+    before = counted("doorstream_device_events_total", event="controller_offline")
+    count_device(state)
+    count_device("something else")
+    assert counted("doorstream_device_events_total", event="controller_offline") == before + 1
+    waited = counted("doorstream_command_seconds_count")
+    MetricsObserver("devices").acknowledged("device.commands", 0)
+    assert counted("doorstream_command_seconds_count") == waited
+    MetricsObserver("site").acknowledged("device.commands", 0)
+    assert counted("doorstream_command_seconds_count") == waited + 1
+
+
+def counted(name: str, **labels: str) -> float:
+    return sum(
+        sample.value
+        for metric in telemetry.REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
