@@ -88,7 +88,10 @@ async def publish_world(cluster: Cluster, master: bytes) -> None:
     """Two small sites: one that wants everything signed, one that wants nothing signed."""
     async with Wire(cluster.kafka, ["alerts"]) as wire:
         put = Administration(wire, master).put
-        rights = [{"operator_id": "op-7", "rights": ["unlock"]}, {"operator_id": "op-8", "rights": []}]
+        rights = [
+            {"operator_id": "op-7", "rights": ["unlock", "acknowledge_alerts"]},
+            {"operator_id": "op-8", "rights": []},
+        ]
         methods = [{"kind": "single", "factor": "card"}, {"kind": "all_required", "factors": ["card", "pin"]}]
         limits = {"device_rate_per_s": 5000, "device_burst": 20000, "online_s": 2, "grace_s": 5}
         await put("policy", policy_id=SITE, methods=methods, operators=rights, **limits)
@@ -186,6 +189,32 @@ async def test_a_sealed_pin_is_verified_and_seen_by_nobody(wire: Wire, controlle
     assert not [
         r for r in wire.records if any(pin.encode() in (r.value or b"") for pin in (PIN, WRONG_PIN, DURESS_PIN))
     ]
+
+
+async def test_an_alert_is_worked_by_whoever_may_and_closed_no_sooner_than_its_cause_is_gone(
+    wire: Wire, controller: Controller, operator: Operator, master: bytes
+) -> None:
+    await wire.send(controller.signed("door.events", controller.message("door_forced_open", door_id=DOOR)))
+    record = await wire.wait("alerts", lambda m: m["kind"] == "door_forced_open")
+    alert = json.loads(record.value)
+    assert (record.key, alert["state"], alert["door_id"]) == (alert["alert_id"].encode(), "unacknowledged", DOOR)
+    assert (alert["notify"]["step"], alert["notify"]["channels"]) == (1, ["sms"])
+    which = {"alert_id": alert["alert_id"]}
+    stranger = Operator(wire, master, SITE, "op-8")
+    assert (await answer(wire, stranger.signed("alert_acknowledged", **which)))["code"] == "no_right"
+    assert (await answer(wire, operator.signed("alert_closed", **which, result="shut")))["code"] == "still_active"
+    accepted = await answer(wire, operator.signed("alert_acknowledged", **which))
+    assert (accepted["type"], accepted["alert_id"]) == ("operator_request_accepted", alert["alert_id"])
+    await wire.send(controller.signed("door.events", controller.message("door_closed", door_id=DOOR)))
+    await wire.wait("alerts", lambda m: m["type"] == "alert_resolved" and m["alert_id"] == alert["alert_id"])
+    await answer(wire, operator.signed("alert_closed", **which, result="a guard shut it"))
+    await wire.wait("alerts", lambda m: m["type"] == "alert_closed" and m["alert_id"] == alert["alert_id"])
+    told = wire.messages("alerts", alert_id=alert["alert_id"])
+    assert [m["type"] for m in told] == [
+        "alert_raised", "alert_acknowledged", "alert_returned_to_normal", "alert_resolved", "alert_closed"
+    ]  # fmt: skip
+    assert [m["transition"] for m in told] == [1, 2, 3, 4, 5]
+    assert (told[1]["acknowledged_by"], told[-1]["result"]) == ("op-7", "a guard shut it")
 
 
 async def test_what_is_not_signed_by_its_sender_is_refused_and_alerted(
