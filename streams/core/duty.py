@@ -76,6 +76,12 @@ def _meant(references: References, name: str, site_id: str, at_ms: int) -> Itera
             yield recipient
 
 
+def concerned(references: References, cardholder_id: str | None, site_id: str) -> list[Asked]:
+    """The cardholder that an alert is about, where a recipient of that id is on file."""
+    own = _active(references, cardholder_id) if cardholder_id is not None else None
+    return [Asked(own, "cardholder")] if own is not None and _serves(own, site_id) else []
+
+
 def monitoring(references: References, site_id: str) -> list[Asked]:
     """Who is told of duress at a site."""
     found: Iterable[Recipient] = references.find("recipient", "monitoring", "yes")

@@ -26,7 +26,7 @@ from streams.core.notify_work import Kept, Publication, Work
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
 from streams.core.times import rfc3339, to_ms
 
-VERSION = "notify-2"
+VERSION = "notify-3"
 
 RESULTS = "doorstream.notify.results"
 ALERTS = "alerts"
@@ -46,6 +46,8 @@ MOST_LINES = 5
 
 _WANTED = frozenset({"unacknowledged", "returned_to_normal_unacknowledged"})
 _OVER = frozenset({"resolved", "closed"})
+CARDHOLDERS_OWN = frozenset({"credential_lockout", "cardholder_lockout", "permanent_lockout"})
+"""Kinds of alert that the cardholder is told of at the first step, too (A4), where a recipient has that id."""
 _replace = msgspec.structs.replace
 
 
@@ -206,6 +208,10 @@ def _demand(alert: Alert, told: Told, work: Work, *, stale: bool) -> None:
         nobody = [] if people else ["monitoring"]
     else:
         people, nobody = duty.asked(references, alert.notify.recipients, told.site_id, now_ms)
+        if alert.kind in CARDHOLDERS_OWN and told.step == 1:
+            known = {one.recipient.recipient_id for one in people}
+            own = duty.concerned(references, alert.cardholder_id, told.site_id)
+            people += [one for one in own if one.recipient.recipient_id not in known]
     for name in nobody:
         lost = _telling(alert, told, name, name, alert.notify.channels[0])
         work.tell(
