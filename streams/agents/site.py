@@ -13,6 +13,7 @@ from streams.connection import kafka_options
 from streams.core.alerts import AlertsProcessor
 from streams.core.devices import DevicesProcessor
 from streams.core.everywhere import LockoutsProcessor
+from streams.core.notifications import NotifyProcessor
 from streams.core.processor import Cause, Context, Found, Lookup, Outcome, Processor
 from streams.core.site import SiteProcessor
 from streams.engine.faust_transport import GroupOptions
@@ -52,13 +53,14 @@ class _Lookups:
 
 
 def plain_processors(settings: Settings) -> list[Processor]:
-    """The processors of the decide role, to decide again what was decided: nothing is counted."""
+    """Every processor, to decide again what was decided: nothing is counted, and nobody is told of anything."""
     signed, master = settings.reference_authentication == "required", settings.master_secret()
     return [
         SiteProcessor(master, signed_references=signed),
         DevicesProcessor(master, signed_references=signed),
         AlertsProcessor(master, signed_references=signed),
         LockoutsProcessor(master),
+        NotifyProcessor(master if signed else None),
     ]
 
 

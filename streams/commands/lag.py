@@ -13,7 +13,7 @@ from schemas.topics import registry
 from streams.commands.running import print_json, run, say, settings_or_fail
 from streams.connection import kafka_options, partitions_of, started
 
-GROUPS = {name: f"doorstream-{name}" for name in ("site", "devices", "alerts", "lockouts", "record")}
+GROUPS = {name: f"doorstream-{name}" for name in ("site", "devices", "alerts", "lockouts", "record", "notify")}
 """The consumer group of each reader named in topics.yaml."""
 
 

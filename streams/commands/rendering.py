@@ -11,12 +11,16 @@ from schemas.topics import registry
 Fields = Mapping[str, Any]
 
 _SECRET = frozenset({"pin", "template", "sealed", "duress_pin"})
+_ADDRESS = {"channel", "to"}
+"""An address may hold a token."""
 _HIDDEN = "***"
 
 
 def without_secrets(value: Any) -> Any:
-    """The same JSON value with every PIN, template and sealed part replaced by stars."""
+    """The same JSON value with every PIN, template, sealed part and recipient's address replaced by stars."""
     if isinstance(value, Mapping):
+        if value.keys() == _ADDRESS:
+            return {**value, "to": _HIDDEN}
         return {k: _HIDDEN if k in _SECRET and v is not None else without_secrets(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [without_secrets(item) for item in value]
@@ -115,6 +119,19 @@ def _alert_request(fields: Fields) -> str:
     return " ".join([f"{fields.get('operator_id')} asks it of {str(fields.get('alert_id'))[:8]}", *asked])
 
 
+def _notification(fields: Fields) -> str:
+    asked = fields.get("asked_for")
+    recipient = str(fields.get("recipient_id"))
+    whom = recipient if asked in {recipient, None} else f"{recipient} ({asked})"
+    way = f"{fields.get('channel')} {fields.get('target') or ''}".strip()
+    parts = [f"{str(fields.get('alert_id'))[:8]} step {fields.get('step')} -> {whom} by {way}"]
+    parts += [f"instead of {fields['instead_of']}"] if fields.get("instead_of") else []
+    parts += [f"at attempt {fields['attempts']}"] if (fields.get("attempts") or 0) > 1 else []
+    parts += [f"with others in {str(fields['digest_id'])[:8]}"] if fields.get("digest_id") else []
+    told = " ".join(parts)
+    return f"{told}: {fields['error']}" if fields.get("error") else told
+
+
 def _door_alarm(fields: Fields) -> str:
     active = ", ".join(fields.get("active", ())) or "none"
     return f"{fields.get('door_id')} {fields.get('event')} (active: {active})"
@@ -186,4 +203,5 @@ _LINES: dict[str, Callable[[Fields], str]] = {
     "operator_request_refused": _refused,
     "door_alarm": _door_alarm,
 }
+_LINES.update(dict.fromkeys(registry()["notifications"].messages, _notification))
 _LINES.update(dict.fromkeys(registry()["alerts"].messages, _alert))

@@ -49,6 +49,17 @@ def test_a_lockout_says_whom_it_is_of_and_why(type_: str, says: str) -> None:
     assert says in line_of("lockouts", json.loads(path.read_text(encoding="utf-8")))
 
 
+def test_a_notification_says_who_was_told_by_what_and_why_not() -> None:
+    path = EXAMPLES / "notifications" / "v1" / "notification_failed.json"
+    line = line_of("notifications", json.loads(path.read_text(encoding="utf-8")))
+    assert "9b2e7c11 step 2 -> guard-wang (on-call) by sms +86 *** 0199 at attempt 4: answered 503" in line
+
+
+def test_addresses_are_starred() -> None:
+    path = EXAMPLES / "reference.recipient" / "v1" / "recipient.json"
+    assert "example.org" not in json.dumps(without_secrets(json.loads(path.read_text(encoding="utf-8"))))
+
+
 def _record(value: bytes | None) -> ConsumerRecord[bytes, bytes]:
     return ConsumerRecord("access.requests", 0, 1, 0, 0, b"hq", value, None, 2, 2, ())
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,15 +131,27 @@ class Town:
 
     # -- what comes out -----------------------------------------------------------------------------------------
 
+    async def messages(self, topic: str) -> list[Any]:
+        """The messages of a topic, as readers see them: without repeats."""
+        marks = Marks()
+        return [
+            decode(topic, record.value)
+            async for record in read_topics(self.options, [topic], start_ms=None, follow=False)
+            if marks.accept(record.topic, record.partition, dict(record.headers).get(POSITION_HEADER))
+        ]
+
     async def outcomes(self, prefix: str, topic: str = "notifications") -> list[Any]:
-        """What became of the notifications of a test's alerts, as readers see it, without repeats."""
-        found, marks = [], Marks()
-        async for record in read_topics(self.options, [topic], start_ms=None, follow=False):
-            if not marks.accept(record.topic, record.partition, dict(record.headers).get(POSITION_HEADER)):
-                continue
-            message = decode(topic, record.value)
-            if message.alert_id.startswith(prefix):
-                found.append(message)
+        """What became of the notifications of a test's alerts."""
+        return [message for message in await self.messages(topic) if message.alert_id.startswith(prefix)]
+
+    async def until_all_done(self, steps: Collection[tuple[str, int]], within_s: float) -> list[Any]:
+        """Wait until each of these steps (alert, number) is sent or skipped; gives the outcomes of these alerts."""
+        alerts = {alert_id for alert_id, _ in steps}
+        found: list[Any] = []
+        async with asyncio.timeout(within_s):
+            while {(one.alert_id, one.step) for one in found if one.type in DONE} < set(steps):
+                await asyncio.sleep(2)
+                found = [one for one in await self.messages("notifications") if one.alert_id in alerts]
         return found
 
     async def until_told(self, prefix: str, count: int, within_s: float = PATIENCE_S, **more: str) -> list[Any]:

@@ -1,0 +1,125 @@
+"""Alerts from the doors' alarms to the messages about them, with workers of both roles dying on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from schemas.base import Message
+from schemas.door_alarms import DoorAlarm
+from schemas.ids import derive
+from schemas.partitioning import partition_of
+from schemas.places import Site
+from schemas.rules import Policy
+from streams.connection import started
+from tests.core.telling import person
+from tests.notify.town import DONE, PARTITIONS, Town, town
+
+pytestmark = pytest.mark.kafka
+log = logging.getLogger(__name__)
+
+SITES = tuple(f"site-{number}" for number in range(10))
+DOORS = 20
+"""Of each site: 200 alerts in all."""
+STEPS = 4
+"""Medium, high, critical, and critical once more."""
+
+
+def on_file() -> Iterator[Message]:
+    """Ten sites with a guard each, whose alerts are raised every ten seconds."""
+    common = {"acknowledge_within_s": 10, "channels": ["sms"], "recipients": ["guards"]}
+    levels = [
+        {"severity": "medium", **common},
+        {"severity": "high", **common},
+        {"severity": "critical", **common, "repeats": 1},
+    ]
+    kinds = [{"kind": "door_forced_open", "severity": "medium"}]
+    alerts = {"levels": levels, "kinds": kinds}
+    yield Policy.model_validate(
+        {"policy_id": "usual", "methods": [{"kind": "single", "factor": "card"}], "alerts": alerts}
+    )
+    for number, site in enumerate(SITES):
+        yield Site(site_id=site, name=site, time_zone="Asia/Shanghai", policy_id="usual")
+        sms = f"+86 10 5551 00{number:02}"
+        yield person(recipient_id=f"of-{site}", sms=sms, groups=["guards"], site_ids=[site], burst=1000)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Town]:
+    async with town(tmp_path) as found:
+        await found.put_on_file(*on_file())
+        yield found
+
+
+async def force_doors(place: Town, run: str) -> None:
+    """Every door is forced open, as the site tells of it."""
+    now = datetime.now(UTC)
+    async with started(AIOKafkaProducer(**place.options, acks="all", linger_ms=2)) as producer:
+        for number in range(len(SITES) * DOORS):
+            site = SITES[number % len(SITES)]
+            alarm = DoorAlarm.model_validate(
+                {
+                    "alarm_id": derive("alarm", run, number),
+                    "event": "door_forced_open",
+                    "active": ("door_forced_open",),
+                    "site_id": site,
+                    "device_id": f"{run}-c{number}",
+                    "door_id": f"{run}-d{number}",
+                    "cause_id": derive("cause", run, number),
+                    "occurred_at": now,
+                    "decided_at": now,
+                    "journal": {"partition": 0, "number": 1},
+                }
+            )
+            partition = partition_of(site, PARTITIONS)
+            await producer.send("door.alarms", alarm.to_json(), key=alarm.door_id.encode(), partition=partition)
+        await producer.flush()
+
+
+async def demands(place: Town, run: str) -> list[Any]:
+    """The alerts' messages that ask for somebody to be told."""
+    return [one for one in await place.messages("alerts") if one.notify is not None and run in (one.door_id or "")]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.branch("M2.13", "M2.14", "M3.09")
+async def test_two_hundred_alerts_escalate_while_workers_die_and_each_step_is_told_once(place: Town) -> None:
+    run, chance = place.prefix() + "door", random.Random(7)
+    workers = {role: await place.start(role) for role in ("decide", "notify")}
+    await force_doors(place, run)
+    wanted = len(SITES) * DOORS * STEPS
+    for share, role in ((0.1, "notify"), (0.3, "decide"), (0.5, "notify"), (0.7, "notify")):
+        async with asyncio.timeout(240):
+            while len(await demands(place, run)) < share * wanted:  # noqa: ASYNC110 - other processes count
+                await asyncio.sleep(0.5)
+        await asyncio.sleep(chance.random())
+        workers[role].kill()
+        workers[role] = place.launch(role)
+    asked: list[Any] = []
+    async with asyncio.timeout(240):
+        while len(asked) < wanted:
+            await asyncio.sleep(1)
+            asked = await demands(place, run)
+    steps = {(one.alert_id, one.notify.step): one for one in asked}
+    assert Counter(one.notify.step for one in asked) == dict.fromkeys(range(1, STEPS + 1), wanted // STEPS)
+    outcomes = await place.until_all_done(steps.keys(), within_s=240)
+    done = Counter((one.alert_id, one.step) for one in outcomes if one.type in DONE)
+    assert done == Counter(steps.keys())
+    told = [one for one in outcomes if one.type == "notification_sent"]
+    delays = sorted((one.updated_at - steps[one.alert_id, one.step].updated_at).total_seconds() for one in told)
+    log.info("told after: median %.1f s, longest %.1f s", delays[len(delays) // 2], delays[-1])
+    assert len(told) > wanted / 2
+    arrived = Counter(line["body"]["message"] for line in await place.caught(run, "sms"))
+    assert max(arrived.values()) <= 2 * STEPS
+    for worker in workers.values():
+        await asyncio.to_thread(worker.wait_ready)
+        await asyncio.to_thread(worker.stop)
