@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import pytest
 
 from schemas.record import Record
+from streams.core.processor import References, ReferenceTable
 from streams.engine.faust_transport import GroupOptions
 from streams.engine.marks import POSITION_HEADER
 from streams.engine.ports import TopicPartition
-from streams.engine.recording import LaneOptions, Recorder, RecordOptions, StalePositionError
+from streams.engine.recording import Follower, LaneOptions, Recorder, RecordOptions, StalePositionError
 from tests.engine.kafka.conftest import Cluster
 
 pytestmark = pytest.mark.kafka
@@ -73,10 +75,10 @@ class Recording:
         self.running: list[tuple[Recorder, asyncio.Task[int]]] = []
         cluster.make_topics([self.topic], PARTITIONS)
 
-    async def start(self, *sinks: MemorySink) -> Recorder:
+    async def start(self, *sinks: MemorySink, follower: Follower | None = None) -> Recorder:
         group = GroupOptions(session_timeout_s=2.0, heartbeat_s=0.5)
         options = RecordOptions(self.cluster.settings, self.prefix + "record", group, LANES, watchdog=False)
-        recorder = Recorder(options, [self.topic], sinks)
+        recorder = Recorder(options, [self.topic], sinks, follower)
         self.running.append((recorder, asyncio.ensure_future(recorder.run())))
         return recorder
 
@@ -102,6 +104,27 @@ class Recording:
             await self.cluster.producer.flush()
 
         self.cluster.run(send())
+
+
+class Knowing(MemorySink):
+    """A sink that has to know a name before it stores anything."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__("knowing")
+        self.tables = [ReferenceTable("name", topic, bytes.decode)]
+        self.names: list[str | None] = []
+        self._references: References | None = None
+
+    def follow(self, references: References) -> None:
+        self._references = references
+
+    async def write(self, incarnation: int, records: Sequence[Record]) -> None:
+        self.names.append(None if self._references is None else self._references.get("name", "n"))
+        await super().write(incarnation, records)
+
+
+def _has_rows(sink: MemorySink, count: int) -> bool:
+    return len(sink.rows) >= count
 
 
 async def until(what: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -235,3 +258,27 @@ async def test_a_second_recorder_shares_the_work(recording: Recording) -> None:
     await recording.publish(1_000)
     await until(lambda: len(sink.rows) == 2_100)
     assert sink.repeats == 0
+
+
+async def test_what_has_to_be_known_is_known_before_anything_is_stored_and_as_it_changes(recording: Recording) -> None:
+    names = recording.prefix + "names"
+
+    def tell(name: bytes) -> None:
+        recording.cluster.publish(names, "n", name)
+        recording.cluster.flush()
+
+    recording.cluster.make_topics([names])
+    await asyncio.to_thread(tell, b"first")
+    await recording.publish(10)
+    sink = Knowing(names)
+    recorder = await recording.start(sink, follower=sink)
+    await until(lambda: len(sink.rows) == 10)
+    assert set(sink.names) == {"first"}
+    await asyncio.to_thread(tell, b"second")
+    for published in range(12, 400, 2):
+        await recording.publish(2)
+        await until(partial(_has_rows, sink, published))
+        if sink.names[-1] == "second":
+            break
+    assert sink.names[-1] == "second"
+    await recording.stop(recorder)
