@@ -52,10 +52,12 @@ from streams.core.watched import (
     watched_key,
 )
 
-VERSION = "devices-3"
+VERSION = "devices-4"
 SWEEP_S = 60
 SWEEP_MOST = 2_000
 """Devices that one tick begins to watch; where there are more, the next tick comes at once."""
+LONG_PAST_MS = 300_000
+"""A deadline that has passed so long ago is set again: deciding it must have failed, and it would never come back."""
 _SOURCE = "/doorstream/devices"
 _replace = msgspec.structs.replace
 
@@ -132,7 +134,7 @@ class DevicesProcessor:
         if numbered is None:
             return ()
         after, events = hear(numbered, message, record.timestamp_ms, rules)
-        if known and not events:
+        if known and not events and _offline(before) == _offline(after):
             return (DeviceKept(device.device_id, after),)
         told = _Telling(device.device_id, context, request_id(device.device_id, message.boot, message.sequence))
         told.place = (record.topic, record.partition, record.offset)
@@ -210,7 +212,11 @@ def _sweep(state: State, context: Context) -> Iterator[Outcome]:
         here = 0
         for device in reference.devices_of(context.references, site.site_id):
             old: Watched | None = state.get(watched_key(device.device_id))
-            if device.status != "active" or (old is not None and old.monitored):
+            if old is not None and old.monitored:
+                if 0 < old.offline_at_ms < context.now_ms - LONG_PAST_MS:
+                    yield DeviceKept(device.device_id, old)
+                continue
+            if device.status != "active":
                 continue
             if begun == SWEEP_MOST:
                 break

@@ -147,6 +147,7 @@ class AnyDevices(RuleBasedStateMachine):
             for device in DEVICES:
                 for name in WORDS:
                     self.check(device, name)
+            assert all(0 <= state["site_offline"] <= state["site_devices"] == 2 for state in self.plant.states())
             last = self.plant.states()[-1]
             assert (last["site_offline"], last["site_devices"]) == (2, 2)
 

@@ -180,6 +180,16 @@ def test_what_settled_while_the_workers_stood_still_is_told_to_have_settled() ->
         assert plant.events()[-3:] == ["flapping", "settled", "tamper"]
 
 
+def test_a_connection_that_flaps_is_counted_as_it_is() -> None:
+    with steady(flapping_changes=2, flapping_window_s=3600) as plant:
+        for _ in range(5):
+            plant.wait(60)
+            plant.tell()
+        assert plant.state()["event"] == "flapping"
+        assert plant.tell("tamper") == ["tamper"]
+        assert (plant.state()["site_offline"], plant.state()["site_devices"]) == (0, 1)
+
+
 def test_changes_that_are_far_apart_are_no_flapping() -> None:
     with steady(flapping_changes=2, flapping_window_s=60) as plant:
         for _ in range(10):

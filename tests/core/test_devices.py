@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,6 +12,7 @@ from schemas.places import Device
 from schemas.rules import Monitoring
 from streams.core.devices import SWEEP_MOST
 from streams.core.hearing import next_probe, rules_for
+from streams.core.processor import Cause, Context, Outcome, State, Tick
 from streams.core.watched import deadline_of
 from streams.engine.options import MachineOptions
 from tests.core.plant import EVENTS, STATES, Plant
@@ -328,6 +330,24 @@ def test_deadlines_survive_a_crash_and_nothing_is_told_twice() -> None:
         assert plant.watching.drifts == []
         every = plant.harness.outputs(STATES, marked=False)
         assert len({record.header("ce_id") for record in every}) == 2
+
+
+def test_a_deadline_that_could_not_be_decided_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Plant(devices=2) as plant:
+        plant.beat(30, "c1", "c2")
+        decide, failures = plant.processor.decide, iter([True])
+
+        def failing(state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+            if isinstance(cause, Tick) and cause.key == "device/c1" and next(failures, False):
+                raise RuntimeError("once")
+            return decide(state, cause, context)
+
+        monkeypatch.setattr(plant.processor, "decide", failing)
+        plant.beat(240, "c2")
+        assert plant.events("c1") == ["controller_online"]
+        assert len(plant.watching.ticks) == 1
+        plant.beat(240, "c2")
+        assert plant.events("c1") == ["controller_online", "controller_offline"]
 
 
 def test_the_key_of_a_device_of_another_name_signs_nothing_for_this_one() -> None:
