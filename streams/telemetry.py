@@ -63,6 +63,7 @@ VERIFIERS_HUNG = Gauge(
     ["processor"],
     registry=REGISTRY,
 )
+LOCKOUTS = Counter("doorstream_lockouts", "Locks that began, by what is locked.", ["subject"], registry=REGISTRY)
 DUPLICATES = Counter(
     "doorstream_duplicates", "Messages that arrived again and were not decided again.", ["processor"], registry=REGISTRY
 )

@@ -13,6 +13,7 @@ from prometheus_client import Counter
 from schemas.access import AccessDenied, AccessGranted
 from schemas.device_states import DeviceState
 from schemas.ids import derive
+from schemas.lockouts import LockoutStarted
 from schemas.record import Record
 from streams import telemetry
 from streams.core.admission import DeviceHeard
@@ -43,7 +44,7 @@ def _decisions(outcome: str, reason: str, group: str) -> Counter:
 
 
 def count_outcome(outcome: Any) -> None:
-    """Count a decision by its outcome, reason and site group, and how old its request was; count what came again."""
+    """Count decisions by outcome, reason and site group, how old their requests were, locks, and what came again."""
     kind = type(outcome)
     if kind is DeviceHeard:
         if outcome.again:
@@ -53,6 +54,8 @@ def count_outcome(outcome: Any) -> None:
         name = "granted" if kind is AccessGranted else "denied"
         _decisions(name, outcome.reason or "none", site_group(outcome.site_id)).inc()
         telemetry.DECISION_SECONDS.observe(outcome.age_ms / 1000)
+    elif kind is LockoutStarted:
+        telemetry.LOCKOUTS.labels(outcome.subject).inc()
 
 
 def count_device(outcome: Any) -> None:

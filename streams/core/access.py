@@ -41,6 +41,8 @@ _ADMITTED, _DUPLICATE = Verdict.ADMITTED, Verdict.DUPLICATE
 # Bound once: until Python 3.12 each look-up of a member through its class runs Python code.
 
 ACTUATING = (Timeliness.ONLINE, Timeliness.GRACE)
+GUESSED = frozenset({Reason.UNKNOWN_CREDENTIAL, Reason.VERIFICATION_FAILED})
+"""What a single factor fails with that could be anybody's."""
 _ONLY_COMPANY = {Reason.NO_ACCOMPANIMENT}
 
 
@@ -130,6 +132,9 @@ def _question(
     )
     if _unheard(known, point, door, device, locks):
         known = authenticate(request, policy, device, context, at_ms, heard=False)
+        if locks.point and known.failure in GUESSED and not _has_several(known):
+            # Whether somebody has such a card or face is told of as little as whether a PIN is right.
+            known = msgspec.structs.replace(known, heard=False)
     return Question(
         site=site,
         policy=policy,
@@ -153,8 +158,11 @@ def _unheard(known: Authentication, point: AccessPoint, door: Door, device: Devi
         return False
     if not in_service(point, device):
         return True
-    several = known.method is not None and "+" in known.method
-    return refuses_unheard(locks, known.credential, known.cardholder, several=several)
+    return refuses_unheard(locks, known.credential, known.cardholder, several=_has_several(known))
+
+
+def _has_several(known: Authentication) -> bool:
+    return known.method is not None and "+" in known.method
 
 
 def _decide(request: Request, record: Record, question: Question, outcomes: list[Outcome]) -> None:

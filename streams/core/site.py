@@ -32,7 +32,7 @@ from streams.core.publication import publish_site, scrub
 from streams.core.times import from_ms
 from streams.core.unlocking import run_out
 
-VERSION = "site-17"
+VERSION = "site-18"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (

@@ -96,7 +96,9 @@ class Oracle:
         if person:
             return [unheard, Reason.CREDENTIAL_LOCKOUT]
         if reader and not (proof.several and proof.failure is None):
-            return [proof.failure if proof.several else unheard, Reason.ACCESS_POINT_LOCKOUT]
+            unknown = proof.failure is Reason.UNKNOWN_CREDENTIAL
+            shut = None if unknown else unheard  # nor may anybody learn there which cards exist
+            return [proof.failure if proof.several else shut, Reason.ACCESS_POINT_LOCKOUT]
         if person is None:
             return [frozenset({proof.failure, Reason.CREDENTIAL_LOCKOUT})]
         return [proof.failure]

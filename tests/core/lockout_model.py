@@ -90,7 +90,7 @@ class Model:
     def stranger(self, site: str, reader: str, number: str, now: float) -> str:
         """A card that nobody knows, alone."""
         if now < self.reader_locks.get(reader, -1):
-            return "unknown_credential"
+            return "access_point_lockout"
         self._at_reader(site, reader, number, now)
         return "unknown_credential"
 

@@ -254,6 +254,16 @@ def test_many_numbers_guessed_at_a_door_are_told_of_first_and_then_lock_it_for_a
     assert [key for key in world.state if key.startswith(("lockout/", "guesses/"))] == []
 
 
+def test_a_locked_door_does_not_tell_which_cards_or_faces_exist() -> None:
+    world = guarded(CARD, {"kind": "single", "factor": "face"})
+    swipe(world, *(f"9{n % 5}" for n in range(20)))
+    known, unknown = world.ask(card()), world.ask(card("777"))
+    face = world.ask({"kind": "face", "template": [0.1, 0.2], "model": "arc"})
+    for refused in (known, unknown, face):
+        assert isinstance(refused, AccessDenied)
+        assert (refused.reason, refused.display) == (Reason.ACCESS_POINT_LOCKOUT, Display.LOCKED)
+
+
 def test_a_door_that_is_guessed_at_again_and_again_is_never_locked_for_longer() -> None:
     world = guarded(CARD)
     for _ in range(8):
