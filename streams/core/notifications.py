@@ -7,6 +7,7 @@ recipients of monitoring alone, and what became of it on `duress.notifications`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,7 +18,9 @@ from schemas.ids import derive
 from schemas.notifications import Notification, NotificationFailed
 from schemas.recipients import WEBHOOKS, Recipient
 from schemas.record import Output, Record
+from schemas.registry import LARGEST_VALUE
 from schemas.sending import NotificationAttempted, SenderReady
+from schemas.vocabulary import Severity
 from streams.core import duty, notify_state, reference
 from streams.core.decoding import message_in
 from streams.core.notify_course import OVER_STEP, admit, answered, due, notification_id, release, skip, tell_over
@@ -26,7 +29,7 @@ from streams.core.notify_work import Kept, Publication, Work
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
 from streams.core.times import rfc3339, to_ms
 
-VERSION = "notify-3"
+VERSION = "notify-4"
 
 RESULTS = "doorstream.notify.results"
 ALERTS = "alerts"
@@ -51,6 +54,19 @@ CARDHOLDERS_OWN = frozenset({"credential_lockout", "cardholder_lockout", "perman
 _replace = msgspec.structs.replace
 
 
+_NOBODY = b"null"
+
+
+class _Glance(msgspec.Struct):
+    """As much of an alert as tells whether it has to be read."""
+
+    severity: str = ""
+    notify: msgspec.Raw = msgspec.Raw(_NOBODY)
+
+
+_glance = msgspec.json.Decoder(_Glance).decode
+
+
 class NotifyProcessor:
     """Tells of alerts. With `master`, reference records count only with the administration's signature."""
 
@@ -62,7 +78,13 @@ class NotifyProcessor:
         self.references = reference.tables(master, REFERENCES)
 
     def decode(self, record: Record) -> Any:
-        """The message in a record."""
+        """The message in a record; None for an alert that is only recorded, which most are."""
+        value = record.value
+        if record.topic == ALERTS and value is not None and len(value) <= LARGEST_VALUE:
+            with suppress(ValueError):
+                seen = _glance(value)
+                if seen.severity == Severity.LOW.value and bytes(seen.notify) == _NOBODY:
+                    return None
         return message_in(record)
 
     def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:  # noqa: ARG002
@@ -139,12 +161,25 @@ def hear(alert: Alert, work: Work, *, duress: bool) -> None:
     if before is not None and alert.transition <= before.transition:
         return
     notify = alert.notify
+    if before is None and notify is None:
+        # Nobody was told of it.
+        return
     step = 0 if before is None else before.step
     told = _told(alert, before, duress=duress)
     if notify is not None and notify.step > step:
         told = _replace(told, step=notify.step)
     work.put(told_key(alert.alert_id), told)
     stale = work.now_ms - told.updated_ms > STALE_MS
+    _drop_needless(told, work, stale=stale)
+    if notify is not None and notify.step > step:
+        _demand(alert, told, work, stale=stale)
+    if told.over and before is not None and not before.over:
+        for program in told.programs:
+            tell_over(told, program, work)
+
+
+def _drop_needless(told: Told, work: Work, *, stale: bool) -> None:
+    """Skip what was not told yet and need not be told any more."""
     for id_ in told.open:
         telling = work.telling(id_)
         if telling is None or telling.phase not in {"waiting", "held"} or telling.step == OVER_STEP:
@@ -153,11 +188,6 @@ def hear(alert: Alert, work: Work, *, duress: bool) -> None:
             skip(telling, told, work, told.quiet)
         elif stale and telling.attempt == 0 and told.step > telling.step:
             skip(telling, told, work, f"step {told.step} took its place before it could be told")
-    if notify is not None and notify.step > step:
-        _demand(alert, told, work, stale=stale)
-    if told.over and before is not None and not before.over:
-        for program in told.programs:
-            tell_over(told, program, work)
 
 
 def _told(alert: Alert, before: Told | None, *, duress: bool) -> Told:

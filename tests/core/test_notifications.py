@@ -325,7 +325,16 @@ def test_a_program_that_is_away_when_an_alert_is_over_is_told_later() -> None:
 def test_an_alert_that_asks_for_nobody_tells_nobody() -> None:
     with Tellings() as desk:
         desk.alert("a1", step=None, severity="low")
+        desk.alert("a2", step=None, severity="medium")
         assert (desk.told(), desk.attempts) == ([], [])
+
+
+def test_an_alert_that_can_not_be_read_is_a_dead_letter() -> None:
+    with Tellings() as desk:
+        for value in (b"{", b'{"severity": 3}', b'{"severity":"low","type":"no_such","notify":{}}'):
+            desk.harness.publish("alerts", "a1", value)
+        desk.settle()
+        assert len(desk.harness.outputs("alerts.dead")) == 3
 
 
 def test_a_closed_alert_is_forgotten() -> None:
