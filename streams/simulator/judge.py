@@ -138,18 +138,7 @@ class Judge:
             counts["unavailable"] += 1  # unknown means denied: right whenever a lookup or a verification had no answer
             return
         self._oracle.lockouts.attempted(expected.attempt, asked.shown, got)
-        problem: str | None = None
-        if got not in expected.outcomes:
-            right = " or ".join(sorted(one.value if one else "granted" for one in expected.outcomes))
-            problem = f"expected {right}, got {got.value if got else 'granted'}"
-        elif asked.granted and asked.actuated is not (decision["timeliness"] in _ACTING):
-            problem = f"{decision['timeliness']}, and actuated is {asked.actuated}"
-        elif (
-            asked.granted and (expected.holder.cardholder_id if expected.holder else None) != decision["cardholder_id"]
-        ):
-            problem = f"granted to {decision['cardholder_id']}, who is not the one who asked"
-        elif got is not None and decision["failed_checks"][:1] != [got.value]:
-            problem = f"the reason {got.value} is not the first failed check"
+        problem = _problem(expected, asked, got, decision)
         if problem is not None:
             self.differences.append(f"{_name(key, asked)}: {problem} ({decision['decision_id']})")
         if expected.duress:
@@ -235,6 +224,24 @@ class Judge:
         """The single-use permission that an entry uses up; leaving uses up nothing."""
         permission_id: str | None = message.get("permission_id")
         return permission_id if permission_id in self._people.single_use and message["direction"] == "entry" else None
+
+
+def _problem(expected: Expected, asked: Asked, got: Reason | None, decision: Decision) -> str | None:
+    """What of a decision was not to be expected."""
+    failed = [Reason(one) for one in decision["failed_checks"]]
+    if got not in expected.outcomes:
+        right = " or ".join(sorted(one.value if one else "granted" for one in expected.outcomes))
+        return f"expected {right}, got {got.value if got else 'granted'}"
+    if asked.granted and asked.actuated is not (decision["timeliness"] in _ACTING):
+        return f"{decision['timeliness']}, and actuated is {asked.actuated}"
+    if asked.granted and (expected.holder.cardholder_id if expected.holder else None) != decision["cardholder_id"]:
+        return f"granted to {decision['cardholder_id']}, who is not the one who asked"
+    if got is not None and failed[:1] != [got]:
+        return f"the reason {got.value} is not the first failed check"
+    if not expected.accounts_for(failed):
+        right = ", ".join(" or ".join(sorted(one or "nothing" for one in some)) for some in expected.failed)
+        return f"expected {right or 'nothing'} to fail, got {', '.join(failed) or 'nothing'}"
+    return None
 
 
 def _time(text: str) -> datetime:

@@ -26,14 +26,27 @@ TWO = 2
 
 
 class Expected(NamedTuple):
-    """What should come of a request, and who asked; `attempt` is what counts towards a lockout."""
+    """What should come of a request, and who asked; `attempt` is what counts towards a lockout.
+
+    `failed` are the checks that fail, in their order, also where that keeps nobody from leaving.
+    """
 
     outcomes: Outcomes
     holder: Cardholder | None
     permission: Permission | None
     duress: bool | None
-    only_company: bool = False
     attempt: Attempt | None = None
+    failed: tuple[Outcomes, ...] = ()
+
+    def accounts_for(self, reasons: Sequence[Reason]) -> bool:
+        """Whether these are the checks that should fail; one that may or may not fail may be missing."""
+        left = list(reasons)
+        for one in self.failed:
+            if left and left[0] in one:
+                left.pop(0)
+            elif None not in one:
+                return False
+        return not left
 
 
 class Oracle:
@@ -70,10 +83,9 @@ class Oracle:
         failed = [one if isinstance(one, frozenset) else frozenset({one}) for one in checks if one is not None]
         door = self._places.doors[point.door_id]
         if point.direction is Direction.EGRESS and door.egress == "free":
-            return Expected(frozenset({None}), proof.holder, permission, proof.duress, attempt=attempt)
-        only_company = failed == [frozenset({Reason.NO_ACCOMPANIMENT})]
+            return Expected(frozenset({None}), proof.holder, permission, proof.duress, attempt, tuple(failed))
         duress = self._heard(attempt) if proof.duress else False
-        return Expected(_first(failed), proof.holder, permission, duress, only_company, attempt)
+        return Expected(_first(failed), proof.holder, permission, duress, attempt, tuple(failed))
 
     def _heard(self, attempt: Attempt) -> bool | None:
         """Whether a PIN is listened to; None where nobody can know whether a lock holds."""

@@ -10,6 +10,7 @@ from schemas.vocabulary import Reason
 from streams.simulator.book import Asked, Book, RequestKey
 from streams.simulator.factors import CardShown, PinTyped, Shown
 from streams.simulator.judge import Judge
+from streams.simulator.oracle import Expected
 from tests.simulator.small import HARD_PASSBACK, NOON, World, campus
 
 KEY = RequestKey("c1", 7, 1)
@@ -222,3 +223,23 @@ def test_a_passback_that_an_operator_forgave_to_one_or_to_all_is_forgotten(who: 
     court.judge.read({**fields, "cardholder_id": who, "decided_at": NOON.isoformat()})
     court.hears("access_granted")
     assert court.findings == []
+
+
+def test_every_failed_check_is_compared_not_only_the_first() -> None:
+    court = Court(CardShown("nobody's"))
+    court.hears("access_denied", reason="unknown_credential", failed_checks=["unknown_credential", "passback"])
+    assert len(court.findings) == 1
+    assert "expected unknown_credential to fail, got unknown_credential, passback" in court.findings[0]
+    court = Court(CardShown("nobody's"), point="main-out")
+    court.hears("access_granted", cardholder_id=None, failed_checks=[])
+    assert "expected unknown_credential to fail, got nothing" in court.findings[0]
+
+
+def test_a_check_that_may_go_either_way_may_be_missing() -> None:
+    either: frozenset[Reason | None] = frozenset({Reason.INTERLOCK, None})
+    passback: frozenset[Reason | None] = frozenset({Reason.PASSBACK})
+    expected = Expected(passback, None, None, duress=False, failed=(passback, either))
+    assert expected.accounts_for([Reason.PASSBACK, Reason.INTERLOCK])
+    assert expected.accounts_for([Reason.PASSBACK])
+    assert not expected.accounts_for([Reason.INTERLOCK])
+    assert not expected.accounts_for([])
