@@ -182,7 +182,7 @@ class AccessPointLimits(Frozen):
     """
 
     failures: Annotated[int, Field(ge=4, le=50)] = 20
-    numbers: Annotated[int, Field(ge=2, le=50)] = 5
+    numbers: Annotated[int, Field(ge=2, le=20)] = 5
     window_s: Annotated[int, Field(ge=10, le=600)] = 60
     lock_s: Annotated[int, Field(ge=10, le=600)] = 60
     enforcement: Enforcement = Enforcement.HARD

@@ -6,9 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from schemas.access import AccessDenied
 from schemas.vocabulary import Display, Reason
+from streams.core.entities import Failures, Guesses, encode
+from streams.core.failures import MOST_POINTS
 from tests.core.guessing import CARD, CARD_AND_PIN, END, RIGHT, cards, decision, guarded, guess, told
 from tests.core.world import NOW, World, card, of_type, pin
 
@@ -447,3 +450,41 @@ def test_who_may_not_end_a_lock_does_not(how: dict[str, Any], code: str) -> None
     (answer,) = end(world, "cardholder", "ann", **how)
     assert (answer.type, answer.code) == ("operator_request_refused", code)
     assert decision(guess(world, RIGHT)).reason is Reason.CREDENTIAL_LOCKOUT
+
+
+# -- what is kept -----------------------------------------------------------------------------------------------------
+
+
+def test_counters_and_locks_stay_small_at_the_highest_limits() -> None:
+    limits = {"failures": 10, "window_s": 3600, "permanent_after": 10}
+    world = guarded(credential=limits, cardholder=limits, access_point={"failures": 50, "numbers": 20, "window_s": 600})
+    swipe(world, *(f"number-{n}" for n in range(49)))
+    for lock in range(6):
+        for n in range(19 if lock == 5 else 10):
+            guess(world, at=("front-in", "lab-in")[n % 2])
+        world.wait(3600)
+    kept = {
+        key: len(encode(entity)) for key, entity in world.state.items() if key.startswith(("fail", "guess", "lock"))
+    }
+    assert kept
+    assert max(kept.values()) <= 1024
+    times = tuple(range(1_772_442_000_000, 1_772_442_000_009))
+    full = Failures(tuple((f"headquarters-d{n:03}-in", times) for n in range(MOST_POINTS)), times[-1])
+    most = Guesses(
+        tuple(range(1_772_442_000_000, 1_772_442_000_050)), tuple((2**32 - n, times[0]) for n in range(20)), 0
+    )
+    assert max(len(encode(full)), len(encode(most))) <= 1024
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"credential": {"failures": 1}},
+        {"cardholder": {"lock_s": 7200}},
+        {"access_point": {"lock_s": 86_400}},
+        {"access_point": {"numbers": 21}},
+    ],
+)
+def test_limits_that_would_do_harm_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        guarded(**wrong)
