@@ -52,6 +52,19 @@ def test_marks_of_invented_machines_fill_no_state(make: MakeHarness) -> None:
     assert len(partition.store) == MOST_MARKS + 2
 
 
+def test_a_message_that_means_nothing_to_the_processor_is_passed_over_and_marked_as_read(make: MakeHarness) -> None:
+    harness = make()
+    harness.publish("requests", "a", b"null", ((POSITION_HEADER, b"other/1/0/7/0"),))
+    harness.run_until_idle()
+    assert harness.processor.decided == 0  # type: ignore[attr-defined]
+    assert harness.outputs("requests.dead") == []
+    harness.restart()
+    for number in (7, 8):
+        harness.publish("requests", "a", message("deposit"), ((POSITION_HEADER, b"other/1/0/%d/0" % number),))
+    harness.run_until_idle()
+    assert balances(harness) == [1]
+
+
 @pytest.mark.parametrize("bad", ["key", "header", "our header"])
 def test_a_message_whose_key_or_headers_are_huge_is_a_dead_letter_all_the_same(make: MakeHarness, bad: str) -> None:
     harness = make()
