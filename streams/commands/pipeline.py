@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from deploy.stack import BrokerKind, Endpoints, StackOptions, down, up
+from deploy.stack import BrokerKind, Endpoints, StackOptions, catcher, down, up
 from deploy.stack.processes import Command, Process, free_port, is_alive, log_tail, module_command, spawn, stop
 from schemas.topics import registry
 from sinks.migrate import migrate_clickhouse, migrate_postgres
@@ -26,6 +26,8 @@ from streams.settings import PREFIX, Settings, load_settings
 READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 12.0
 _POLL_S = 0.1
+
+GATEWAYS = ("notify_email", "notify_sms", "notify_phone", "notify_webhook")
 
 Say = Callable[[str], None]
 
@@ -64,7 +66,7 @@ async def servers(folder: Path, broker: BrokerKind, say: Say) -> AsyncIterator[S
 
 
 def settings_for(endpoints: Endpoints) -> Settings:
-    """The settings that reach a stack."""
+    """The settings that reach a stack; where it has a catcher, notifications go there."""
     return load_settings(
         kafka=endpoints.kafka,
         postgres=endpoints.postgres,
@@ -72,6 +74,7 @@ def settings_for(endpoints: Endpoints) -> Settings:
         master_secret_file=Path(endpoints.master_secret_file),
         kafka_security_protocol="PLAINTEXT",
         replication=1,
+        **(catcher.settings(endpoints.catcher) if endpoints.catcher else {}),
     )
 
 
@@ -97,6 +100,7 @@ def _spawn(settings: Settings, folder: Path, role: str) -> Worker:
     log = folder / f"worker-{role}.log"
     names = ("kafka", "postgres", "clickhouse", "master_secret_file", "partitions", "log_level")
     environment = {PREFIX + name.upper(): str(getattr(settings, name)) for name in names}
+    environment |= {PREFIX + name.upper(): url for name in GATEWAYS if (url := str(getattr(settings, name)))}
     environment |= {f"{PREFIX}METRICS_PORT": str(port), f"{PREFIX}LOG_FORMAT": "json"}
     command = Command(module_command("streams.cli", "worker", role), log, folder, environment)
     return Worker(role, spawn(command), port, log)
