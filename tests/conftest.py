@@ -9,12 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deploy.stack.choice import Servers, choose
 from deploy.stack.model import Endpoints
 
 # What holds the tests' own evidence says what it found, too.
 pytest.register_assert_rewrite("tests.e2e", "tests.engine.contract", "tests.engine.watching")
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("anywhere", deadline=None)
+settings.load_profile("anywhere")
 
 _CHOSEN: list[Servers] = []
 
