@@ -32,6 +32,7 @@ from tests.e2e.workers import WorkerProcess
 TOPICS = (
     "access.decisions",
     "device.commands",
+    "device.states",
     "duress.events",
     "duress.alerts",
     "alerts",
@@ -167,7 +168,9 @@ async def test_a_card_opens_its_door_with_one_signed_command(wire: Wire, control
     assert (headers["ce_type"], headers["ce_specversion"]) == (b"access_door", b"1.0")
     assert headers["ce_id"].decode() == order["command_id"]
     await wire.settle()
-    assert len(wire.messages("device.commands", device_id=DEVICE)) == 1
+    assert [m["type"] for m in wire.messages("device.commands", device_id=DEVICE) if m["type"] != "probe"] == [
+        "access_door"
+    ]
 
 
 async def test_a_sealed_pin_is_verified_and_seen_by_nobody(wire: Wire, controller: Controller, master: bytes) -> None:
@@ -405,3 +408,44 @@ async def test_a_site_without_signatures_takes_plain_json_from_the_console(wire:
     await wire.send(Sent("access.requests", OPEN.encode(), json.dumps(request).encode(), []))
     assert (await wire.about(request))["type"] == "access_granted"
     await wire.wait("device.commands", lambda m: m["type"] == "access_door" and m["site_id"] == OPEN)
+
+
+@pytest.mark.branch("M1.01", "M1.02", "M1.03", "M1.05", "M1.10")
+async def test_a_controller_is_probed_and_told_online_offline_and_online_again(wire: Wire, master: bytes) -> None:
+    site = f"{SITE}-watched"
+    monitoring = {"heartbeat_s": 1, "offline_after_s": 15, "probe_every_s": 2}
+    put = Administration(wire, master).put
+    methods = [{"kind": "single", "factor": "card"}]
+    await put("policy", policy_id=site, methods=methods, operators=[], monitoring=monitoring)
+    await put("site", site_id=site, name=site, time_zone="Asia/Shanghai", policy_id=site)
+    await put("device", device_id=f"{site}-c01", site_id=site)
+    controller = Controller(wire, master, site, f"{site}-c01", boot=next(_boots))
+    told = {"device_id": controller.device}
+
+    async def beat(**fields: Any) -> None:
+        await controller.send("device.events", controller.message("heartbeat", **fields))
+
+    def is_told(event: str, times: int = 1) -> bool:
+        return len(wire.messages("device.states", event=event, **told)) >= times
+
+    while not is_told("controller_online"):  # the worker may not know the device yet
+        await beat()
+        await wire.settle(0.5)
+    await wire.wait("device.commands", lambda m: m["type"] == "probe" and m["device_id"] == controller.device)
+    probe = next(r for r in wire.records if r.key == controller.device.encode() and b'"probe"' in (r.value or b""))
+    assert controller.is_signed(probe)
+    while not is_told("probe_answered"):
+        latest = wire.messages("device.commands", type="probe", **told)[-1]
+        await beat(probe_id=latest["command_id"], faults=[{"code": "reader_lost", "detail": "reader 1"}])
+        await wire.settle(0.5)
+    assert wire.messages("device.states", **told)[-1]["faults"][0]["code"] == "reader_lost"
+    stranger = Controller(wire, master, site, controller.device, version=2, boot=controller.boot + 1)
+    await wire.wait(
+        "device.states", lambda m: m["event"] == "controller_offline" and m["device_id"] == told["device_id"], 90
+    )
+    await stranger.send("device.events", stranger.message("heartbeat"))
+    await wire.settle()
+    assert not is_told("controller_online", 2)
+    await beat()
+    await wire.wait("device.states", lambda _: is_told("controller_online", 2))
+    assert wire.messages("device.states", **told)[-1]["connection"] == "online"
