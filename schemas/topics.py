@@ -55,7 +55,7 @@ class Topic(BaseModel):
                 "retention": DEAD_RETENTION,
                 "cleanup": "delete",
                 "writers": self.readers,
-                "readers": ("operators",),
+                "readers": ("monitoring",) if "monitoring" in (*self.readers, *self.writers) else ("operators",),
                 "dead": False,
             }
         )

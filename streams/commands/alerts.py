@@ -71,7 +71,7 @@ def show(alert: Alert, monitoring: Monitoring = False, json: Json = False) -> No
     if json:
         print_json(found | {"history": told})
         return
-    for line in _page(found, told):
+    for line in page(found, told):
         say(line)
 
 
@@ -205,7 +205,7 @@ def _age(one: dict[str, Any], now: datetime) -> str:
     return f"{max(0, seconds)}s"
 
 
-def _page(one: dict[str, Any], told: list[dict[str, Any]]) -> list[str]:
+def page(one: dict[str, Any], told: list[dict[str, Any]]) -> list[str]:
     """An alert as a guard reads it."""
     where = [f"{name.removesuffix('_id').replace('_', ' ')} {one[name]}" for name in _WHERE if one.get(name)]
     lines = [
@@ -225,7 +225,7 @@ def _page(one: dict[str, Any], told: list[dict[str, Any]]) -> list[str]:
     lines.append("happened")
     for transition in told:
         fields = {**one, "assigned_to": None, "shelved_until": None, "suppressed_by": None, **transition}
-        lines.append(f"  {line_of('alerts', fields).removesuffix('  [alerts]')}")
+        lines.append(f"  {line_of('alerts', fields)}")
     return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
 
 

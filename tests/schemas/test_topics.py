@@ -67,6 +67,13 @@ def test_all_inputs_and_outputs_of_a_processor_share_the_partitions_of_its_journ
         assert {t.partitions for t in touched} == {journal.partitions}
 
 
+def test_what_concerns_duress_is_read_by_monitoring_and_no_other_people() -> None:
+    topics = [topic for topic in registry().values() if topic.name.startswith("duress.")]
+    assert len(topics) > 4
+    for topic in topics:
+        assert not {"operators", "subscribers", "systems"} & {*topic.readers, *topic.writers}, topic.name
+
+
 def test_names_have_dots_and_no_underscores() -> None:
     assert [name for name in registry() if "_" in name] == []
 

@@ -1,0 +1,48 @@
+"""What a guard reads of an alert."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from streams.commands.alerts import page
+from streams.commands.rendering import line_of
+from tests.core.desk import Desk
+
+
+def told(desk: Desk, topic: str = "alerts") -> list[dict[str, Any]]:
+    """The messages of a topic as they are on it."""
+    return [json.loads(record.value or b"null") for record in desk.records(topic)]
+
+
+def test_an_alerts_page_says_where_who_what_led_to_it_what_to_do_and_what_happened() -> None:
+    with Desk() as desk:
+        desk.door(
+            "door_forced_open", last_decision_id="d-1", last_cardholder_id="ann", last_passed_at="2026-03-02T08:00:00Z"
+        )
+        desk.ask("alert_acknowledged", desk.last().alert_id, reason="on my way")
+        found = told(desk)
+    lines = page(found[-1], found)
+    text = "\n".join(lines)
+    assert lines[0] == found[0]["alert_id"]
+    for part in ("high: front was forced open", "acknowledged; the cause is still there", "hq, door front, device c1"):
+        assert part in text
+    assert "Send a guard" in text
+    assert "ann passed front" in text
+    assert [line.split()[1] for line in lines[lines.index("happened") + 1 :]] == ["alert_raised", "alert_acknowledged"]
+    assert '"on my way"' in lines[-1]
+    assert "None" not in text
+
+
+def test_a_page_shows_no_control_characters() -> None:
+    with Desk() as desk:
+        desk.device("fault", code="lock", detail="\x1b[2Jgone\nand more")
+        found = told(desk)
+    assert all(line.isprintable() for line in page(found[-1], found))
+
+
+def test_a_line_says_who_is_told_and_by_what() -> None:
+    with Desk() as desk:
+        desk.door("door_forced_open")
+        (raised,) = told(desk)
+    assert "is unacknowledged -> sms: control-room, on-call" in line_of("alerts", raised)
