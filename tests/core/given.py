@@ -27,7 +27,6 @@ NINE = "2026-03-02T09:00:00+08:00"
 """A Monday morning at the house, which stands in Shanghai."""
 
 _CHEAP = hasher(memory_kib=8, time_cost=1)
-_VERIFIER = SecretVerifier(MASTER, _CHEAP)
 _PINS = PinHashing(MASTER, _CHEAP)
 _SEALER = Sealer.of_master(MASTER)
 _BY_MODEL = {entity.model: entity for entity in ENTITIES}
@@ -156,7 +155,9 @@ class House:
         lookups: Database | None = None,
         processor: SiteProcessor | None = None,
     ) -> None:
-        self.harness = Harness(processor or SiteProcessor(MASTER), lookups=lookups, verifier=_VERIFIER, start=False)
+        self.harness = Harness(
+            processor or SiteProcessor(MASTER), lookups=lookups, verifier=SecretVerifier(MASTER, _CHEAP), start=False
+        )
         self.harness.clock.move(datetime.fromisoformat(at).timestamp() - self.harness.clock.now_ms() / 1000)
         self._sequence = 0
         self._read = 0
