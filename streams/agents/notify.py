@@ -26,7 +26,9 @@ from streams.engine.worker import DecideOptions, DecideWorker
 from streams.settings import Settings, SettingsError
 
 FROM_FILE = "file:"
-RUNNING = "running"
+OURS = frozenset({"recovering", "running"})
+"""Phases of a partition in which this worker's sender makes itself known: early, so that what is decided first after a
+recovery is addressed to it, and not to one that is gone."""
 
 
 class MeteredNotify(NotifyProcessor):
@@ -55,13 +57,13 @@ class NotifyWorker:
             wording = Wording(settings.notify_templates)
         except WordingError as error:
             raise SettingsError(str(error)) from None
-        self._sender = Sender(options, self._running, self._recipient, channels(gateways(settings)), wording, _count)
+        self._sender = Sender(options, self._owned, self._recipient, channels(gateways(settings)), wording, _count)
 
     # -- what the sender asks -----------------------------------------------------------------------------------
 
-    def _running(self) -> list[int]:
+    def _owned(self) -> list[int]:
         (runner,) = self._deciding.runners
-        return [partition for partition, health in runner.health().items() if health.phase == RUNNING]
+        return [partition for partition, health in runner.health().items() if health.phase in OURS]
 
     def _recipient(self, recipient_id: str) -> Recipient | None:
         (runner,) = self._deciding.runners

@@ -29,12 +29,13 @@ from streams.core.notify_work import Kept, Publication, Work
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
 from streams.core.times import rfc3339, to_ms
 
-VERSION = "notify-4"
+VERSION = "notify-5"
 
 RESULTS = "doorstream.notify.results"
 ALERTS = "alerts"
 DURESS_ALERTS = "duress.alerts"
-INPUTS = (DURESS_ALERTS, RESULTS, ALERTS)
+INPUTS = (RESULTS, DURESS_ALERTS, ALERTS)
+"""Who sends, and what has arrived, before what is to be told."""
 REFERENCES = ("site", "zone", "door", "access-point", "recipient", "on-call")
 
 STALE_MS = 30_000
