@@ -186,7 +186,7 @@ class Judge:
             if not acts and recorded is None and holder is not None:
                 happenings.lost(point.site_id, holder, at)
         elif acts:
-            if holder is not None and decision["failed_checks"] == [Reason.NO_ACCOMPANIMENT.value]:
+            if holder is not None and set(decision["failed_checks"]) == {Reason.NO_ACCOMPANIMENT.value}:
                 happenings.accompanies(point.zone_to, holder, at, let_in=False)
         elif recorded == "granted" and holder is not None:
             happenings.lost(point.site_id, holder, at)
