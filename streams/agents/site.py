@@ -84,5 +84,7 @@ def wire(settings: Settings, incarnation: int) -> DecideWorker:
         lookups=_Lookups(settings.postgres, incarnation) if settings.postgres else None,
         verifier=SecretVerifier(master),
         observer=lambda processor: MetricsObserver(processor.name),
+        # Nobody stands at a door and waits for these; what they cost, the site's requests would wait for.
+        unhurried=frozenset(one.name for one in processors[1:]),
     )
     return DecideWorker(options, processors)

@@ -27,6 +27,9 @@ STREAM_BUFFER = 4_096
 """Chunks in Faust's queue at most; there is never more than one per topic partition."""
 
 
+GATHERED_BYTES = 64 * 1024
+"""What a broker need not gather any longer for those who can wait."""
+
 MOST_HEARTBEAT_S = 3.0
 HEARTBEATS = 3
 """Heartbeats within the session time-out."""
@@ -136,6 +139,7 @@ class ChunkApp(faust.App):  # type: ignore[misc]
 
     BootStrategy = ConsumerOnly
     idempotent = True
+    fetch_min_bytes = 1
 
 
 def chunk_app(
@@ -145,8 +149,12 @@ def chunk_app(
     feed: Callable[[Chunk], Awaitable[None]],
     *,
     group: GroupOptions | None = None,
+    hurried: bool = True,
 ) -> ChunkApp:
     """An app with one agent called `name`, which hands every chunk of the topics to `feed`.
+
+    `hurried`: somebody waits for each message. Otherwise one fetch gathers what comes within `FETCH_WAIT_MS`: a fetch
+    names every partition and costs a millisecond of Python, however little it brings.
 
     Chunks of one topic partition are handed over one after the other, those of different ones side by side: a full
     queue holds up nobody else. The consumer group is `doorstream-<name>`.
@@ -182,6 +190,8 @@ def chunk_app(
         Monitor=LeanMonitor,
         loghandlers=[],
     )
+    if not hurried:
+        app.fetch_min_bytes = GATHERED_BYTES
     app.transport = ChunkTransport([URL(broker) for broker in settings.faust_brokers], app)
     # A topic without acknowledgements: Faust's bookkeeping of them is neither needed nor trusted.
     source = app.topic(*topics, schema=ChunkSchema(), acks=False)

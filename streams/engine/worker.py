@@ -47,6 +47,8 @@ class DecideOptions:
     lookups: LookupSource | None = None
     verifier: Verifier | None = None
     observer: Callable[[Processor], Observer] | None = None
+    unhurried: frozenset[str] = frozenset()
+    """Names of processors whose messages may wait for others, a tenth of a second at most."""
     lz4: bool = False
     watchdog: bool = True
 
@@ -113,9 +115,9 @@ class ProcessorRunner:
         await self._start_app(group)
 
     async def _start_app(self, group: GroupOptions) -> None:
-        self.app = app = chunk_app(
-            self.processor.name, self.processor.inputs, self._options.kafka, self._feed, group=group
-        )
+        name, kafka = self.processor.name, self._options.kafka
+        hurried = name not in self._options.unhurried
+        self.app = app = chunk_app(name, self.processor.inputs, kafka, self._feed, group=group, hurried=hurried)
         consumer = app.consumer
         consumer.revoking, consumer.assigned = self._revoking, self._assigned
         self._broker.attach(consumer)

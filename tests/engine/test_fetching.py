@@ -12,7 +12,7 @@ from aiokafka.structs import ConsumerRecord
 from aiokafka.structs import TopicPartition as AioPartition
 
 from streams.engine.faust_consumer import ChunkConsumer
-from streams.engine.faust_transport import chunk_app
+from streams.engine.faust_transport import GATHERED_BYTES, chunk_app
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.ports import Chunk
 
@@ -145,3 +145,14 @@ async def test_a_chunk_that_is_put_back_comes_again_from_where_its_feed_stood(fe
     await fetching.run()
     starts = [fetching.consumer.fed_from(one) for one in fetching.handed if one.partition == FIRST.partition]
     assert starts == [0, 5]
+
+
+@pytest.mark.parametrize("hurried", [True, False])
+async def test_who_is_in_no_hurry_lets_the_broker_gather(*, hurried: bool) -> None:
+    async def ignore(_chunk: Chunk) -> None:
+        pass
+
+    app = chunk_app("ours", ["orders"], KafkaSettings("127.0.0.1:9"), ignore, hurried=hurried)
+    raw = app.consumer._thread._create_worker_consumer(app.transport)
+    await raw.stop()
+    assert raw._fetch_min_bytes == (1 if hurried else GATHERED_BYTES)
