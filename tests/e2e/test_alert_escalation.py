@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.cluster import Cluster, Workers
 from tests.e2e.outside import Administration, Controller, Json, Wire
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 
 SITE = f"alarmed-{time.time_ns() % 10**9}"
 WITHIN_S = 10

@@ -12,7 +12,7 @@ from tests.e2e.cluster import SHAPE, Cluster, Workers
 from tests.e2e.controllers import controllers_of
 from tests.e2e.evidence import assert_a_replay_opens_nothing, assert_decided_once, assert_stores_agree
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 log = logging.getLogger(__name__)
 
 RATE = 500

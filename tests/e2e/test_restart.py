@@ -18,7 +18,7 @@ from tests.e2e.controllers import Controllers, controllers_of
 from tests.e2e.evidence import assert_decided_once, written
 from tests.e2e.workers import WorkerProcess
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 log = logging.getLogger(__name__)
 
 RATE = 200

@@ -11,7 +11,7 @@ from tests.e2e.controllers import Controllers, controllers_of
 from tests.e2e.evidence import assert_decided_once, assert_stores_agree
 from tests.e2e.proxy import proxy_of
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 
 RATE = 200
 AWAY_S = 6.0

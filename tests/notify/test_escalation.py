@@ -24,7 +24,7 @@ from streams.connection import started
 from tests.core.telling import person
 from tests.notify.town import DONE, PARTITIONS, Town, town
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 log = logging.getLogger(__name__)
 
 SITES = tuple(f"site-{number}" for number in range(10))

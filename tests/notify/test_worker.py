@@ -68,6 +68,7 @@ async def test_duress_reaches_monitoring_and_nobody_else_learns_of_it(place: Tow
     await asyncio.to_thread(worker.stop)
 
 
+@pytest.mark.chaos
 async def test_channels_that_are_down_slow_or_refuse_lose_nothing_and_the_second_tells_within_a_minute(
     place: Town,
 ) -> None:
@@ -96,6 +97,7 @@ async def test_channels_that_are_down_slow_or_refuse_lose_nothing_and_the_second
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.chaos
 async def test_workers_that_are_killed_tell_every_step_once_and_nobody_more_than_twice(place: Town) -> None:
     prefix, steps, kills = place.prefix(), (1, 2, 3), random.Random(4)
     asked = {f"{prefix}{number:03}": GUARDS[number % len(GUARDS)] for number in range(200)}

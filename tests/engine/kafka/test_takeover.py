@@ -18,7 +18,7 @@ from tests.engine.kafka.conftest import Cluster
 from tests.engine.kafka.processes import WorkerProcess, owners, wait_for
 from tests.engine.toy import message
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 
 PARTITIONS = 4
 SESSION_S = 2.0
