@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from schemas.vocabulary import Severity
 from streams.core.entities import OperatorAsked
+from streams.core.keeping import codec
 
 LOW = Severity.LOW.value
 LED_TO_KEPT = 5
@@ -184,18 +183,7 @@ class Recent(msgspec.Struct, frozen=True, gc=False, tag="recent", array_like=Tru
 
 Entity = Case | Pointer | Around | AtSite | Recent | OperatorAsked
 
-_encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Entity)
-
-
-def encode(entity: Any) -> bytes:
-    """An entity as it is kept in the state log."""
-    return _encode(entity)
-
-
-def decode(data: bytes) -> Any:
-    """The reverse of `encode`."""
-    return _decoder.decode(data)
+encode, decode = codec(Entity)
 
 
 def alert_key(alert_id: str) -> str:

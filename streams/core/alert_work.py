@@ -13,6 +13,7 @@ from schemas.operators import OperatorRequest
 from schemas.vocabulary import Severity
 from streams.core import reference
 from streams.core.alert_state import Around, AtSite, Case, Level, alert_key, around_key, site_key
+from streams.core.keeping import Draft
 from streams.core.processor import Context, Outcome, State
 from streams.core.times import from_ms
 
@@ -20,30 +21,14 @@ _replace = msgspec.structs.replace
 _USUAL = AlertRules()
 
 
-class Kept(msgspec.Struct, frozen=True, gc=False, tag="kept"):
-    """What is remembered under a key from now on; None: nothing."""
-
-    key: str
-    value: Any
-
-
-class Work:
+class Work(Draft):
     """The alerts while one cause is decided: messages to be published, and what is kept."""
 
     def __init__(self, state: State, context: Context) -> None:
+        super().__init__(state)
         self.context = context
         self.now_ms = context.now_ms
-        self._state = state
-        self._kept: dict[str, Any] = {}
         self._messages: list[Outcome] = []
-
-    def get(self, key: str) -> Any:
-        """What is kept under a key, as this cause has left it so far."""
-        return self._kept[key] if key in self._kept else self._state.get(key)
-
-    def put(self, key: str, value: Any) -> None:
-        """Keep a value; None removes it."""
-        self._kept[key] = value
 
     def case(self, alert_id: str) -> Case | None:
         """An alert that is kept."""
@@ -52,7 +37,7 @@ class Work:
 
     def outcomes(self) -> list[Outcome]:
         """What is to be published, in order, and then what is kept."""
-        return [*self._messages, *(Kept(key, value) for key, value in self._kept.items())]
+        return [*self._messages, *self.changes()]
 
     def rules(self, site_id: str) -> AlertRules:
         """How the alerts of a site are handled now."""

@@ -27,8 +27,9 @@ from streams.core.alert_course import due
 from streams.core.alert_handling import DURESS_RIGHTS, RIGHTS, handle, handle_duress
 from streams.core.alert_raising import happen
 from streams.core.alert_state import Case
-from streams.core.alert_work import Kept, Work
+from streams.core.alert_work import Work
 from streams.core.decoding import message_in
+from streams.core.keeping import Kept
 from streams.core.operator_admission import OperatorAnswered, decide_request, evolve_answered, refuse_operator
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, ReferenceTable, State, Tick
 from streams.core.times import rfc3339

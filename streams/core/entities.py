@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from schemas.vocabulary import Posture
+from streams.core.keeping import codec
 
 
 class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=True):
@@ -216,18 +215,7 @@ Entity = (
     | OperatorAsked
 )
 
-_encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Entity)
-
-
-def encode(entity: Any) -> bytes:
-    """An entity as it is kept in the state log."""
-    return _encode(entity)
-
-
-def decode(data: bytes) -> Any:
-    """The reverse of `encode`."""
-    return _decoder.decode(data)
+encode, decode = codec(Entity)
 
 
 def device_key(device_id: str) -> str:

@@ -23,9 +23,10 @@ from schemas.sending import NotificationAttempted, SenderReady
 from schemas.vocabulary import Severity
 from streams.core import duty, notify_state, reference
 from streams.core.decoding import message_in
+from streams.core.keeping import Kept
 from streams.core.notify_course import OVER_STEP, admit, answered, due, notification_id, release, skip, tell_over
 from streams.core.notify_state import SENDER, Bucket, Sender, Telling, Told, told_key
-from streams.core.notify_work import Kept, Publication, Work
+from streams.core.notify_work import Publication, Work
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
 from streams.core.times import rfc3339, to_ms
 

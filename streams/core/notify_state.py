@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from streams.core.keeping import codec
+
 SENDER = "sender"
 """The key of the partition's sender."""
 
@@ -105,18 +107,7 @@ class Bucket(msgspec.Struct, frozen=True, gc=False, tag="bucket", array_like=Tru
 
 Entity = Sender | Told | Telling | Bucket
 
-_encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Entity)
-
-
-def encode(entity: Any) -> bytes:
-    """An entity as it is kept in the state log."""
-    return _encode(entity)
-
-
-def decode(data: bytes) -> Any:
-    """The reverse of `encode`."""
-    return _decoder.decode(data)
+encode, decode = codec(Entity)
 
 
 def deadline(entity: Any) -> int | None:

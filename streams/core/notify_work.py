@@ -13,6 +13,7 @@ from schemas.recipients import Recipient
 from schemas.sending import Line, Notice, NotificationDue
 from schemas.vocabulary import Severity
 from streams.core import reference
+from streams.core.keeping import Draft, Kept
 from streams.core.notify_state import SENDER, Sender, Telling, Told, telling_key, told_key
 from streams.core.processor import Context, Outcome, State
 from streams.core.times import from_ms
@@ -28,11 +29,8 @@ MOST_ALSO = 20
 _replace = msgspec.structs.replace
 
 
-class Kept(msgspec.Struct, frozen=True, gc=False, tag="notify_kept"):
-    """What is remembered under a key from now on; None: nothing."""
-
-    key: str
-    value: Any
+class NotifyKept(Kept, frozen=True, gc=False, tag="notify_kept"):
+    """The same of notifications."""
 
 
 class Publication(NamedTuple):
@@ -42,27 +40,20 @@ class Publication(NamedTuple):
     message: Notification | NotificationDue
 
 
-class Work:
+class Work(Draft):
     """The notifications while one cause is decided."""
 
+    kept = NotifyKept
+
     def __init__(self, state: State, context: Context) -> None:
+        super().__init__(state)
         self.context = context
         self.now_ms = context.now_ms
-        self._state = state
-        self._kept: dict[str, Any] = {}
         self._published: list[Publication] = []
-
-    def get(self, key: str) -> Any:
-        """What is kept under a key, as this cause has left it so far."""
-        return self._kept[key] if key in self._kept else self._state.get(key)
-
-    def put(self, key: str, value: Any) -> None:
-        """Keep a value; None removes it."""
-        self._kept[key] = value
 
     def outcomes(self) -> list[Outcome]:
         """What is to be published, in order, and then what is kept."""
-        return [*self._published, *(Kept(key, value) for key, value in self._kept.items())]
+        return [*self._published, *self.changes()]
 
     # -- what is kept -------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from streams.core.keeping import codec
+
 CONNECTION = "connection"
 TAMPER = "tamper"
 POWER = "power"
@@ -82,18 +84,7 @@ class Sweep(msgspec.Struct, frozen=True, gc=False, tag="sweep", array_like=True)
 Entity = Watched | SiteCount | Sweep
 
 SWEEP = "sweep"
-_encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Entity)
-
-
-def encode(entity: Any) -> bytes:
-    """An entity as it is kept in the state log."""
-    return _encode(entity)
-
-
-def decode(data: bytes) -> Any:
-    """The reverse of `encode`."""
-    return _decoder.decode(data)
+encode, decode = codec(Entity)
 
 
 def watched_key(device_id: str) -> str:
