@@ -72,8 +72,9 @@ class AlertsProcessor:
     """The site's, too."""
 
     def __init__(self, master: bytes | None = None, *, signed_references: bool = False) -> None:
-        tables = reference.tables(master if signed_references else None)
-        self.references: tuple[ReferenceTable, ...] = tuple(one for one in tables if one.entity in REFERENCES)
+        self.references: tuple[ReferenceTable, ...] = reference.tables(
+            master if signed_references else None, REFERENCES
+        )
         self._keys = Keys(master)
 
     def decode(self, record: Record) -> Any:
