@@ -18,7 +18,8 @@ from urllib3 import Timeout
 
 from schemas.record import Record
 from sinks.chdb import served
-from sinks.clickhouse_rows import TABLES, Row, row_of
+from sinks.clickhouse_rows import TABLES, row_of
+from sinks.clickhouse_rows.table import Row
 from sinks.poison import OnSkipped, check_limit, log_skipped, write_around
 from sinks.reading import HISTORY_TOPICS, Messages, Place, SinkUnavailable, Skipped, in_slices, next_offsets, why_unread
 
