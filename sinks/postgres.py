@@ -10,8 +10,8 @@ import asyncpg
 
 from schemas.record import Record
 from sinks.poison import OnSkipped, log_skipped, write_around
-from sinks.postgres_rows import Authenticate, Rows, Unauthenticated
-from sinks.postgres_tables import TABLES, Row, Table
+from sinks.postgres_rows import TABLES, Authenticate, Rows, Unauthenticated
+from sinks.postgres_rows.table import Row, Table
 from sinks.reading import (
     DURESS_TOPICS,
     HISTORY_TOPICS,
