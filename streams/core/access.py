@@ -17,7 +17,7 @@ from schemas.vocabulary import Direction, Reason, Timeliness
 from streams.core import reference
 from streams.core.admission import BACKLOG, Admission, DeviceHeard, Keys, Verdict, admit
 from streams.core.authentication import Authentication, authenticate
-from streams.core.checks import Findings, Question, check_person, in_service, is_free_egress
+from streams.core.checks import check_person, in_service, is_free_egress
 from streams.core.denials import classify, display_of, id_of, refusal, show
 from streams.core.entities import Pending
 from streams.core.failures import count_attempt
@@ -26,6 +26,7 @@ from streams.core.passage import await_passage, command_for, journal_position, t
 from streams.core.places import place as find_place
 from streams.core.presence import lose_presence, may_accompany
 from streams.core.processor import Arrival, Context, Outcome, State
+from streams.core.question import Findings, Question
 from streams.core.schedules import local
 from streams.core.security_rules import check_rules
 from streams.core.times import from_ms, to_ms

@@ -21,7 +21,7 @@ from schemas.lockouts import AuthenticationFailed
 from schemas.rules import LockoutLimits
 from schemas.vocabulary import Enforcement, Reason
 from streams.core import lockout_events
-from streams.core.checks import Question, in_service
+from streams.core.checks import in_service
 from streams.core.counting import Times, next_lock, with_failure, with_number, would_be_over
 from streams.core.entities import (
     Failures,
@@ -34,6 +34,7 @@ from streams.core.entities import (
 )
 from streams.core.lockouts import Everywhere, is_exempt, locks_on
 from streams.core.processor import Outcome
+from streams.core.question import Question
 from streams.core.times import from_ms
 
 MOST_POINTS = 8

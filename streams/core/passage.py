@@ -16,10 +16,10 @@ from schemas.doors import DoorClosed, DoorEvent, DoorForcedOpen, DoorOpened, NoE
 from schemas.places import Door
 from schemas.vocabulary import Direction
 from streams.core import reference
-from streams.core.checks import Question
 from streams.core.entities import DoorState, Pending, door_key
 from streams.core.presence import moved
 from streams.core.processor import Context, Outcome, State
+from streams.core.question import Question
 from streams.core.times import from_ms, to_ms
 
 _access_door = trusted(AccessDoor)

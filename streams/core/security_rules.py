@@ -13,11 +13,11 @@ from schemas.people import Cardholder
 from schemas.places import Zone
 from schemas.vocabulary import Enforcement, Reason
 from streams.core import reference
-from streams.core.checks import PASSED, SKIPPED, Findings, Question
 from streams.core.entities import DoorState, Risk, door_key, risk_key
 from streams.core.places import Place
 from streams.core.presence import forgiven_ms, presence_of, zone_state, zones_entered
 from streams.core.processor import References
+from streams.core.question import PASSED, SKIPPED, Findings, Question
 
 _MOMENTARY = ("occupancy", "two-person", "escort", "interlock")
 """What depends on who is where at that very moment, so that it can't be judged of what happened earlier."""
