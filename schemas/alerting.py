@@ -52,7 +52,8 @@ class AlertKind(Frozen):
 class Inhibition(Frozen):
     """While an alert of kind `by` is active, it inhibits those of the same controller and its doors, these spared.
 
-    Where there are `only` some, those kinds are inhibited at the whole site instead.
+    Where there are `only` some, those kinds are inhibited at the whole site instead; by `network_outage`, the
+    controllers' that fell silent together.
     """
 
     by: Id
@@ -107,6 +108,11 @@ KINDS = (
         severity=Severity.HIGH,
         procedure="Most controllers are silent: check the site's network and power. Doors decide alone meanwhile.",
     ),
+    AlertKind(
+        kind="network_outage",
+        severity=Severity.HIGH,
+        procedure="Controllers fell silent together: check the switch and power that they share, and their doors.",
+    ),
     AlertKind(kind="fault", severity=Severity.MEDIUM, procedure="Open a repair case."),
     AlertKind(kind="power_failure", severity=Severity.MEDIUM, procedure="It runs on its battery. Restore the mains."),
     AlertKind(kind="battery_low", severity=Severity.MEDIUM, procedure="Replace the battery."),
@@ -135,18 +141,23 @@ class AlertRules(Frozen):
 
     `levels` are medium, high and critical, in this order. `kinds` stand for the usual ones of the same name. An action
     is verified `verify_within_s` after it was carried out, and carried out up to `attempts` times; then the alert is
-    raised. A resolved alert is closed after `close_after_s`. Nobody shelves one for longer than `shelve_at_most_s`.
+    raised. Where `outage_controllers` of one part of the network (`upstream` of a device; of the site, where nobody has
+    said) fall silent within `outage_within_s` of each other, they are one `network_outage`. A resolved alert is closed
+    after `close_after_s`. Nobody shelves one for longer than `shelve_at_most_s`.
     """
 
     levels: tuple[AlertLevel, ...] = LEVELS
     kinds: tuple[AlertKind, ...] = ()
     inhibitions: tuple[Inhibition, ...] = (
         Inhibition(by="controller_offline", spares=("door_forced_open", "tamper", "duress")),
-        Inhibition(by="site_offline", only=("controller_offline",)),
+        Inhibition(by="site_offline", only=("controller_offline", "network_outage")),
+        Inhibition(by="network_outage", only=("controller_offline",)),
     )
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     verify_within_s: Annotated[int, Field(ge=5, le=3600)] = 30
     close_after_s: Annotated[int, Field(ge=0, le=604_800)] = 600
+    outage_controllers: Annotated[int, Field(ge=2, le=20)] = 5
+    outage_within_s: Annotated[int, Field(ge=5, le=600)] = 60
     shelve_at_most_s: Annotated[int, Field(ge=60, le=604_800)] = 28_800
 
     @model_validator(mode="after")

@@ -147,7 +147,11 @@ class Thresholds(Frozen):
 
 
 class Device(Message):
-    """A controller. `thresholds` override the policy's for its readers; a higher `key_version` = a swapped device."""
+    """A controller. `thresholds` override the policy's for its readers; a higher `key_version` = a swapped device.
+
+    `upstream` names the part of the network that it hangs on, such as a switch: those that fall silent with it have
+    one trouble.
+    """
 
     type: Literal["device"] = "device"
     device_id: Id
@@ -157,3 +161,4 @@ class Device(Message):
     status: Literal["active", "inactive"] = "active"
     key_version: Annotated[int, Field(ge=1, le=999_999_999)] = 1
     thresholds: Thresholds = Thresholds()
+    upstream: Id | None = None

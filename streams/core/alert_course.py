@@ -11,6 +11,7 @@ from schemas.alerts import (
     AlertEscalated,
     AlertRepeated,
     AlertResolved,
+    AlertReturnedToNormal,
     AlertSeenAgain,
     AlertSuppressed,
     AlertUnshelved,
@@ -20,16 +21,14 @@ from schemas.commands import Probe
 from schemas.ids import derive
 from schemas.operators import OperatorRequest
 from schemas.vocabulary import Severity
-from streams.core.alert_state import LIFETIME_MS, AtSite, Case, Pointer, alert_key, pointer_key, site_key
+from streams.core import alert_outages as outages
+from streams.core.alert_state import LIFETIME_MS, RECHECK_MS, AtSite, Case, Pointer, alert_key, pointer_key, site_key
 from streams.core.alert_work import Work
 from streams.core.times import from_ms
 
 _replace = msgspec.structs.replace
 _ACTS = frozenset({Severity.HIGH.value, Severity.CRITICAL.value})
 _MOST_STEPS = 32
-
-RECHECK_MS = 60_000
-"""How often an alert that is inhibited at a whole site looks whether it still is."""
 
 
 def due(case: Case, work: Work) -> None:
@@ -146,12 +145,33 @@ def resolve(case: Case, work: Work, result: str, request: OperatorRequest | None
     )
 
 
+def return_to_normal(case: Case, work: Work) -> None:
+    """The cause of an alert is gone. Who had acknowledged it need do no more."""
+    if not case.active:
+        return
+    root = outages.leave(case, work)
+    case = work.keep(case, active=False, outage=None)
+    if not case.over:
+        acting = case.acting
+        if acting is not None and acting.due_ms is not None:
+            verify_action(case, work)
+        elif case.acknowledged_ms is not None:
+            told = work.tell(AlertReturnedToNormal, case)
+            resolve(told, work, "returned to normal")
+        else:
+            work.tell(AlertReturnedToNormal, case)
+    release(case, work)
+    if root is not None:
+        return_to_normal(root, work)
+
+
 def release(inhibitor: Case, work: Work) -> None:
     """Let go of what an alert inhibited, since its cause is gone: what is still there is told of now."""
     at_site: AtSite | None = work.get(site_key(inhibitor.site_id))
     if at_site is not None and at_site.inhibitor_id == inhibitor.alert_id:
         # There may be thousands: each looks for itself, at its own time.
         work.put(site_key(inhibitor.site_id), None)
+    outages.end(inhibitor, work)
     around = work.around(inhibitor)
     if around.inhibitor_id != inhibitor.alert_id:
         return
@@ -176,10 +196,14 @@ def _recheck(case: Case, work: Work) -> None:
     """Whether what inhibits an alert at the whole site is over."""
     if case.suppressed_by is None:
         work.keep(case, recheck_ms=None)
-    elif work.inhibitor_at_site(case) == case.suppressed_by and case.active:
-        work.keep(case, recheck_ms=work.now_ms + RECHECK_MS)
-    else:
+        return
+    by, again_ms = work.inhibitor_at_site(case), work.now_ms + RECHECK_MS
+    if by is None or not case.active:
         _come_back(case, work)
+    elif by == case.suppressed_by:
+        work.keep(case, recheck_ms=again_ms)
+    else:
+        work.tell(AlertSuppressed, case, suppressed_by=by, recheck_ms=again_ms)
 
 
 def close(case: Case, work: Work, request: OperatorRequest | None = None, *, forced: bool = False) -> None:
@@ -200,7 +224,10 @@ def _forget(case: Case, work: Work) -> None:
     """Drop an alert that is closed; what was seen of a low one meanwhile is told."""
     if case.count != case.seen:
         case = work.tell(AlertSeenAgain, case)
+    root = outages.leave(case, work) if case.active else None
     work.put(alert_key(case.alert_id), None)
     pointer: Pointer | None = work.get(pointer_key(case.dedup_key))
     if pointer is not None and pointer.alert_id == case.alert_id:
         work.put(pointer_key(case.dedup_key), None)
+    if root is not None:
+        return_to_normal(root, work)

@@ -9,17 +9,18 @@ from schemas.alerts import (
     DURESS,
     AlertClosed,
     AlertRaised,
-    AlertReturnedToNormal,
     AlertSeenAgain,
     AlertSuppressed,
 )
 from schemas.ids import derive
 from schemas.vocabulary import Severity
-from streams.core.alert_course import RECHECK_MS, release, resolve, start_action, verify_action
+from streams.core import alert_outages as outages
+from streams.core.alert_course import return_to_normal, start_action
 from streams.core.alert_state import (
     LED_TO_FOR_MS,
     LED_TO_KEPT,
     LOW,
+    RECHECK_MS,
     Acting,
     Around,
     AtSite,
@@ -33,7 +34,7 @@ from streams.core.alert_state import (
     site_key,
 )
 from streams.core.alert_work import Work, level_of
-from streams.core.troubles import DeviceGone, Ended, Event, Trouble, led_of
+from streams.core.troubles import NETWORK_OUTAGE, DeviceGone, Ended, Event, Trouble, led_of
 
 MONITORING = ("monitoring",)
 """Who alone is told of duress."""
@@ -65,6 +66,9 @@ def _gone(event: DeviceGone, work: Work) -> None:
 
 
 def _trouble(trouble: Trouble, work: Work) -> None:
+    shared = outages.fall_silent(trouble, work)
+    if shared is not None:
+        _trouble(shared, work)
     led_to = _remember(trouble, work)
     pointer: Pointer | None = work.get(pointer_key(trouble.dedup_key))
     known = work.case(pointer.alert_id) if pointer is not None else None
@@ -103,8 +107,11 @@ def _seen_again(case: Case, work: Work) -> None:
     until_ms = case.window_until_ms if work.now_ms < case.window_until_ms else work.now_ms + case.window_ms
     case = work.keep(case, count=case.count + 1, window_until_ms=until_ms)
     if case.clears and not case.active and not case.closed:
-        case = work.tell(AlertSeenAgain, case, active=True)
+        case = work.tell(AlertSeenAgain, outages.joined(case, work), active=True)
+        outages.suppress(case, work)
         _explain(case, work.rules(case.site_id), work)
+    elif case.kind == NETWORK_OUTAGE and not case.closed:
+        outages.begin(case, work)
 
 
 def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
@@ -134,7 +141,9 @@ def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
         plan=None if trouble.kind == DURESS else kind.plan,
         led_to=led_to,
         acting=_acting(rules, kind),
+        upstream=outages.part_of(trouble.device_id, work) if trouble.upstream is None else trouble.upstream,
     )
+    case = outages.joined(case, work)
     work.put(pointer_key(case.dedup_key), Pointer(case.alert_id))
     if severity is Severity.LOW:
         recorded = work.tell(AlertRaised, case)
@@ -162,11 +171,15 @@ def _raise_above_low(case: Case, rules: AlertRules, work: Work) -> None:
 
 def _explain(case: Case, rules: AlertRules, work: Work) -> None:
     """An alert may explain the others of its controller, which wait until its cause is gone."""
+    if case.kind == NETWORK_OUTAGE:
+        outages.begin(case, work)
+        return
     rule = next((one for one in rules.inhibitions if one.by == case.kind), None)
     if rule is None:
         return
     if rule.only:
         work.put(site_key(case.site_id), AtSite(case.alert_id, tuple(rule.only)))
+        outages.suppress_all(case.site_id, work)
         return
     around = work.around(case)
     if case.alert_id not in around.alert_ids:
@@ -202,20 +215,3 @@ def _inhibit(around: Around, work: Work) -> None:
             work.tell(
                 AlertSuppressed, case, suppressed_by=around.inhibitor_id, acting=case.acting and case.acting.paused()
             )
-
-
-def return_to_normal(case: Case, work: Work) -> None:
-    """The cause of an alert is gone. Who had acknowledged it need do no more."""
-    if not case.active:
-        return
-    case = work.keep(case, active=False)
-    if not case.over:
-        acting = case.acting
-        if acting is not None and acting.due_ms is not None:
-            verify_action(case, work)
-        elif case.acknowledged_ms is not None:
-            told = work.tell(AlertReturnedToNormal, case)
-            resolve(told, work, "returned to normal")
-        else:
-            work.tell(AlertReturnedToNormal, case)
-    release(case, work)

@@ -15,6 +15,9 @@ LED_TO_KEPT = 5
 LED_TO_FOR_MS = 3_600_000
 """For how long."""
 
+RECHECK_MS = 60_000
+"""How often an alert that is inhibited at a whole site looks whether it still is."""
+
 LIFETIME_MS = 30 * 86_400_000
 """An alert that nobody has closed by then is closed, so that what nobody works is not kept for ever."""
 
@@ -61,7 +64,8 @@ class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
     `seen` is the count that was last told, at the end of a window or sooner. `clears`: its cause has an end, and
     `active` says whether it is still there. `due_ms` is when it is told again or raised; `recheck_ms` when it looks
     whether what inhibits it at the whole site is over; `told` how often it was told again at this severity; `step` how
-    often somebody was to be told at all. `levels` are those from its first severity.
+    often somebody was to be told at all. `levels` are those from its first severity. `upstream` is the part of the
+    network that its controller hangs on or that has the trouble; `outage` the alert of those that fell silent with it.
     """
 
     alert_id: str
@@ -102,6 +106,8 @@ class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
     forced: bool = False
     closed: bool = False
     recheck_ms: int | None = None
+    upstream: str = ""
+    outage: str | None = None
 
     @property
     def state(self) -> str:
@@ -174,6 +180,28 @@ class AtSite(msgspec.Struct, frozen=True, gc=False, tag="at site", array_like=Tr
     only: tuple[str, ...]
 
 
+class Outage(msgspec.Struct, frozen=True, gc=False, tag="outage", array_like=True):
+    """Controllers of a part of the network that fell silent: `outage/<site>/<part>`.
+
+    `recent` are when and which, as long as they may become an outage. Of one that there is: its alert, how many of its
+    `members` are still silent, when the last one joined, how few mean that it is over, and whether their alerts wait.
+    """
+
+    recent: tuple[tuple[int, str], ...] = ()
+    until_ms: int | None = None
+    alert_id: str | None = None
+    members: int = 0
+    joined_ms: int = 0
+    enough: int = 0
+    inhibits: bool = False
+
+
+class Outages(msgspec.Struct, frozen=True, gc=False, tag="outages", array_like=True):
+    """The parts of a site's network that have an outage: `outages/<site>`."""
+
+    parts: tuple[str, ...] = ()
+
+
 class Recent(msgspec.Struct, frozen=True, gc=False, tag="recent", array_like=True):
     """The last troubles at a place: `recent/<site>/<place>`, oldest first."""
 
@@ -181,7 +209,7 @@ class Recent(msgspec.Struct, frozen=True, gc=False, tag="recent", array_like=Tru
     until_ms: int
 
 
-Entity = Case | Pointer | Around | AtSite | Recent | OperatorAsked
+Entity = Case | Pointer | Around | AtSite | Outage | Outages | Recent | OperatorAsked
 
 encode, decode = codec(Entity)
 
@@ -204,6 +232,16 @@ def around_key(site_id: str, device_id: str) -> str:
 def site_key(site_id: str) -> str:
     """`site/<site>`."""
     return f"site/{site_id}"
+
+
+def outage_key(site_id: str, part: str) -> str:
+    """`outage/<site>/<part>`."""
+    return f"outage/{site_id}/{part}"
+
+
+def outages_key(site_id: str) -> str:
+    """`outages/<site>`."""
+    return f"outages/{site_id}"
 
 
 def recent_key(site_id: str, place: str) -> str:

@@ -12,7 +12,17 @@ from schemas.base import JournalPosition
 from schemas.operators import OperatorRequest
 from schemas.vocabulary import Severity
 from streams.core import reference
-from streams.core.alert_state import Around, AtSite, Case, Level, alert_key, around_key, site_key
+from streams.core.alert_state import (
+    Around,
+    AtSite,
+    Case,
+    Level,
+    Outage,
+    alert_key,
+    around_key,
+    outage_key,
+    site_key,
+)
 from streams.core.keeping import Draft
 from streams.core.processor import Context, Outcome, State
 from streams.core.times import from_ms
@@ -82,9 +92,15 @@ class Work(Draft):
         return after
 
     def inhibitor_at_site(self, case: Case) -> str | None:
-        """The alert that inhibits one of this kind at the whole site, if any."""
+        """The alert that inhibits one of this kind at the whole site, or all that fell silent with its controller."""
         found: AtSite | None = self.get(site_key(case.site_id))
-        return found.inhibitor_id if found is not None and case.kind in found.only else None
+        if found is not None and case.kind in found.only:
+            return found.inhibitor_id
+        if case.outage is None:
+            return None
+        outage: Outage | None = self.get(outage_key(case.site_id, case.upstream))
+        inhibits = outage is not None and outage.inhibits and outage.alert_id == case.outage
+        return case.outage if inhibits else None
 
     # -- the alerts of a controller and its doors ---------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcom
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
-VERSION = "alerts-7"
+VERSION = "alerts-8"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"

@@ -24,6 +24,10 @@ LONGEST_KEY = 120
 
 LONGEST_SUMMARY = 200
 
+OFFLINE = "controller_offline"
+NETWORK_OUTAGE = "network_outage"
+"""Several controllers fell silent together."""
+
 MOST_OFFLINE = 3
 """Where at least so many controllers are offline, and half of a site's, it is no trouble of a controller."""
 
@@ -33,7 +37,8 @@ _SECURITY = frozenset({Reason.INVALID_SIGNATURE, Reason.REPLAYED_REQUEST})
 class Trouble(msgspec.Struct, frozen=True, gc=False):
     """Something to be raised. `where` and the kind tell one trouble from another; `clears`: it will be told when over.
 
-    `place` is where what leads to alerts is remembered. `before` happened there before it.
+    `place` is where what leads to alerts is remembered. `before` happened there before it. `upstream` is the part of
+    the network that has the trouble.
     """
 
     site_id: str
@@ -49,6 +54,7 @@ class Trouble(msgspec.Struct, frozen=True, gc=False):
     access_point_id: str | None = None
     device_id: str | None = None
     cardholder_id: str | None = None
+    upstream: str | None = None
 
     @property
     def dedup_key(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
+from schemas.base import Message
 from schemas.device_states import DeviceState
 from schemas.door_alarms import DoorAlarm
 from schemas.ids import derive
@@ -55,6 +56,12 @@ class Desk:
             if any(table.entity == entity.name for table in self.harness.processor.references):
                 self.harness.publish(entity.topic, id_of(entity, known), known.to_json())
         self.harness.start()
+
+    def put(self, record: Message) -> None:
+        """Publish a reference record."""
+        entity = _ENTITIES[type(record)]
+        self.harness.publish(entity.topic, id_of(entity, record), record.to_json())
+        self.harness.run_until_idle()
 
     def __enter__(self) -> Self:
         return self
@@ -169,6 +176,12 @@ class Desk:
     def last(self, topic: str = "alerts") -> Any:
         """The latest transition."""
         return self.messages(topic)[-1]
+
+    def kept(self) -> list[str]:
+        """The keys of what the processor remembers."""
+        (slot,) = self.harness.worker.machine._slots.values()
+        assert slot.partition is not None
+        return sorted(key for key in slot.partition.store.keys() if not key.startswith("~mark/"))  # noqa: SIM118
 
     def demands(self, topic: str = "alerts") -> list[tuple[int, str, tuple[str, ...]]]:
         """Who was to be told: the steps, their severities and channels."""
