@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 from zlib import crc32
 
@@ -12,7 +12,6 @@ from schemas.base import DeviceMessage
 from schemas.devices import (
     BatteryLow,
     BatteryRestored,
-    DeviceFault,
     Fault,
     FaultCleared,
     Heartbeat,
@@ -24,25 +23,19 @@ from schemas.devices import (
 from schemas.rules import DeviceTiming, Monitoring
 from schemas.vocabulary import DeviceEvent
 from streams.core.admission import WINDOW
-from streams.core.conditions import Damping, Told, forgettable, put, settle
+from streams.core.conditions import Damping
+from streams.core.device_conditions import Conditions, Event
 from streams.core.times import to_ms
 from streams.core.watched import (
     BATTERY,
     CLOCK,
     CONNECTION,
-    FAULT,
     NEVER,
     POWER,
     TAMPER,
-    Condition,
-    Number,
     Watched,
 )
 
-MOST_FAULTS = 16
-"""Codes that are kept apart for one device, those of the last window included; the rest are one: `MORE_FAULTS`."""
-MORE_FAULTS = "more_faults"
-MOST_DETAIL = 200
 CLOCK_SAMPLES = 8
 LEAST_SAMPLES = 4
 """So many before a clock counts as behind: what is late on its way looks the same."""
@@ -52,15 +45,6 @@ _MASK = (1 << WINDOW) - 1
 _WINDOW_BYTES = WINDOW // 8
 _replace = msgspec.structs.replace
 
-WORDS: Mapping[str, tuple[DeviceEvent, DeviceEvent]] = {
-    CONNECTION: (DeviceEvent.CONTROLLER_OFFLINE, DeviceEvent.CONTROLLER_ONLINE),
-    TAMPER: (DeviceEvent.TAMPER, DeviceEvent.TAMPER_RESTORED),
-    POWER: (DeviceEvent.POWER_FAILURE, DeviceEvent.POWER_RESTORED),
-    BATTERY: (DeviceEvent.BATTERY_LOW, DeviceEvent.BATTERY_RESTORED),
-    CLOCK: (DeviceEvent.CLOCK_WRONG, DeviceEvent.CLOCK_RIGHT),
-    FAULT: (DeviceEvent.FAULT, DeviceEvent.FAULT_CLEARED),
-}
-"""Each condition's trouble and the event that ends it."""
 
 _SAID: Mapping[type, tuple[str, bool]] = {
     Tamper: (TAMPER, True),
@@ -70,15 +54,6 @@ _SAID: Mapping[type, tuple[str, bool]] = {
     BatteryLow: (BATTERY, True),
     BatteryRestored: (BATTERY, False),
 }
-
-
-class Event(NamedTuple):
-    """What is to be told of a device."""
-
-    event: DeviceEvent
-    condition: str | None = None
-    code: str | None = None
-    detail: str = ""
 
 
 class Rules(NamedTuple):
@@ -162,7 +137,7 @@ def hear(device: Watched, message: DeviceMessage, at_ms: int, rules: Rules) -> t
         "heard": True,
         "unanswered": 0,
     }
-    conditions = _Conditions(device.conditions, at_ms, (message.boot, message.sequence), rules.damping, events)
+    conditions = Conditions(device.conditions, at_ms, (message.boot, message.sequence), rules.damping, events)
     connection = device.conditions.get(CONNECTION)
     if connection is not None and connection.on:
         conditions.put(CONNECTION, on=False)
@@ -184,7 +159,7 @@ def hear(device: Watched, message: DeviceMessage, at_ms: int, rules: Rules) -> t
 
 
 def _heartbeat(
-    device: Watched, message: Heartbeat, conditions: _Conditions, changes: dict[str, object], rules: Rules
+    device: Watched, message: Heartbeat, conditions: Conditions, changes: dict[str, object], rules: Rules
 ) -> None:
     at_ms = conditions.at_ms
     for name, on in ((TAMPER, message.tamper), (POWER, message.power_failure), (BATTERY, message.battery_low)):
@@ -208,7 +183,7 @@ def offset_of(offsets_ms: tuple[int, ...]) -> int | None:
     return max(offsets_ms, default=None)
 
 
-def _clock(offsets_ms: tuple[int, ...], conditions: _Conditions, tolerance_ms: int) -> None:
+def _clock(offsets_ms: tuple[int, ...], conditions: Conditions, tolerance_ms: int) -> None:
     ahead_ms = max(offsets_ms)
     if conditions.is_on(CLOCK):
         if abs(ahead_ms) <= tolerance_ms // 2:
@@ -221,7 +196,7 @@ def overdue(device: Watched, device_id: str, due_ms: int, now_ms: int, rules: Ru
     """What the deadlines up to `due_ms` change. A probe is due where `probe_at_ms` has moved; the caller sends it."""
     events: list[Event] = []
     changes: dict[str, object] = {}
-    conditions = _Conditions(device.conditions, due_ms, NEVER, rules.damping, events)
+    conditions = Conditions(device.conditions, due_ms, NEVER, rules.damping, events)
     if 0 < device.offline_at_ms <= due_ms:
         conditions.put(CONNECTION, on=True)
         changes["offline_at_ms"], changes["since_ms"] = 0, device.offline_at_ms
@@ -234,96 +209,3 @@ def overdue(device: Watched, device_id: str, due_ms: int, now_ms: int, rules: Ru
     if conditions.changed is not None:
         changes["conditions"] = conditions.changed
     return _replace(device, **changes), events
-
-
-class _Conditions:
-    """A device's conditions under change; `changed` None = as they were."""
-
-    def __init__(
-        self, given: dict[str, Condition], at_ms: int, number: Number, damping: Damping, events: list[Event]
-    ) -> None:
-        self._given = given
-        self.changed: dict[str, Condition] | None = None
-        self.at_ms = at_ms
-        self.number = number
-        self._damping = damping
-        self.events = events
-
-    @property
-    def now(self) -> dict[str, Condition]:
-        """As they are by now."""
-        return self._given if self.changed is None else self.changed
-
-    def is_on(self, name: str) -> bool:
-        """Whether that is wrong."""
-        found = self.now.get(name)
-        return found is not None and found.on
-
-    def put(self, name: str, *, on: bool, detail: str = "") -> None:
-        """A condition is so, or is not."""
-        found = self.now.get(name)
-        if found is None:
-            if not on:
-                return
-            found = Condition()
-        number = self.number if name != CONNECTION else NEVER
-        new, told = put(found, on=on, at_ms=self.at_ms, number=number, damping=self._damping, detail=detail)
-        if new is not found:
-            if self.changed is None:
-                self.changed = dict(self._given)
-            self.changed[name] = new
-            self.events += self._events(name, new, told)
-
-    def fault(self, code: str, *, on: bool, detail: str) -> None:
-        """A fault is there, or gone; where there are too many codes, it is one of the rest."""
-        self.put(self._fault_name(code, on=on), on=on, detail=detail[:MOST_DETAIL])
-
-    def faults(self, listed: tuple[DeviceFault, ...]) -> None:
-        """These are all the faults that there are."""
-        details = {fault.code: fault.detail for fault in listed}
-        gone = [name for name, one in self.now.items() if one.on and name.startswith(f"{FAULT}/")]
-        for code, detail in sorted(details.items()):
-            name = self._fault_name(code, on=True)
-            if name in gone:
-                gone.remove(name)
-            self.put(name, on=True, detail=detail[:MOST_DETAIL])
-        for name in gone:
-            self.put(name, on=False)
-
-    def _fault_name(self, code: str, *, on: bool) -> str:
-        name = f"{FAULT}/{code}"
-        # A code that is not known can only be gone if it was one of the rest.
-        return f"{FAULT}/{MORE_FAULTS}" if name not in self.now and (not on or self._full()) else name
-
-    def _full(self) -> bool:
-        """Whether no other code may be kept apart, those let go that are long over."""
-        if sum(name.startswith(f"{FAULT}/") for name in self.now) < MOST_FAULTS:
-            return False
-        self.changed = {name: one for name, one in self.now.items() if not forgettable(one, self.at_ms, self._damping)}
-        return sum(name.startswith(f"{FAULT}/") for name in self.changed) >= MOST_FAULTS
-
-    def settle(self) -> None:
-        """End the flapping of what has kept still, and forget what is long over."""
-        for name, found in self._given.items():
-            now = self.now.get(name, found)
-            new, told = settle(now, self.at_ms)
-            if told:
-                self.changed = {**self.now, name: new}
-                self.events += self._events(name, new, told)
-        if any(forgettable(one, self.at_ms, self._damping) for one in self.now.values()):
-            self.changed = {
-                name: one for name, one in self.now.items() if not forgettable(one, self.at_ms, self._damping)
-            }
-
-    @staticmethod
-    def _events(name: str, condition: Condition, told: tuple[Told, ...]) -> Iterator[Event]:
-        kind, _, code = name.partition("/")
-        on, off = WORDS[kind]
-        words = {
-            Told.ON: on,
-            Told.OFF: off,
-            Told.FLAPPING: DeviceEvent.FLAPPING,
-            Told.SETTLED: DeviceEvent.SETTLED,
-        }
-        for word in told:
-            yield Event(words[word], kind, code or None, condition.detail)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streams.core.hearing import MORE_FAULTS, MOST_FAULTS
+from streams.core.device_conditions import MORE_FAULTS, MOST_FAULTS
 from tests.core.plant import Plant
 
 PAIRS = [
