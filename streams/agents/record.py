@@ -14,7 +14,7 @@ from streams import telemetry
 from streams.connection import kafka_options
 from streams.core.genuine import Genuine
 from streams.core.lockout_publication import signed_until
-from streams.core.reference import authentication, tables
+from streams.core.reference_tables import authentication, tables
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.recording import LaneOptions, Recorder, RecordOptions
 from streams.settings import Settings

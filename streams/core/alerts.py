@@ -32,6 +32,7 @@ from streams.core.decoding import message_in
 from streams.core.keeping import Kept
 from streams.core.operator_admission import OperatorAnswered, decide_request, evolve_answered, refuse_operator
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, ReferenceTable, State, Tick
+from streams.core.reference_tables import tables
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
@@ -72,9 +73,7 @@ class AlertsProcessor:
     """The site's, too."""
 
     def __init__(self, master: bytes | None = None, *, signed_references: bool = False) -> None:
-        self.references: tuple[ReferenceTable, ...] = reference.tables(
-            master if signed_references else None, REFERENCES
-        )
+        self.references: tuple[ReferenceTable, ...] = tables(master if signed_references else None, REFERENCES)
         self._keys = Keys(master)
 
     def decode(self, record: Record) -> Any:

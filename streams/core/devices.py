@@ -36,6 +36,7 @@ from streams.core.hearing import (
 )
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick, UndecodableError
 from streams.core.publication import with_mac
+from streams.core.reference_tables import tables
 from streams.core.times import from_ms, rfc3339
 from streams.core.watched import (
     BATTERY,
@@ -93,7 +94,7 @@ class DevicesProcessor:
     standing: tuple[str, ...] = (SWEEP,)
 
     def __init__(self, master: bytes | None, *, signed_references: bool = False) -> None:
-        self.references = reference.tables(master if signed_references else None, ("site", "device", "policy"))
+        self.references = tables(master if signed_references else None, ("site", "device", "policy"))
         self._keys = Keys(master)
 
     def decode(self, record: Record) -> Any:

@@ -21,13 +21,14 @@ from schemas.record import Output, Record
 from schemas.registry import LARGEST_VALUE
 from schemas.sending import NotificationAttempted, SenderReady
 from schemas.vocabulary import Severity
-from streams.core import duty, notify_state, reference
+from streams.core import duty, notify_state
 from streams.core.decoding import message_in
 from streams.core.keeping import Kept
 from streams.core.notify_course import OVER_STEP, admit, answered, due, notification_id, release, skip, tell_over
 from streams.core.notify_state import SENDER, Bucket, Sender, Telling, Told, told_key
 from streams.core.notify_work import Publication, Work
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
+from streams.core.reference_tables import tables
 from streams.core.times import rfc3339, to_ms
 
 VERSION = "notify-5"
@@ -77,7 +78,7 @@ class NotifyProcessor:
     inputs: tuple[str, ...] = INPUTS
 
     def __init__(self, master: bytes | None = None) -> None:
-        self.references = reference.tables(master, REFERENCES)
+        self.references = tables(master, REFERENCES)
 
     def decode(self, record: Record) -> Any:
         """The message in a record; None for an alert that is only recorded, which most are."""

@@ -29,6 +29,7 @@ from streams.core.operators import decide_operator
 from streams.core.passage import decide_command_failed, decide_door_event, decide_heartbeat, decide_overdue
 from streams.core.processor import Arrival, Cause, Context, Need, Outcome, State, Tick
 from streams.core.publication import publish_site, scrub
+from streams.core.reference_tables import FOR_DECISIONS, tables
 from streams.core.times import from_ms
 from streams.core.unlocking import run_out
 
@@ -62,7 +63,7 @@ class SiteProcessor:
 
     def __init__(self, master: bytes | None, *, signed_references: bool = False) -> None:
         self.references = (
-            *reference.tables(master if signed_references else None, reference.FOR_DECISIONS),
+            *tables(master if signed_references else None, FOR_DECISIONS),
             lockout_table(master),
         )
         self._keys = Keys(master)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from schemas.base import Message
 from schemas.record import Record
 from schemas.reference import BY_NAME, ENTITIES
-from streams.core.reference import tables
+from streams.core.reference_tables import tables
 from streams.engine.kafka_reading import LOG_APPEND_TIME, now_ms, to_records
 
 _SOURCE = "/administration/"

@@ -12,7 +12,7 @@ from schemas.record import Record
 from schemas.registry import decode, topic_of
 from schemas.signing import sign
 from streams.core.genuine import Genuine
-from streams.core.reference import tables
+from streams.core.reference_tables import tables
 from tests.core.world import MASTER, World, event
 
 

@@ -9,7 +9,7 @@ import pytest
 from schemas.keys import ADMINISTRATION, OPERATOR, administration_key, derive_key
 from schemas.record import Headers, Record
 from schemas.signing import MAC_HEADER, NONCE_HEADER, NOT_AFTER_HEADER, sign
-from streams.core.reference import tables
+from streams.core.reference_tables import tables
 
 MASTER = bytes(range(32))
 TOPIC, KEY, VALUE = "reference.permission", b"perm-1", b'{"type":"permission"}'

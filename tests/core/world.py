@@ -23,7 +23,7 @@ from schemas.vocabulary import Direction, FactorKind
 from streams.agents.verification import SecretVerifier
 from streams.core.admission import DeviceHeard
 from streams.core.processor import Arrival, Cause, Context, Found, Lookup, Outcome, Tick, Verification
-from streams.core.reference import tables
+from streams.core.reference_tables import tables
 from streams.core.site import SiteProcessor
 from streams.hashing import PinHashing, hasher
 

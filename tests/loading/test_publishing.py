@@ -14,7 +14,7 @@ from schemas.reference import BY_NAME, ENTITIES
 from schemas.sealing import Opener
 from schemas.signing import MAC_HEADER, NONCE_HEADER, NOT_AFTER_HEADER, verify
 from streams.commands.running import CommandError
-from streams.core.reference import tables
+from streams.core.reference_tables import tables
 from streams.engine.kafka_reading import now_ms, to_records
 from streams.engine.references import Table
 from streams.loading.campus import Campus, copies, read_campus
