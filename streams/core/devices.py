@@ -12,46 +12,24 @@ from typing import Any
 
 import msgspec
 
-from schemas.base import DeviceMessage, JournalPosition, Message
+from schemas.base import DeviceMessage, Message
 from schemas.commands import Probe
-from schemas.device_states import ActiveFault, DeviceState
+from schemas.device_states import DeviceState
 from schemas.envelope import event_headers, type_of
 from schemas.ids import derive, request_id
 from schemas.places import Device, Site
 from schemas.record import Output, Record
 from schemas.rules import Monitoring
-from schemas.vocabulary import Connection, DeviceEvent
 from streams.core import reference, watched
 from streams.core.admission import Admission, Keys, misplaced, sender_of, source_of
 from streams.core.decoding import message_in
-from streams.core.hearing import (
-    Event,
-    Rules,
-    begin,
-    hear,
-    listen,
-    offset_of,
-    overdue,
-    rules_for,
-)
+from streams.core.device_telling import DeviceKept, SiteCounted, Telling, is_offline
+from streams.core.hearing import Rules, begin, hear, listen, overdue, rules_for
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick, UndecodableError
 from streams.core.publication import with_mac
 from streams.core.reference_tables import tables
 from streams.core.times import from_ms, rfc3339
-from streams.core.watched import (
-    BATTERY,
-    CLOCK,
-    CONNECTION,
-    FAULT,
-    POWER,
-    SWEEP,
-    TAMPER,
-    SiteCount,
-    Sweep,
-    Watched,
-    count_key,
-    watched_key,
-)
+from streams.core.watched import SWEEP, SiteCount, Sweep, Watched, count_key, watched_key
 
 VERSION = "devices-4"
 SWEEP_S = 60
@@ -61,20 +39,6 @@ LONG_PAST_MS = 300_000
 """A deadline that has passed so long ago is set again: deciding it must have failed, and it would never come back."""
 _SOURCE = "/doorstream/devices"
 _replace = msgspec.structs.replace
-
-
-class DeviceKept(msgspec.Struct, frozen=True, gc=False, tag="device_kept"):
-    """A device was heard, or a deadline of it has passed."""
-
-    device_id: str
-    state: Watched
-
-
-class SiteCounted(msgspec.Struct, frozen=True, gc=False, tag="site_counted"):
-    """How many devices of a site are watched, and offline."""
-
-    site_id: str
-    count: SiteCount
 
 
 class SweepPlanned(msgspec.Struct, frozen=True, gc=False, tag="sweep_planned"):
@@ -135,9 +99,9 @@ class DevicesProcessor:
         if numbered is None:
             return ()
         after, events = hear(numbered, message, record.timestamp_ms, rules)
-        if known and not events and _offline(before) == _offline(after):
+        if known and not events and is_offline(before) == is_offline(after):
             return (DeviceKept(device.device_id, after),)
-        told = _Telling(device.device_id, context, request_id(device.device_id, message.boot, message.sequence))
+        told = Telling(device.device_id, context, request_id(device.device_id, message.boot, message.sequence))
         told.place = (record.topic, record.partition, record.offset)
         told.occurred_at = message.occurred_at
         if not known:
@@ -241,7 +205,7 @@ def _overdue(cause: Tick, state: State, context: Context) -> Sequence[Outcome]:
     if before is None or not before.monitored:
         return ()
     device_id = cause.key.partition("/")[2]
-    told = _Telling(device_id, context, None)
+    told = Telling(device_id, context, None)
     told.place = (cause.deadline_ms,)
     device = reference.device(context.references, device_id)
     site = reference.site(context.references, before.site_id)
@@ -261,87 +225,3 @@ def _overdue(cause: Tick, state: State, context: Context) -> Sequence[Outcome]:
         after = _replace(after, probe_id=probe.command_id)
     told.changed(state, before, after, events)
     return told.outcomes
-
-
-class _Telling:
-    """The outcomes of one cause about one device."""
-
-    def __init__(self, device_id: str, context: Context, cause_id: str | None) -> None:
-        self.outcomes: list[Outcome] = []
-        self.place: tuple[str | int, ...] = ()
-        self.occurred_at: Any = None
-        self._device_id = device_id
-        self._context = context
-        self._cause_id = cause_id
-
-    def moved(self, state: State, old: Watched | None) -> None:
-        """The device is no longer watched where it was."""
-        if old is None or not old.monitored:
-            return
-        count = _recount(state, old.site_id, -1, -int(_offline(old)))
-        ended = _replace(old, monitored=False)
-        self.outcomes += [
-            self._message(ended, count, Event(DeviceEvent.MONITORING_ENDED)),
-            DeviceKept(self._device_id, ended),
-            SiteCounted(old.site_id, count),
-        ]
-
-    def changed(self, state: State, before: Watched | None, after: Watched, events: Sequence[Event]) -> None:
-        """The device stands differently, and that is told; `before` None = it was not watched yet."""
-        was_offline = before is not None and _offline(before)
-        more, offline = int(before is None), int(_offline(after)) - int(was_offline)
-        count = _recount(state, after.site_id, more, offline)
-        self.outcomes += [self._message(after, count, event) for event in events]
-        self.outcomes.append(DeviceKept(self._device_id, after))
-        if more or offline:
-            self.outcomes.append(SiteCounted(after.site_id, count))
-
-    def _message(self, device: Watched, count: SiteCount, event: Event) -> DeviceState:
-        context, on = self._context, device.conditions
-        wrong = {name for name, one in on.items() if one.on}
-        faults = sorted(name for name in wrong if name.startswith(f"{FAULT}/"))
-        event_id = derive("device_state", self._device_id, event.event, event.condition or "", event.code or "")
-        return DeviceState(
-            event_id=derive("device_state", event_id, *self.place),
-            event=event.event,
-            condition=event.condition,
-            code=event.code,
-            detail=event.detail,
-            site_id=device.site_id,
-            device_id=self._device_id,
-            cause_id=self._cause_id,
-            connection=_connection(device),
-            since=from_ms(device.since_ms),
-            last_seen=from_ms(device.last_seen_ms) if device.heard else None,
-            tamper=TAMPER in wrong,
-            power_failure=POWER in wrong,
-            battery_low=BATTERY in wrong,
-            faults=tuple(
-                ActiveFault(code=name.partition("/")[2], detail=on[name].detail, since=from_ms(on[name].since_ms))
-                for name in faults
-            ),
-            clock_wrong=CLOCK in wrong,
-            clock_offset_ms=offset_of(device.offsets_ms),
-            flapping=tuple(sorted(name for name, one in on.items() if one.until_ms)),
-            site_offline=count.offline,
-            site_devices=count.devices,
-            occurred_at=self.occurred_at,
-            decided_at=from_ms(context.now_ms),
-            journal=JournalPosition(partition=context.partition, number=context.number),
-        )
-
-
-def _connection(device: Watched) -> Connection:
-    if _offline(device):
-        return Connection.OFFLINE
-    return Connection.ONLINE if device.heard else Connection.UNKNOWN
-
-
-def _offline(device: Watched) -> bool:
-    found = device.conditions.get(CONNECTION)
-    return found is not None and found.on
-
-
-def _recount(state: State, site_id: str, devices: int, offline: int) -> SiteCount:
-    count: SiteCount = state.get(count_key(site_id)) or SiteCount()
-    return SiteCount(count.devices + devices, count.offline + offline)

@@ -1,0 +1,119 @@
+"""What is told of a device where it stands differently, and what is kept of it and of its site (M1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from schemas.base import JournalPosition
+from schemas.device_states import ActiveFault, DeviceState
+from schemas.ids import derive
+from schemas.vocabulary import Connection, DeviceEvent
+from streams.core.device_conditions import Event
+from streams.core.hearing import offset_of
+from streams.core.processor import Context, Outcome, State
+from streams.core.times import from_ms
+from streams.core.watched import BATTERY, CLOCK, CONNECTION, FAULT, POWER, TAMPER, SiteCount, Watched, count_key
+
+_replace = msgspec.structs.replace
+
+
+class DeviceKept(msgspec.Struct, frozen=True, gc=False, tag="device_kept"):
+    """A device was heard, or a deadline of it has passed."""
+
+    device_id: str
+    state: Watched
+
+
+class SiteCounted(msgspec.Struct, frozen=True, gc=False, tag="site_counted"):
+    """How many devices of a site are watched, and offline."""
+
+    site_id: str
+    count: SiteCount
+
+
+class Telling:
+    """The outcomes of one cause about one device."""
+
+    def __init__(self, device_id: str, context: Context, cause_id: str | None) -> None:
+        self.outcomes: list[Outcome] = []
+        self.place: tuple[str | int, ...] = ()
+        self.occurred_at: Any = None
+        self._device_id = device_id
+        self._context = context
+        self._cause_id = cause_id
+
+    def moved(self, state: State, old: Watched | None) -> None:
+        """The device is no longer watched where it was."""
+        if old is None or not old.monitored:
+            return
+        count = _recount(state, old.site_id, -1, -int(is_offline(old)))
+        ended = _replace(old, monitored=False)
+        self.outcomes += [
+            self._message(ended, count, Event(DeviceEvent.MONITORING_ENDED)),
+            DeviceKept(self._device_id, ended),
+            SiteCounted(old.site_id, count),
+        ]
+
+    def changed(self, state: State, before: Watched | None, after: Watched, events: Sequence[Event]) -> None:
+        """The device stands differently, and that is told; `before` None = it was not watched yet."""
+        was_offline = before is not None and is_offline(before)
+        more, offline = int(before is None), int(is_offline(after)) - int(was_offline)
+        count = _recount(state, after.site_id, more, offline)
+        self.outcomes += [self._message(after, count, event) for event in events]
+        self.outcomes.append(DeviceKept(self._device_id, after))
+        if more or offline:
+            self.outcomes.append(SiteCounted(after.site_id, count))
+
+    def _message(self, device: Watched, count: SiteCount, event: Event) -> DeviceState:
+        context, on = self._context, device.conditions
+        wrong = {name for name, one in on.items() if one.on}
+        faults = sorted(name for name in wrong if name.startswith(f"{FAULT}/"))
+        event_id = derive("device_state", self._device_id, event.event, event.condition or "", event.code or "")
+        return DeviceState(
+            event_id=derive("device_state", event_id, *self.place),
+            event=event.event,
+            condition=event.condition,
+            code=event.code,
+            detail=event.detail,
+            site_id=device.site_id,
+            device_id=self._device_id,
+            cause_id=self._cause_id,
+            connection=_connection(device),
+            since=from_ms(device.since_ms),
+            last_seen=from_ms(device.last_seen_ms) if device.heard else None,
+            tamper=TAMPER in wrong,
+            power_failure=POWER in wrong,
+            battery_low=BATTERY in wrong,
+            faults=tuple(
+                ActiveFault(code=name.partition("/")[2], detail=on[name].detail, since=from_ms(on[name].since_ms))
+                for name in faults
+            ),
+            clock_wrong=CLOCK in wrong,
+            clock_offset_ms=offset_of(device.offsets_ms),
+            flapping=tuple(sorted(name for name, one in on.items() if one.until_ms)),
+            site_offline=count.offline,
+            site_devices=count.devices,
+            occurred_at=self.occurred_at,
+            decided_at=from_ms(context.now_ms),
+            journal=JournalPosition(partition=context.partition, number=context.number),
+        )
+
+
+def _connection(device: Watched) -> Connection:
+    if is_offline(device):
+        return Connection.OFFLINE
+    return Connection.ONLINE if device.heard else Connection.UNKNOWN
+
+
+def is_offline(device: Watched) -> bool:
+    """Whether a device counts as offline."""
+    found = device.conditions.get(CONNECTION)
+    return found is not None and found.on
+
+
+def _recount(state: State, site_id: str, devices: int, offline: int) -> SiteCount:
+    count: SiteCount = state.get(count_key(site_id)) or SiteCount()
+    return SiteCount(count.devices + devices, count.offline + offline)
