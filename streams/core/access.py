@@ -7,31 +7,25 @@ from typing import Any
 
 import msgspec
 
-from schemas.access import AccessDenied, AccessGranted, AccessRecorded, AccessRequested, Duress
+from schemas.access import AccessDenied, AccessGranted, AccessRecorded, Duress
 from schemas.base import RequestNumber, trusted
 from schemas.ids import derive
-from schemas.places import AccessPoint, Device, Door
 from schemas.record import Record
 from schemas.rules import Policy
 from schemas.vocabulary import Direction, Reason, Timeliness
 from streams.core import reference
 from streams.core.admission import BACKLOG, Admission, DeviceHeard, Keys, Verdict, admit
-from streams.core.authentication import Authentication, authenticate
-from streams.core.checks import check_person, in_service, is_free_egress
+from streams.core.asking import Request, question_of
+from streams.core.checks import check_person, is_free_egress
 from streams.core.denials import classify, display_of, id_of, refusal, show
 from streams.core.entities import Pending
 from streams.core.failures import count_attempt
-from streams.core.lockouts import Locks, event_ms_of, locks_on, refuses_unheard
 from streams.core.passage import await_passage, command_for, journal_position, taken
-from streams.core.places import place as find_place
 from streams.core.presence import lose_presence, may_accompany
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.question import Findings, Question
-from streams.core.schedules import local
 from streams.core.security_rules import check_rules
-from streams.core.times import from_ms, to_ms
-
-Request = AccessRequested | AccessRecorded
+from streams.core.times import from_ms
 
 _granted = trusted(AccessGranted)
 _denied = trusted(AccessDenied)
@@ -42,8 +36,6 @@ _ADMITTED, _DUPLICATE = Verdict.ADMITTED, Verdict.DUPLICATE
 # Bound once: until Python 3.12 each look-up of a member through its class runs Python code.
 
 ACTUATING = (Timeliness.ONLINE, Timeliness.GRACE)
-GUESSED = frozenset({Reason.UNKNOWN_CREDENTIAL, Reason.VERIFICATION_FAILED})
-"""What a single factor fails with that could be anybody's."""
 _ONLY_COMPANY = {Reason.NO_ACCOMPANIMENT}
 
 
@@ -75,7 +67,7 @@ def decide_access(arrival: Arrival, state: State, context: Context, keys: Keys) 
     if admission.state is not None:
         outcomes.append(DeviceHeard(request.device_id, admission.state, verdict is _DUPLICATE))
     if verdict is _ADMITTED:
-        question = _question(request, arrival.record, admission, state, context)
+        question = question_of(request, arrival.record, admission, state, context)
         if question is None:
             outcomes += _refuse_unknown(arrival, admission, context)
         else:
@@ -104,66 +96,6 @@ def _refuse_unknown(arrival: Arrival, admission: Admission, context: Context) ->
     yield decision
     if timeliness in ACTUATING:
         yield show(decision, arrival.message)
-
-
-def _question(
-    request: Request, record: Record, admission: Admission, state: State, context: Context
-) -> Question | None:
-    place = find_place(context.references, request.access_point_id)
-    site, device, policy = admission.site, admission.device, admission.policy
-    if place is None or site is None or device is None or policy is None:
-        return None
-    point, door = place.point, place.door
-    if door.device_id != device.device_id or not point.site_id == door.site_id == site.site_id:
-        return None
-    policy = place.policy or policy
-    live = record.topic != BACKLOG
-    at_ms = context.now_ms if live else to_ms(request.occurred_at)
-    event_ms = event_ms_of(request, record, context)
-    known = authenticate(request, policy, device, context, at_ms)
-    locks = locks_on(
-        state,
-        context.references,
-        site.site_id,
-        point.access_point_id,
-        known.credential,
-        known.cardholder,
-        event_ms,
-        live=live,
-    )
-    if _unheard(known, point, door, device, locks):
-        known = authenticate(request, policy, device, context, at_ms, heard=False)
-        if locks.point and known.failure in GUESSED and not _has_several(known):
-            # Whether somebody has such a card or face is told of as little as whether a PIN is right.
-            known = msgspec.structs.replace(known, heard=False)
-    return Question(
-        site=site,
-        policy=policy,
-        device=device,
-        door=door,
-        point=point,
-        authentication=known,
-        at_ms=at_ms,
-        event_ms=event_ms,
-        locks=locks,
-        local=local(at_ms, site.time_zone),
-        place=place,
-        state=state,
-        context=context,
-        live=live,
-    )
-
-
-def _unheard(known: Authentication, point: AccessPoint, door: Door, device: Device, locks: Locks) -> bool:
-    if is_free_egress(point, door):
-        return False
-    if not in_service(point, device):
-        return True
-    return refuses_unheard(locks, known.credential, known.cardholder, several=_has_several(known))
-
-
-def _has_several(known: Authentication) -> bool:
-    return known.method is not None and "+" in known.method
 
 
 def _decide(request: Request, record: Record, question: Question, outcomes: list[Outcome]) -> None:

@@ -26,15 +26,7 @@ from streams.core.admission import WINDOW
 from streams.core.conditions import Damping
 from streams.core.device_conditions import Conditions, Event
 from streams.core.times import to_ms
-from streams.core.watched import (
-    BATTERY,
-    CLOCK,
-    CONNECTION,
-    NEVER,
-    POWER,
-    TAMPER,
-    Watched,
-)
+from streams.core.watched import BATTERY, CLOCK, CONNECTION, NEVER, POWER, TAMPER, Watched
 
 CLOCK_SAMPLES = 8
 LEAST_SAMPLES = 4
