@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
 
-from streams.simulator.day import SILENT_S, Scene
+from streams.simulator.day import Scene
+from streams.simulator.device_plays import breaks, falls_silent, outage, rereads, restarts
 from streams.simulator.factors import CardShown
 from streams.simulator.foul import FOUL, STRANGER, play_foul
 from streams.simulator.judge import Judge
@@ -20,8 +20,6 @@ PROPPED_S = 22.0
 RIGHT_GUESS = 3
 """Which of a guesser's PINs, counted from 0, is the right one: the first that is too late."""
 
-_CAUGHT_UP_S = 1.0
-"""How long nobody uses the doors of a controller that catches up, so that its old events meet no new grant."""
 
 _MOVING_KNOWN_S = 4.0
 """After that long everybody knows that a door stands open."""
@@ -114,56 +112,6 @@ async def lends_card(stage: Stage, scene: Scene, chance: random.Random) -> None:
                 if reply.granted:
                     key = None if reply.alone else reply.key
                     await stage.premises.walk_through(step.door_id, key, stage.tempo.swing_s)
-
-
-async def outage(stage: Stage, scene: Scene, chance: random.Random) -> None:
-    """A controller loses the server, decides alone, and catches up; as often as not it has to say everything twice."""
-    async with _nobody_at_its_doors(stage, scene.goal):
-        stage.premises.disconnect(scene.goal)
-    await asyncio.sleep(stage.tempo.outage_s)
-    async with _nobody_at_its_doors(stage, scene.goal):
-        stage.premises.reconnect(scene.goal, unheard=chance.random() < 0.5)  # noqa: PLR2004 - as often as not
-        await asyncio.sleep(_CAUGHT_UP_S)
-
-
-async def falls_silent(stage: Stage, scene: Scene, chance: random.Random) -> None:
-    """A controller is cut off for so long that it counts as offline."""
-    async with _nobody_at_its_doors(stage, scene.goal):
-        stage.premises.disconnect(scene.goal)
-    await asyncio.sleep(SILENT_S)
-    async with _nobody_at_its_doors(stage, scene.goal):
-        stage.premises.reconnect(scene.goal, unheard=chance.random() < 0.5)  # noqa: PLR2004 - as often as not
-        await asyncio.sleep(_CAUGHT_UP_S)
-
-
-async def breaks(stage: Stage, scene: Scene, chance: random.Random) -> None:
-    """A reader of a controller stops answering, and works again a little later."""
-    code = f"reader_{chance.randrange(1, 5)}_lost"
-    stage.premises.fail(scene.goal, code, "the reader does not answer")
-    await asyncio.sleep(stage.tempo.outage_s)
-    stage.premises.mend(scene.goal, code)
-
-
-async def rereads(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
-    """A controller reads its last commands once more: each is confirmed again, and no door opens."""
-    stage.premises.reread(scene.goal)
-
-
-async def restarts(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
-    """A controller starts anew and reads its last commands once more: their numbers tell that they are done."""
-    async with _nobody_at_its_doors(stage, scene.goal):
-        stage.premises.restart(scene.goal)
-        stage.premises.reread(scene.goal)
-
-
-@asynccontextmanager
-async def _nobody_at_its_doors(stage: Stage, device_id: str) -> AsyncIterator[None]:
-    """All doors of a controller are kept free meanwhile."""
-    async with AsyncExitStack() as kept:
-        for door in sorted(stage.places.doors.values(), key=lambda door: door.door_id):
-            if door.device_id == device_id:
-                await kept.enter_async_context(stage.premises.turns[door.door_id])
-        yield
 
 
 async def mistypes(stage: Stage, scene: Scene, chance: random.Random) -> None:
