@@ -13,7 +13,8 @@ from streams.engine.errors import HaltedError
 from streams.engine.journal import Checkpointed, Entry, Opened, Skipped, decode_record, journal_topic
 from streams.engine.observer import Observer
 from streams.engine.ports import Broker
-from streams.engine.references import ReferenceViews, Table
+from streams.engine.reference_table import Table
+from streams.engine.references import ReferenceViews
 from streams.engine.replay import Replay
 from streams.engine.state import StateStore
 from streams.engine.work import resolve_contexts

@@ -36,7 +36,8 @@ from streams.engine.journal import (
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S, OutputLanes
 from streams.engine.partition import Core, Partition
 from streams.engine.ports import Logs, TopicPartition, TransientError, Writer
-from streams.engine.references import REFERENCE_PARTITION, Table
+from streams.engine.reference_table import Table
+from streams.engine.references import REFERENCE_PARTITION
 from streams.engine.replay import Replay
 from streams.engine.state import StateStore
 from streams.engine.statelog import StateLog, load_state, state_topic

@@ -10,7 +10,8 @@ import pytest
 from schemas.record import Record
 from streams.core.processor import References, ReferenceTable
 from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
-from streams.engine.references import KEPT_MS, ReferenceViews
+from streams.engine.reference_table import KEPT_MS
+from streams.engine.references import ReferenceViews
 
 TOPIC = "reference.card"
 

@@ -16,7 +16,7 @@ from schemas.signing import MAC_HEADER, NONCE_HEADER, NOT_AFTER_HEADER, verify
 from streams.commands.running import CommandError
 from streams.core.reference_tables import tables
 from streams.engine.kafka_reading import now_ms, to_records
-from streams.engine.references import Table
+from streams.engine.reference_table import Table
 from streams.loading.campus import Campus, copies, read_campus
 from streams.loading.plan import Counts
 from streams.signed import Event, signed_headers
