@@ -27,9 +27,9 @@ _CARD = FactorKind.CARD
 class Authentication(msgspec.Struct, frozen=True, gc=False):
     """The outcome. `failure` None means that it succeeded. `method` names what was run, such as `card+pin`.
 
-    `cardholder` and `credential` are given where they are known, also after a failure. `duress` is true only after a
-    success; nothing else tells it from any other. `heard` is false where no secret was listened to, because a lock or
-    a reader out of service refuses anyway.
+    `cardholder` and `credential` are given where they are known, also after a failure. `duress`: a duress PIN was
+    heard, whatever else failed; nothing else tells it from any other. `heard` is false where no secret was listened to,
+    because a lock or a reader out of service refuses anyway.
     """
 
     method: str | None
@@ -120,9 +120,8 @@ def _conclude_single(kind: FactorKind, found: Evidence) -> Authentication:
     failure = found.failure
     if failure is None and found.cardholder is None:
         failure = Reason.UNKNOWN_CREDENTIAL
-    duress = failure is None and found.duress
     return Authentication(
-        kind, (found.factor,), None, found.cardholder, found.credential, failure, duress, f"method={kind}"
+        kind, (found.factor,), None, found.cardholder, found.credential, failure, found.duress, f"method={kind}"
     )
 
 
@@ -149,7 +148,7 @@ def _conclude(
         failure = next((e.failure for e in found if e.failure is not None), None)
     if failure is None and holder is None:
         failure = Reason.UNKNOWN_CREDENTIAL
-    duress = failure is None and any(e.duress for e in found)
+    duress = any(e.duress for e in found)
     return Authentication(name, factors, fused, holder, credential, failure, duress, f"method={name}")
 
 

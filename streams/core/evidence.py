@@ -142,7 +142,9 @@ def _card_at(factor: Card, context: Context, at_ms: int) -> Evidence:
 
 def _pin(setting: Setting, pin: Pin, index: int, holder: Cardholder | None) -> Evidence:
     def failed(reason: Reason, result: FactorResult = FactorResult.FAILED) -> Evidence:
-        return Evidence(PresentedFactor(kind=FactorKind.PIN, result=result), reason, holder, credential)
+        # Who types a duress PIN needs help, whether or not it would still open a door.
+        forced = credential is not None and setting.answer(index) == "duress"
+        return Evidence(PresentedFactor(kind=FactorKind.PIN, result=result), reason, holder, credential, forced)
 
     credential: Credential | None = None
     if holder is None:

@@ -33,7 +33,7 @@ from streams.core.reference_tables import FOR_DECISIONS, tables
 from streams.core.times import from_ms
 from streams.core.unlocking import run_out
 
-VERSION = "site-18"
+VERSION = "site-19"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (

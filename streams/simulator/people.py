@@ -109,7 +109,7 @@ class People:
         if failure is None and holder is None:
             failure = Reason.UNKNOWN_CREDENTIAL
         credential = next((fact.credential for fact in facts.values() if fact.credential is not None), None)
-        duress = failure is None and any(fact.duress for fact in facts.values())
+        duress = any(fact.duress for fact in facts.values())
         return Proof(holder, failure, duress, credential, len(kinds_of(method)) > 1)
 
     def open_at(self, schedule_id: str | None, site: Site, at: datetime) -> bool:
@@ -155,9 +155,9 @@ class People:
         if not own:
             return _Fact(Reason.INCORRECT_AUTHENTICATION_FACTOR, holder)
         failure = unfit(own[0], holder, at)
-        if failure is not None:
-            return _Fact(failure, holder, credential=own[0])
         plain = self.pins[own[0].credential_id]
+        if failure is not None:
+            return _Fact(failure, holder, duress=shown.pin == plain.duress_pin, credential=own[0])
         if shown.pin == plain.pin:
             return _Fact(None, holder, 1.0, credential=own[0])
         if shown.pin == plain.duress_pin:

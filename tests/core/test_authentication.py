@@ -219,6 +219,31 @@ def test_a_duress_pin_opens_like_any_other_and_tells_monitoring_alone() -> None:
     assert forced["decision_id"].encode() in (told[0].value or b"")
 
 
+@pytest.mark.parametrize(
+    ("others", "changed", "reason"),
+    [
+        ((card("ada"),), card_of("ada", status="lost"), "credential_lost"),
+        (({"kind": "face", **FAR, "cardholder_id": "ada"},), None, "verification_failed"),
+        ((card("ada"),), Cardholder(cardholder_id="ada", name="Ada", status="inactive"), "credential_disabled"),
+        ((), None, "authentication_factor_timeout"),
+    ],
+)
+def test_a_duress_pin_is_heard_where_another_factor_fails_and_the_denial_looks_like_any_other(
+    others: tuple[Json, ...], changed: Any, reason: str
+) -> None:
+    kinds = (PIN, FACE) if others and others[0]["kind"] == "face" else (CARD, PIN)
+    more = () if changed is None else (changed,)
+    with House(policy(AllRequired(factors=kinds)), *ENROLLED, *more) as house:
+        plain = house.ask(*others, pin("2580", cardholder_id="ada"))
+        forced = house.ask(*others, pin("8520", cardholder_id="ada"))
+        told = house.harness.outputs("duress.events")
+    assert (plain["type"], forced["reason"]) == ("access_denied", reason)
+    assert {name for name in plain if plain[name] != forced[name]} <= {
+        "decision_id", "request_id", "sequence", "journal"
+    }  # fmt: skip
+    assert [forced["decision_id"].encode() in (one.value or b"") for one in told] == [True]
+
+
 @pytest.mark.branch("A1.18", "A1.19")
 def test_scores_are_fused_by_their_weights_and_one_at_the_threshold_succeeds() -> None:
     with House(FUSED, *ENROLLED) as house:
