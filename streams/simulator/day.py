@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
@@ -14,13 +13,9 @@ from schemas.vocabulary import Direction, Enforcement
 from streams.simulator.oracle import Oracle
 from streams.simulator.people import People, unfit
 from streams.simulator.places import Places
+from streams.simulator.scene import Plan, Scene
+from streams.simulator.stories import StoryTeller
 from streams.simulator.wallet import Wallet
-
-LONG_S = 30.0
-"""A scene that takes long is not begun when less than that is left of the day."""
-
-SILENT_S = 48.0
-"""How long a controller is cut off until it counts as offline: just longer than the 45 s of the policy."""
 
 LAST_AT = 0.93
 """People set out for the last time at that share of the day; the rest of it is for their way."""
@@ -30,21 +25,6 @@ REQUESTS_A_PERSON = 10
 """About what one person's day asks for, so that a crowd is large enough."""
 
 FEW = 5
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Something that happens: `at` is the share of the day (0 to 1), `cost` about how many requests it makes.
-
-    `who` are cardholders, `goal` a zone, an access point, a door or a device, as the kind has it (`plays.py`).
-    """
-
-    at: float
-    kind: str
-    site_id: str
-    who: tuple[str, ...] = ()
-    goal: str = ""
-    cost: int = 1
 
 
 class Planner:
@@ -60,6 +40,7 @@ class Planner:
         self._ways: dict[tuple[str, str], list[str]] = {}
         self._let_in: dict[str, list[Cardholder]] = {}
         self._crowd = LEAST_CROWD
+        self.stories: list[Plan] = []
 
     def plan(self, scenario: str, requests: int) -> list[Scene]:
         """The scenes of all sites, in order, of about so many requests.
@@ -214,9 +195,6 @@ class Planner:
         yield from some("reads_twice", many, 1, entrances)
         for kind in ("replay", "altered", "reused_number", "unsigned"):
             yield from some(kind, max(1, many // 2), 1, entrances)
-        if self._seconds > LONG_S:
-            yield Scene(chance.random() * (1 - LONG_S / self._seconds), "propped", site_id, somebody(), "", 1)
-        yield from some("forced", 1, 0, entrances, 0)
         devices = sorted({self._places.doors[self._places.points[id_].door_id].device_id for id_ in entrances})
         yield Scene(0.3 + 0.2 * chance.random(), "outage", site_id, (), chance.choice(devices), 0)
         yield from self._ailing(site_id, devices, chance)
@@ -224,21 +202,19 @@ class Planner:
             yield from (Scene(0.1 + 0.8 * chance.random(), kind, site_id, (), device_id, 0) for device_id in devices)
         yield from self._secrets(site_id, many, chance)
         yield from self._company(site_id, chance)
-        yield from self._guesser(site_id, chance)
+        teller = StoryTeller(self._people, self._places, self, site_id, regulars)
+        yield from teller.scenes(self._seconds, chance)
+        self.stories += teller.plans
 
     def _ailing(self, site_id: str, entrances: Sequence[str], chance: random.Random) -> Iterator[Scene]:
-        """Controllers that are not well, behind the entrances: one breaks, and on a long day another falls silent."""
+        """A controller that is not well, behind those of the entrances."""
         rest = sorted(
             device.device_id
             for device in self._places.devices.values()
             if device.site_id == site_id and device.device_id not in entrances and self._in_service(device.device_id)
         )
-        if not rest:
-            return
-        yield Scene(0.5 * chance.random(), "breaks", site_id, (), chance.choice(rest), 0)
-        spare = 1 - (SILENT_S + 5) / self._seconds
-        if spare > 0:
-            yield Scene(min(0.3, spare) * chance.random(), "falls_silent", site_id, (), chance.choice(rest), 0)
+        if rest:
+            yield Scene(0.5 * chance.random(), "breaks", site_id, (), chance.choice(rest), 0)
 
     def _bad_cards(self, site_id: str, many: int, entrances: Sequence[str], chance: random.Random) -> Iterator[Scene]:
         bad = [
@@ -264,19 +240,6 @@ class Planner:
                         kind = "disguise" if "pin" not in kinds else kind
                         many -= 1
                         yield Scene(chance.random(), kind, site_id, (holder.cardholder_id,), zone_id, 4)
-
-    def _guesser(self, site_id: str, chance: random.Random) -> Iterator[Scene]:
-        """A thief with the card of somebody who stays at home, at a reader that wants a PIN too."""
-        busy = {holder.cardholder_id for holder in self._regulars(site_id)}
-        people = [h for id_, h in sorted(self._people.holders.items()) if id_ not in busy and not h.exempt]
-        for holder in chance.sample(people, len(people)):
-            wallet = Wallet(self._people, holder, chance)
-            points = (p for zone_id in self.ways(site_id, holder) for p in self._into(zone_id))
-            for point in points:
-                if {one.kind.value for one in wallet.shows(point) or ()} == {"card", "pin"}:
-                    at = 0.1 + 0.6 * chance.random()
-                    yield Scene(at, "guesses", site_id, (holder.cardholder_id,), point.access_point_id, 5)
-                    return
 
     def _company(self, site_id: str, chance: random.Random) -> Iterator[Scene]:
         """Zones that want two people, an escort, or one door at a time."""

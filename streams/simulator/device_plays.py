@@ -7,8 +7,9 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from streams.simulator.day import SILENT_S, Scene
+from streams.simulator.scene import Scene
 from streams.simulator.stage import Stage
+from streams.simulator.stories import SILENT_FOR_S
 
 _CAUGHT_UP_S = 1.0
 """How long nobody uses the doors of a controller that catches up, so that its old events meet no new grant."""
@@ -26,9 +27,12 @@ async def outage(stage: Stage, scene: Scene, chance: random.Random) -> None:
 
 async def falls_silent(stage: Stage, scene: Scene, chance: random.Random) -> None:
     """A controller is cut off for so long that it counts as offline."""
+    device = stage.places.devices[scene.goal]
     async with _nobody_at_its_doors(stage, scene.goal):
+        what = f"{device.device_id} ({device.name}) loses its network and says nothing any more"
+        stage.tell(scene, what, "controller_offline", device_id=device.device_id)
         stage.premises.disconnect(scene.goal)
-    await asyncio.sleep(SILENT_S)
+    await asyncio.sleep(stage.places.timings[scene.goal].offline_after_s + SILENT_FOR_S)
     async with _nobody_at_its_doors(stage, scene.goal):
         stage.premises.reconnect(scene.goal, unheard=chance.random() < 0.5)  # noqa: PLR2004 - as often as not
         await asyncio.sleep(_CAUGHT_UP_S)

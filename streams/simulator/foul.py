@@ -8,8 +8,8 @@ from schemas.factors import Card
 from schemas.signing import MAC_HEADER
 from schemas.vocabulary import Reason
 from streams.simulator.book import RequestKey
-from streams.simulator.day import Scene
 from streams.simulator.judge import Judge
+from streams.simulator.scene import Scene
 from streams.simulator.stage import Stage
 from streams.simulator.wire import Outgoing
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from schemas.places import AccessPoint, Device, Door, Site, Zone
 from schemas.vocabulary import Direction
 from streams.loading.campus import Campus
+from streams.simulator.timings import timings
 
 Records = Mapping[str, Any]
 
@@ -32,6 +33,7 @@ class Places:
         self.doors: dict[str, Door] = _typed(records, "door", Door)
         self.points: dict[str, AccessPoint] = _typed(records, "access-point", AccessPoint)
         self.devices: dict[str, Device] = _typed(records, "device", Device)
+        self.timings = timings(campus)
         self.paths = {zone_id: tuple(self._path(zone_id)) for zone_id in self.zones}
         self._steps: dict[str, list[Step]] = defaultdict(list)
         sides = {(point.door_id, point.zone_from) for point in self.points.values()}

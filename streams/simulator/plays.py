@@ -6,20 +6,13 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from streams.simulator.day import Scene
 from streams.simulator.device_plays import breaks, falls_silent, outage, rereads, restarts
 from streams.simulator.factors import CardShown
 from streams.simulator.foul import FOUL, STRANGER, play_foul
 from streams.simulator.judge import Judge
-from streams.simulator.places import Step
+from streams.simulator.scene import Scene
 from streams.simulator.stage import Stage
-
-PROPPED_S = 22.0
-"""How long a propped door stands open: just longer than a controller bears it."""
-
-RIGHT_GUESS = 3
-"""Which of a guesser's PINs, counted from 0, is the right one: the first that is too late."""
-
+from streams.simulator.story_plays import STORIES
 
 _MOVING_KNOWN_S = 4.0
 """After that long everybody knows that a door stands open."""
@@ -128,52 +121,11 @@ async def forgets(stage: Stage, scene: Scene, chance: random.Random) -> None:
         await stage.go(scene.site_id, scene.who[0], scene.goal, chance, wallet.mistyped)
 
 
-async def guesses(stage: Stage, scene: Scene, chance: random.Random) -> None:
-    """Somebody has found a card and tries PINs, with the right one among the last: it comes too late."""
-    point = stage.places.points[scene.goal]
-    wallet = stage.wallet(scene.who[0], chance)
-    shown = wallet.shows(point)
-    if shown is None:
-        return
-    for number in range(5):
-        await stage.show(scene.goal, shown if number == RIGHT_GUESS else wallet.mistyped(shown))
-
-
-async def forced_by_somebody(stage: Stage, scene: Scene, chance: random.Random) -> None:
-    """The PIN that calls for help."""
-    wallet = stage.wallet(scene.who[0], chance)
-    await stage.go(scene.site_id, scene.who[0], scene.goal, chance, wallet.forced)
-
-
 async def disguise(stage: Stage, scene: Scene, chance: random.Random) -> None:
     """Another's card, one's own face; then the owner comes."""
     wallet = stage.wallet(scene.who[0], chance)
     await stage.go(scene.site_id, scene.who[0], scene.goal, chance, wallet.disguised)
     await stage.go(scene.site_id, scene.who[0], scene.goal, chance)
-
-
-async def propped(stage: Stage, scene: Scene, chance: random.Random) -> None:
-    """A door is wedged open until it complains."""
-    here = stage.where(scene.site_id, scene.who[0])
-    steps = [s for s in stage.places.steps(here) if s.access_point_id and stage.places.doors[s.door_id].has_dps]
-    card = stage.any_card(scene.who[0])
-    if not steps or card is None:
-        return
-    step: Step = chance.choice(steps)
-    if stage.premises.controller_of(step.door_id) is None:
-        return
-    async with stage.premises.turns[step.door_id]:
-        reply = await stage.premises.ask(step.access_point_id or "", card)
-        if reply.granted:
-            await stage.premises.walk_through(step.door_id, None if reply.alone else reply.key, PROPPED_S)
-            stage.stands(scene.site_id, scene.who[0], step.zone_to)
-
-
-async def forced(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
-    """A door is broken open."""
-    door_id = stage.places.points[scene.goal].door_id
-    async with stage.premises.turns[door_id]:
-        await stage.premises.walk_through(door_id, None, stage.tempo.swing_s)
 
 
 async def together(stage: Stage, scene: Scene, chance: random.Random) -> None:
@@ -251,15 +203,12 @@ PLAYS: dict[str, Callable[[Stage, Scene, random.Random], Awaitable[None]]] = {
         breaks,
         mistypes,
         forgets,
-        guesses,
-        forced_by_somebody,
         disguise,
         rereads,
         restarts,
-        propped,
-        forced,
         together,
         visits,
         mantrap,
+        *STORIES,
     )
 }

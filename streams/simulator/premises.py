@@ -21,7 +21,7 @@ from streams.simulator.broker import Arrived
 from streams.simulator.controller import Controller
 from streams.simulator.effects import Answered, Effect, Number, Released
 from streams.simulator.factors import Shown
-from streams.simulator.lock import Now, present
+from streams.simulator.lock import Moment, Now, present
 from streams.simulator.oracle import Oracle
 from streams.simulator.places import Places
 from streams.simulator.wire import Incoming, Memory, Outgoing, Signature
@@ -89,10 +89,15 @@ class Premises:
                 sealer,
                 lambda point, shown, at: oracle.snapshot(point, shown, at.clock),
                 Memory(boot),
+                places.timings[device_id].heartbeat_s,
             )
             for device_id, device in places.devices.items()
             if device.status == "active"
         }
+
+    def moment(self) -> Moment:
+        """Now."""
+        return self._now()
 
     def start(self) -> None:
         """Every controller announces itself."""

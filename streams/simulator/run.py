@@ -16,7 +16,7 @@ from streams.loading.campus import Campus
 from streams.simulator.audit import Auditor
 from streams.simulator.book import Book, RequestKey
 from streams.simulator.broker import COMMANDS, DECISIONS, STATES, Arrived, Line, Marks, OnSent, Opened
-from streams.simulator.day import Planner, Scene
+from streams.simulator.day import Planner
 from streams.simulator.factors import CardShown
 from streams.simulator.foul import STRANGER
 from streams.simulator.happenings import Happenings
@@ -29,6 +29,7 @@ from streams.simulator.plays import play
 from streams.simulator.premises import TICK_S, Premises
 from streams.simulator.progress import Progress
 from streams.simulator.report import Report, report_of
+from streams.simulator.scene import OnStory, Scene
 from streams.simulator.stage import Stage, Tempo
 from streams.simulator.timetable import play_all
 from streams.simulator.watch import EVENTS, Watch
@@ -64,14 +65,24 @@ class Options:
 
 
 class Simulation:
-    """One run. `line` opens the line to the broker; it is given what hears of each record when it is sent."""
+    """One run. `line` opens the line to the broker; it is given what hears of each record when it is sent.
+
+    `on_story` hears which stories are on the day, and of each when it begins.
+    """
 
     def __init__(
-        self, line: Callable[[OnSent], Opened], master: bytes, campus: Campus, options: Options, now: Now = present
+        self,
+        line: Callable[[OnSent], Opened],
+        master: bytes,
+        campus: Campus,
+        options: Options,
+        now: Now = present,
+        on_story: OnStory = lambda _told: None,
     ) -> None:
         self._opened = line
         self._now = now
         self._options = options
+        self._on_story = on_story
         self._places = Places(campus)
         self._people = People(campus, self._places)
         self._happenings = Happenings(self._places)
@@ -169,7 +180,10 @@ class Simulation:
     def _plan(self) -> list[Scene]:
         options = self._options
         planner = Planner(self._people, self._places, self._oracle, self._now().clock, options.seed, options.seconds)
-        return planner.plan(options.scenario, int(options.seconds * options.rate))
+        scenes = planner.plan(options.scenario, int(options.seconds * options.rate))
+        for plan in planner.stories:
+            self._on_story(plan)
+        return scenes
 
     async def _day(self, scenes: Sequence[Scene]) -> None:
         options = self._options
@@ -177,7 +191,7 @@ class Simulation:
         tempo = Tempo(
             pause_s=min(0.3, 6.0 / per_site), swing_s=min(0.15, 3.0 / per_site), outage_s=min(8.0, options.seconds / 6)
         )
-        stage = Stage(self._premises, self._people, self._places, self._happenings, tempo)
+        stage = Stage(self._premises, self._people, self._places, self._happenings, tempo, self._on_story)
 
         async def play_one(number: int, scene: Scene) -> None:
             chance = random.Random(f"{options.seed}/{number}")  # noqa: S311 - behaviour, not secrets

@@ -15,6 +15,7 @@ from streams.simulator.happenings import Happenings
 from streams.simulator.people import People
 from streams.simulator.places import Places, Step
 from streams.simulator.premises import Premises, Reply
+from streams.simulator.scene import Cause, OnStory, Scene
 from streams.simulator.wallet import Wallet
 
 
@@ -31,14 +32,27 @@ class Stage:
     """What people do. Each does one thing after the other, and stands where they really are."""
 
     def __init__(
-        self, premises: Premises, people: People, places: Places, happenings: Happenings, tempo: Tempo
+        self,
+        premises: Premises,
+        people: People,
+        places: Places,
+        happenings: Happenings,
+        tempo: Tempo,
+        on_story: OnStory = lambda _told: None,
     ) -> None:
         self.premises, self.people, self.places = premises, people, places
         self.tempo = tempo
         self.closing = False
+        self._on_story = on_story
         self._happenings = happenings
         self._stands: dict[tuple[str, str], str] = {}
         self._busy: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def tell(self, scene: Scene, what: str, alert_kind: str, **place: str) -> None:
+        """What a story begins with happens now, if the scene is one's."""
+        if scene.story is not None:
+            now = self.premises.moment().clock
+            self._on_story(Cause(scene.story, scene.site_id, now, what, alert_kind, place))
 
     def close(self) -> None:
         """The day is over: nobody begins another door."""

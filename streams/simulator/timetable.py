@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from streams.simulator.day import Scene
 from streams.simulator.lock import Now, present
+from streams.simulator.scene import Scene
 
 CLOSING_S = 15.0
 """When the day is over, nobody begins another door; those at one have that long to pass."""

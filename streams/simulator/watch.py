@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from schemas.base import DeviceMessage
 from schemas.devices import Fault, FaultCleared
 from streams.loading.campus import Campus
+from streams.simulator.timings import timings
 
 EVENTS = "device.events"
 SLACK_S = 4.0
@@ -22,7 +23,7 @@ class Watch:
     """The controllers of one run; moments are seconds of the run's timer."""
 
     def __init__(self, campus: Campus) -> None:
-        self._limits_s = _limits(campus)
+        self._limits_s = {id_: timing.offline_after_s for id_, timing in timings(campus).items()}
         self._sent: dict[str, list[float]] = defaultdict(list)
         self._faults: dict[str, list[str]] = defaultdict(list)
         self._told: dict[str, list[str]] = defaultdict(list)
@@ -76,14 +77,3 @@ class Watch:
     def _silences(self, device_id: str, slack_s: float) -> int:
         limit_s = self._limits_s.get(device_id, 45.0) + slack_s
         return sum(later - earlier > limit_s for earlier, later in pairwise(self._sent[device_id]))
-
-
-def _limits(campus: Campus) -> dict[str, float]:
-    """After how many seconds of silence each device is offline, by its site's policy."""
-    records: Mapping[str, Mapping[str, Any]] = campus.records
-    limits: dict[str, float] = {}
-    for device_id, device in records["device"].items():
-        monitoring = records["policy"][records["site"][device.site_id].policy_id].monitoring
-        own: Sequence[float] = [kind.offline_after_s for kind in monitoring.types if kind.model == device.model]
-        limits[device_id] = float((*own, monitoring.offline_after_s)[0])
-    return limits

@@ -7,7 +7,7 @@ import contextlib
 import json
 import random
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -29,6 +29,7 @@ from streams.simulator.broker import COMMANDS, DECISIONS, DURESS, Arrived, OnSen
 from streams.simulator.lock import Moment
 from streams.simulator.report import Report
 from streams.simulator.run import Options, Simulation
+from streams.simulator.scene import OnStory
 from streams.simulator.wire import Outgoing
 
 MASTER = bytes(range(32))
@@ -66,8 +67,11 @@ class VirtualClock:
 class MemorySite:
     """The site processor over a campus: a record in, what is published out. Nothing is kept but state."""
 
-    def __init__(self, campus: Campus, clock: VirtualClock) -> None:
+    def __init__(
+        self, campus: Campus, clock: VirtualClock, on_output: Callable[[Output], None] = lambda _output: None
+    ) -> None:
         self.clock = clock
+        self._on_output = on_output
         self.failed: list[str] = []
         self._processor = SiteProcessor(MASTER)
         self._verifier = SecretVerifier(MASTER, _CHEAP)
@@ -113,6 +117,8 @@ class MemorySite:
         decision = self._decider.decide(frame, [cause])
         self._digest = decision.digest
         self._store.changed.clear()
+        for output in decision.outputs:
+            self._on_output(output)
         return decision.outputs
 
 
@@ -204,17 +210,25 @@ class MemoryLine:
             self._publish(self._site.tick())
 
 
-def simulate(campus: Campus, options: Options, start: datetime) -> tuple[Report, list[str]]:
+def simulate(
+    campus: Campus,
+    options: Options,
+    start: datetime,
+    on_story: OnStory = lambda _told: None,
+    on_output: Callable[[Output], None] = lambda _output: None,
+) -> tuple[Report, list[str]]:
     """The report of a day, and what the site could not decide."""
     loop = VirtualLoop()
     try:
-        return loop.run_until_complete(_simulate(campus, options, VirtualClock(loop, start)))
+        return loop.run_until_complete(_simulate(campus, options, VirtualClock(loop, start), on_story, on_output))
     finally:
         loop.close()
 
 
-async def _simulate(campus: Campus, options: Options, clock: VirtualClock) -> tuple[Report, list[str]]:
-    site = MemorySite(campus, clock)
+async def _simulate(
+    campus: Campus, options: Options, clock: VirtualClock, on_story: OnStory, on_output: Callable[[Output], None]
+) -> tuple[Report, list[str]]:
+    site = MemorySite(campus, clock, on_output)
 
     @asynccontextmanager
     async def opened(on_sent: OnSent) -> AsyncIterator[MemoryLine]:
@@ -225,5 +239,5 @@ async def _simulate(campus: Campus, options: Options, clock: VirtualClock) -> tu
         finally:
             ticking.cancel()
 
-    report = await Simulation(opened, MASTER, campus, options, clock.moment).run()
+    report = await Simulation(opened, MASTER, campus, options, clock.moment, on_story).run()
     return report, site.failed

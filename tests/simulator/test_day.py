@@ -9,13 +9,14 @@ import pytest
 
 from streams.commands.simulate import CAMPUS
 from streams.loading.campus import Campus, copies, read_campus
-from streams.simulator.day import LAST_AT, SCENARIOS, Planner, Scene
+from streams.simulator.day import LAST_AT, SCENARIOS, Planner
 from streams.simulator.foul import FOUL
 from streams.simulator.happenings import Happenings
 from streams.simulator.oracle import Oracle
 from streams.simulator.people import People
 from streams.simulator.places import Places
 from streams.simulator.plays import PLAYS
+from streams.simulator.scene import Scene
 from streams.simulator.timetable import play_all
 from streams.simulator.wallet import Wallet
 from tests.simulator.small import NOON, World, campus

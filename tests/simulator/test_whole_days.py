@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from schemas.record import Output
 from streams.commands.simulate import CAMPUS
 from streams.loading.campus import Campus, read_campus
 from streams.simulator.run import Options
+from streams.simulator.scene import Cause, Plan, Story
 from tests.simulator.in_memory import simulate
 from tests.simulator.wild import wild
 
@@ -28,6 +32,36 @@ def test_a_seeded_day_goes_as_the_oracle_expects(whole: Campus, scenario: str, s
     assert report.sound
     assert report.oracle_checked > 450
     assert report.granted > report.denied > 0 or scenario == "rush"
+
+
+def test_every_story_of_a_day_begins_and_leads_to_what_an_alert_is_raised_of(whole: Campus) -> None:
+    told, published = list[Plan | Cause](), list[dict[str, Any]]()
+
+    def heard(output: Output) -> None:
+        if output.topic in {"door.alarms", "duress.events", "lockouts"}:
+            published.append(json.loads(output.value or b"{}"))
+
+    options = Options(seconds=60, rate=5, seed=6)
+    report, _failed = simulate(whole, options, MORNING, told.append, heard)
+    assert report.sound, report.differences
+    causes = {one.story: one for one in told if isinstance(one, Cause)}
+    assert set(causes) == set(Story) == {one.story for one in told if isinstance(one, Plan) and not one.missing}
+    found = {(one.get("event"), one.get("door_id")) for one in published}
+    forced, held = causes[Story.FORCED_DOOR].place["door_id"], causes[Story.HELD_DOOR].place["door_id"]
+    assert {("door_forced_open", forced), ("door_pre_alarm", held), ("door_held_open", held)} <= found
+    assert {("door_closed", forced), ("door_closed", held)} <= found
+    duress = next(one for one in published if one["type"] == "duress")
+    assert causes[Story.DURESS_PIN].place.items() <= duress.items()
+    locked = next(one for one in published if one["type"] == "lockout_started" and one["subject"] == "credential")
+    assert causes[Story.PIN_GUESSER].place.items() <= locked.items()
+
+
+def test_a_story_for_which_a_day_is_too_short_is_said_to_be_missing(whole: Campus) -> None:
+    told = list[Plan | Cause]()
+    simulate(whole, Options(seconds=10, rate=5, seed=6), MORNING, told.append)
+    missing = {one.story: one.missing for one in told if isinstance(one, Plan) and one.missing}
+    assert missing == {Story.HELD_DOOR: "it takes 29 s of a day", Story.DYING_CONTROLLER: "it takes 50 s of a day"}
+    assert {one.story for one in told if isinstance(one, Cause)} == set(Story) - set(missing)
 
 
 def test_the_same_seed_gives_the_same_day(whole: Campus) -> None:
