@@ -47,6 +47,16 @@ class ShowDisplay(Command):
     request: RequestNumber
 
 
+class SyncPermissions(Command):
+    """Take that version of the permission snapshot from `device.snapshots`, or a later one, and tell it by a heartbeat.
+
+    Confirmed when the controller holds it. It is absolute: to do so again changes nothing.
+    """
+
+    type: Literal["sync_permissions"] = "sync_permissions"
+    version: Counter
+
+
 class Probe(Command):
     """Tell how you are: answered with a `heartbeat` that has the command's id as its `probe_id` (M1).
 

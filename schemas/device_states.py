@@ -23,7 +23,10 @@ class DeviceState(Message):
     id of the device's message (None: a deadline). `last_seen` and `since` (of the connection) are the broker's times.
 
     `clock_offset_ms` is how far the device's clock is ahead of the broker's (below 0: behind); measured, and never
-    decisive. `flapping` are the conditions whose changes are not told one by one for now. `site_offline` of the site's
+    decisive. `flapping` are the conditions whose changes are not told one by one for now. `network` is `checking` while
+    a probe is out because the device is silent or left a command unanswered, and `down` when that was not answered
+    either: then `offline_doors` are in offline mode, their controller decides alone. `snapshot_version` is the version
+    of the permission snapshot that it holds (`none`: not any; null: it never told). `site_offline` of the site's
     `site_devices` are offline: where nearly all are, it is the network and not the controllers.
     """
 
@@ -46,6 +49,9 @@ class DeviceState(Message):
     clock_wrong: bool = False
     clock_offset_ms: int | None = None
     flapping: tuple[Id, ...] = ()
+    network: Literal["ok", "checking", "down"] = "ok"
+    offline_doors: tuple[Id, ...] = ()
+    snapshot_version: Id | None = None
     site_offline: int
     site_devices: int
     occurred_at: Timestamp | None = None

@@ -28,7 +28,8 @@ class Heartbeat(DeviceMessage):
     """The controller lives; `doors` tells each door's mode and position where it knows.
 
     `probe_id` answers the `probe` command of that id. What else is told is the whole state: `faults` all that there
-    are. What a controller leaves out stays as it was.
+    are. What a controller leaves out stays as it was. `snapshot_version` is the version of the permission snapshot that
+    it holds, `none` before its first.
     """
 
     type: Literal["heartbeat"] = "heartbeat"
@@ -38,6 +39,7 @@ class Heartbeat(DeviceMessage):
     tamper: bool | None = None
     power_failure: bool | None = None
     battery_low: bool | None = None
+    snapshot_version: Id | None = None
 
 
 class Announced(DeviceMessage):

@@ -21,6 +21,7 @@ from schemas import (
     lockouts,
     notifications,
     operators,
+    permission_snapshots,
     sending,
 )
 from schemas.base import Message
@@ -52,6 +53,7 @@ def _types() -> dict[str, type[Message]]:
         lockouts,
         notifications,
         operators,
+        permission_snapshots,
         sending,
     )
     for entity in ENTITIES:

@@ -153,6 +153,16 @@ class Monitoring(DeviceTiming):
     flapping_window_s: Annotated[int, Field(ge=1, le=86_400)] = 600
 
 
+class OfflineMode(Frozen):
+    """How a network fault is handled (A5): a probe or a command must be answered within `answer_within_s`.
+
+    A permission snapshot ends `snapshot_valid_s` after its issue, and is renewed when half of that is over.
+    """
+
+    answer_within_s: Annotated[int, Field(ge=1, le=3600)] = 10
+    snapshot_valid_s: Annotated[int, Field(ge=600, le=2_592_000)] = 86_400
+
+
 class LockoutLimits(Frozen):
     """When a credential or a cardholder is locked, and for how long (A4).
 
@@ -214,6 +224,7 @@ class Policy(Message):
     device_rate_per_s: Annotated[int, Field(ge=1, le=1_000_000)] = 200
     device_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     monitoring: Monitoring = Monitoring()
+    offline_mode: OfflineMode = OfflineMode()
     lockout: Lockout = Lockout()
     alerts: AlertRules = AlertRules()
     operators: tuple[OperatorRights, ...] = ()

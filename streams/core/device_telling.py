@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
 from schemas.base import JournalPosition
+from schemas.commands import Probe
 from schemas.device_states import ActiveFault, DeviceState
 from schemas.ids import derive
 from schemas.vocabulary import Connection, DeviceEvent
@@ -15,7 +16,20 @@ from streams.core.device_conditions import Event
 from streams.core.hearing import offset_of
 from streams.core.processor import Context, Outcome, State
 from streams.core.times import from_ms
-from streams.core.watched import BATTERY, CLOCK, CONNECTION, FAULT, POWER, TAMPER, SiteCount, Watched, count_key
+from streams.core.watched import (
+    BATTERY,
+    CHECKING,
+    CLOCK,
+    CONNECTION,
+    DOWN,
+    FAULT,
+    POWER,
+    SILENT,
+    TAMPER,
+    SiteCount,
+    Watched,
+    count_key,
+)
 
 _replace = msgspec.structs.replace
 
@@ -57,6 +71,17 @@ class Telling:
             SiteCounted(old.site_id, count),
         ]
 
+    def probed(self, device: Watched) -> Watched:
+        """The device is asked how it is."""
+        probe = Probe(
+            command_id=derive("probe", self._device_id, *self.place),
+            site_id=device.site_id,
+            device_id=self._device_id,
+            issued_at=from_ms(self._context.now_ms),
+        )
+        self.outcomes.append(probe)
+        return _replace(device, probe_id=probe.command_id)
+
     def changed(self, state: State, before: Watched | None, after: Watched, events: Sequence[Event]) -> None:
         """The device stands differently, and that is told; `before` None = it was not watched yet."""
         was_offline = before is not None and is_offline(before)
@@ -94,12 +119,27 @@ class Telling:
             clock_wrong=CLOCK in wrong,
             clock_offset_ms=offset_of(device.offsets_ms),
             flapping=tuple(sorted(name for name, one in on.items() if one.until_ms)),
+            network=_NETWORK[device.network],
+            offline_doors=_doors_of(self._device_id, context) if _NETWORK[device.network] == "down" else (),
+            snapshot_version=device.snapshot_version or None,
             site_offline=count.offline,
             site_devices=count.devices,
             occurred_at=self.occurred_at,
             decided_at=from_ms(context.now_ms),
             journal=JournalPosition(partition=context.partition, number=context.number),
         )
+
+
+_NETWORK: Mapping[str, Literal["ok", "checking", "down"]] = {
+    "": "ok",
+    CHECKING: "checking",
+    DOWN: "down",
+    SILENT: "down",
+}
+
+
+def _doors_of(device_id: str, context: Context) -> tuple[str, ...]:
+    return tuple(door.door_id for door in context.references.find("door", "device_id", device_id))
 
 
 def _connection(device: Watched) -> Connection:

@@ -13,30 +13,48 @@ from typing import Any
 import msgspec
 
 from schemas.base import DeviceMessage, Message
-from schemas.commands import Probe
+from schemas.commands import Command
 from schemas.device_states import DeviceState
 from schemas.envelope import event_headers, type_of
-from schemas.ids import derive, request_id
+from schemas.ids import request_id
+from schemas.permission_snapshots import PermissionSnapshot
 from schemas.places import Device, Site
 from schemas.record import Output, Record
 from schemas.rules import Monitoring
-from streams.core import reference, watched
+from streams.core import network, reference, syncing, watched
 from streams.core.admission import Admission, Keys, misplaced, sender_of, source_of
 from streams.core.decoding import message_in
 from streams.core.device_telling import DeviceKept, SiteCounted, Telling, is_offline
 from streams.core.hearing import Rules, begin, hear, listen, overdue, rules_for
+from streams.core.keeping import Kept
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick, UndecodableError
 from streams.core.publication import with_mac
 from streams.core.reference_tables import tables
-from streams.core.times import from_ms, rfc3339
-from streams.core.watched import SWEEP, SiteCount, Sweep, Watched, count_key, watched_key
+from streams.core.times import rfc3339
+from streams.core.watched import SNAPSHOTS, SWEEP, SiteCount, Sweep, Synced, Watched, count_key, watched_key
 
-VERSION = "devices-4"
+VERSION = "devices-5"
 SWEEP_S = 60
 SWEEP_MOST = 2_000
 """Devices that one tick begins to watch; where there are more, the next tick comes at once."""
+COMMANDS = "device.commands"
 LONG_PAST_MS = 300_000
 """A deadline that has passed so long ago is set again: deciding it must have failed, and it would never come back."""
+REFERENCES = (
+    "site",
+    "zone",
+    "door",
+    "access-point",
+    "device",
+    "cardholder",
+    "credential",
+    "permission",
+    "schedule",
+    "holiday-calendar",
+    "policy",
+)
+"""What a snapshot is made of; the watch over devices alone needs three of them."""
+
 _SOURCE = "/doorstream/devices"
 _replace = msgspec.structs.replace
 
@@ -55,10 +73,10 @@ class DevicesProcessor:
     inputs: tuple[str, ...] = ("device.events",)
     overhears = frozenset(inputs)
     """The site's, too."""
-    standing: tuple[str, ...] = (SWEEP,)
 
     def __init__(self, master: bytes | None, *, signed_references: bool = False) -> None:
-        self.references = tables(master if signed_references else None, ("site", "device", "policy"))
+        self.references = tables(master if signed_references else None, REFERENCES)
+        self.standing: tuple[str, ...] = (SWEEP, SNAPSHOTS) if master is not None else (SWEEP,)
         self._keys = Keys(master)
 
     def decode(self, record: Record) -> Any:
@@ -80,7 +98,29 @@ class DevicesProcessor:
             return self._heard(cause.message, cause.record, state, context)
         if cause.key == SWEEP:
             return list(_sweep(state, context))
+        if cause.key == SNAPSHOTS:
+            return list(syncing.look(state, context, self._keys))
+        if cause.key.startswith("synced/"):
+            return self._unsynced(cause, state, context)
         return _overdue(cause, state, context)
+
+    def _unsynced(self, cause: Tick, state: State, context: Context) -> Sequence[Outcome]:
+        """A snapshot is to be renewed, or was not taken in time."""
+        device_id = cause.key.partition("/")[2]
+        synced: Synced | None = state.get(cause.key)
+        before: Watched | None = state.get(watched_key(device_id))
+        device = reference.device(context.references, device_id)
+        site = reference.site(context.references, device.site_id) if device is not None else None
+        if synced is None or before is None or device is None or site is None or device.status != "active":
+            return (Kept(cause.key, None),)
+        step = syncing.overdue(synced, before, device, site, cause.deadline_ms, state, context, self._keys)
+        told = Telling(device_id, context, None)
+        told.place = (cause.deadline_ms,)
+        told.outcomes += step.outcomes
+        after = told.probed(step.device) if step.probe else step.device
+        if step.events:
+            told.changed(state, before, after, step.events)
+        return told.outcomes
 
     def _heard(self, message: DeviceMessage, record: Record, state: State, context: Context) -> Sequence[Outcome]:
         sender = sender_of(message, record, context)
@@ -99,7 +139,10 @@ class DevicesProcessor:
         if numbered is None:
             return ()
         after, events = hear(numbered, message, record.timestamp_ms, rules)
-        if known and not events and is_offline(before) == is_offline(after):
+        looked = network.heard(before, after, events)
+        step = syncing.heard(device.device_id, before, looked.device, message, events, site, state, context)
+        after, events = step.device, [*events, *looked.events, *step.events]
+        if known and not events and not step.outcomes and is_offline(before) == is_offline(after):
             return (DeviceKept(device.device_id, after),)
         told = Telling(device.device_id, context, request_id(device.device_id, message.boot, message.sequence))
         told.place = (record.topic, record.partition, record.offset)
@@ -107,12 +150,15 @@ class DevicesProcessor:
         if not known:
             told.moved(state, old)
         told.changed(state, before if known else None, after, events)
+        told.outcomes += step.outcomes
         return told.outcomes
 
     def evolve(self, state: State, outcome: Outcome) -> Iterable[Change]:  # noqa: ARG002
         """What an outcome changes."""
         if isinstance(outcome, DeviceKept):
             return ((watched_key(outcome.device_id), outcome.state),)
+        if isinstance(outcome, Kept):
+            return ((outcome.key, outcome.value),)
         if isinstance(outcome, SiteCounted):
             return ((count_key(outcome.site_id), outcome.count),)
         return ((SWEEP, outcome.sweep),) if isinstance(outcome, SweepPlanned) else ()
@@ -127,12 +173,14 @@ class DevicesProcessor:
 
     def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:  # noqa: ARG002
         """The record of a device's state or of a probe."""
-        if not isinstance(outcome, DeviceState | Probe):
+        if not isinstance(outcome, DeviceState | Command | PermissionSnapshot):
             return None
         key, value = outcome.device_id.encode(), outcome.to_json()
-        if isinstance(outcome, Probe):
-            headers = _headers(outcome, outcome.command_id, rfc3339(outcome.issued_at))
-            topic = "device.commands"
+        if not isinstance(outcome, DeviceState):
+            topic, id_ = COMMANDS, getattr(outcome, "command_id", "")
+            if isinstance(outcome, PermissionSnapshot):
+                topic, id_, key = "device.snapshots", outcome.snapshot_id, outcome.snapshot_key.encode()
+            headers = _headers(outcome, id_, rfc3339(outcome.issued_at))
             headers = with_mac(topic, key, value, headers, outcome.device_id, context, self._keys)
             return Output(topic, key, value, headers, context.partition)
         headers = _headers(outcome, outcome.event_id, rfc3339(outcome.decided_at))
@@ -214,14 +262,10 @@ def _overdue(cause: Tick, state: State, context: Context) -> Sequence[Outcome]:
         return told.outcomes
     rules = rules_for(_monitoring(site, context), device.model)
     after, events = overdue(before, device_id, cause.deadline_ms, context.now_ms, rules)
-    if after.probe_at_ms != before.probe_at_ms and before.probe_at_ms <= cause.deadline_ms:
-        probe = Probe(
-            command_id=derive("probe", device_id, before.probe_at_ms),
-            site_id=before.site_id,
-            device_id=device_id,
-            issued_at=from_ms(context.now_ms),
-        )
-        told.outcomes.append(probe)
-        after = _replace(after, probe_id=probe.command_id)
+    within_s = syncing.rules_at(context.references, site).answer_within_s
+    looked = network.overdue(before, after, cause.deadline_ms, context.now_ms, rules, within_s)
+    after, events = looked.device, [*events, *looked.events]
+    if looked.probe or (after.probe_at_ms != before.probe_at_ms and before.probe_at_ms <= cause.deadline_ms):
+        after = told.probed(after)
     told.changed(state, before, after, events)
     return told.outcomes

@@ -88,6 +88,9 @@ class References(Protocol):
     def position(self, entity: str, id_: str) -> int:
         """The offset of the version in force, or -1."""
 
+    def version(self) -> int:
+        """A number that rises with every record of any of these topics; the same when an entry is decided again."""
+
 
 class ReferenceTable(msgspec.Struct, frozen=True):
     """How one reference topic is read.

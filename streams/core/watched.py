@@ -16,6 +16,10 @@ CLOCK = "clock"
 FAULT = "fault"
 """A condition's name; a fault's is `fault/<code>`."""
 
+NETWORK = "network"
+CHECKING, DOWN, SILENT = "checking", "down", "silent"
+"""What `Watched.network` says where the network is not well."""
+
 Number = tuple[int, int]
 """Boot and sequence of a device's message."""
 
@@ -47,6 +51,9 @@ class Watched(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=Tr
     it counts as offline and when it is asked next (0: not). `probe_id` is the probe that is not answered yet,
     `unanswered` how many were not in a row. `listed` is the message that last told all faults. `offsets_ms` are the
     last differences between its clock and the broker's, the latest taken at `measured_ms`.
+
+    `network` is `checking` while a probe's answer is awaited until `network_by_ms`, `down` when none came, and `silent`
+    where that was not told (the device is never asked, or flaps). `snapshot_version` is what the device says it holds.
     """
 
     site_id: str
@@ -66,6 +73,9 @@ class Watched(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=Tr
     listed: Number = NEVER
     offsets_ms: tuple[int, ...] = ()
     measured_ms: int = 0
+    network: str = ""
+    network_by_ms: int = 0
+    snapshot_version: str = ""
 
 
 class SiteCount(msgspec.Struct, frozen=True, gc=False, tag="site", array_like=True):
@@ -81,9 +91,40 @@ class Sweep(msgspec.Struct, frozen=True, gc=False, tag="sweep", array_like=True)
     due_ms: int
 
 
-Entity = Watched | SiteCount | Sweep
+class Synced(msgspec.Struct, frozen=True, gc=False, tag="synced", array_like=True):
+    """A controller's permission snapshot: `synced/<device>`.
+
+    `digest` is that of the lists of `version` (its moment: Unix, milliseconds), which is published again at `renew_ms`.
+    While the device is asked to take it, `call_id` is the command's id, and its answer is due at `answer_by_ms` (0: not
+    asked, or the network is looked at first); `tries` counts the calls for this version.
+    """
+
+    site_id: str
+    version: int
+    digest: bytes
+    renew_ms: int
+    call_id: str = ""
+    answer_by_ms: int = 0
+    tries: int = 0
+
+
+class Round(msgspec.Struct, frozen=True, gc=False, tag="round", array_like=True):
+    """The look through a partition's devices for snapshots that are out of date: `snapshots`.
+
+    It goes on at `due_ms` behind the device `after` (`<site>/<device>`; empty: a new round begins). `began` is the
+    references' version when the round began, `seen` that of the last round that came to its end.
+    """
+
+    due_ms: int
+    after: str = ""
+    began: int = -1
+    seen: int = -1
+
+
+Entity = Watched | SiteCount | Sweep | Synced | Round
 
 SWEEP = "sweep"
+SNAPSHOTS = "snapshots"
 encode, decode = codec(Entity)
 
 
@@ -97,11 +138,23 @@ def count_key(site_id: str) -> str:
     return f"site/{site_id}"
 
 
+def synced_key(device_id: str) -> str:
+    """`synced/<device>`."""
+    return f"synced/{device_id}"
+
+
 def deadline_of(entity: Any) -> int | None:
     """When an entity wants a tick (Unix, milliseconds), or None."""
-    if isinstance(entity, Sweep):
+    if isinstance(entity, Sweep | Round):
         return entity.due_ms
+    if isinstance(entity, Synced):
+        return min(entity.renew_ms, entity.answer_by_ms or entity.renew_ms)
     if not isinstance(entity, Watched) or not entity.monitored:
         return None
-    due = [entity.offline_at_ms, entity.probe_at_ms, *(one.until_ms for one in entity.conditions.values())]
+    due = [
+        entity.offline_at_ms,
+        entity.probe_at_ms,
+        entity.network_by_ms,
+        *(one.until_ms for one in entity.conditions.values()),
+    ]
     return min((at_ms for at_ms in due if at_ms), default=None)

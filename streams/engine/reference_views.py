@@ -55,6 +55,10 @@ class LiveView:
         version = self._tables[entity].rows.get(id_)
         return -1 if version is None or version.value is None else version.offset
 
+    def version(self) -> int:
+        """A number that rises with every record of any of these topics."""
+        return sum(table.position for table in self._tables.values())
+
 
 class PastView:
     """References as of one position per topic; tables whose memory doesn't reach back are given as read again."""
@@ -89,3 +93,7 @@ class PastView:
         """The offset of the version in force, or -1."""
         version = self._tables[entity].as_of(id_, self._at[entity])
         return -1 if version is None or version.value is None else version.offset
+
+    def version(self) -> int:
+        """What it was at these positions."""
+        return sum(self._at.values())

@@ -133,7 +133,7 @@ def test_an_offline_device_is_probed_ever_more_rarely() -> None:
         plant.wait(2000)
         gone = len(plant.probes())
         assert 2000 / 160 <= gone < 30
-        assert plant.tell() == ["controller_online"]
+        assert plant.tell() == ["controller_online", "offline_mode_ended"]
         plant.beat(100)
         assert len(plant.probes()) >= gone + 4
 
