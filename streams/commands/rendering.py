@@ -169,6 +169,7 @@ def _device_state(fields: Fields) -> str:
         what += f" {fields.get('condition')}"
     troubles = [name for name in ("tamper", "power_failure", "battery_low", "clock_wrong") if fields.get(name)]
     troubles += [str(fault["code"]) for fault in fields.get("faults", ())]
+    troubles += [f"network {fields['network']}"] if fields.get("network", "ok") != "ok" else []
     now = ", ".join([str(fields.get("connection")), *troubles])
     site = f"{fields.get('site_id')}: {fields.get('site_offline')} of {fields.get('site_devices')} offline"
     return f"{fields.get('device_id'):12} {what} ({now}; {site})"
@@ -176,6 +177,15 @@ def _device_state(fields: Fields) -> str:
 
 def _probe(fields: Fields) -> str:
     return f"{fields.get('device_id'):12} tell how you are"
+
+
+def _sync(fields: Fields) -> str:
+    return f"{fields.get('device_id'):12} take permission snapshot {fields.get('version')}"
+
+
+def _snapshot(fields: Fields) -> str:
+    part = f"part {fields.get('part')}/{fields.get('parts')}, {len(fields.get('cards', ()))} cards"
+    return f"{fields.get('device_id'):12} version {fields.get('version')}, {part}, until {fields.get('valid_until')}"
 
 
 def _other(fields: Fields) -> str:
@@ -196,6 +206,8 @@ _LINES: dict[str, Callable[[Fields], str]] = {
     "access_door": _command,
     "display": _display,
     "probe": _probe,
+    "sync_permissions": _sync,
+    "permission_snapshot": _snapshot,
     "device_state": _device_state,
     "access_requested": _requested,
     "access_recorded": _requested,
