@@ -61,6 +61,9 @@ class References:
     def position(self, entity: str, id_: str) -> int:
         return self.rows[entity].get(id_, (-1, None))[0]
 
+    def version(self) -> int:
+        return self.changes
+
 
 class World:
     """Site `hq`: the street, the hall behind door `front`, and the lab in the hall behind door `lab`.
