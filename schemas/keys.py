@@ -10,6 +10,7 @@ OPERATOR = "operator"
 ADMINISTRATION = "administration"
 SEALING = "sealing"
 LOCKOUTS = "lockouts"
+SUBSCRIPTION = "subscription"
 EVERYWHERE_ID = "everywhere"
 
 MINIMUM_SECRET_BYTES = 16

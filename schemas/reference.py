@@ -9,6 +9,7 @@ from schemas.people import Cardholder, Credential, Permission, Secret
 from schemas.places import AccessPoint, Device, Door, Site, Zone
 from schemas.recipients import OnCall, Recipient
 from schemas.rules import HolidayCalendar, Policy, Schedule
+from schemas.subscriptions import Subscription
 
 
 class Entity(NamedTuple):
@@ -38,6 +39,7 @@ ENTITIES: tuple[Entity, ...] = (
     Entity("policy", Policy, "policy_id"),
     Entity("recipient", Recipient, "recipient_id"),
     Entity("on-call", OnCall, "on_call_id"),
+    Entity("subscription", Subscription, "subscription_id"),
     Entity("secret", Secret, "credential_id"),
 )
 

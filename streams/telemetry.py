@@ -98,6 +98,31 @@ NOTIFICATIONS_OLDEST_SECONDS = Gauge(
     "doorstream_notifications_oldest_seconds", "Age of the oldest of them.", registry=REGISTRY
 )
 
+EVENTS_PENDING = Gauge(
+    "doorstream_subscription_pending_events",
+    "Events that wait for a subscription, as this worker last left it.",
+    ["subscription", "partition"],
+    registry=REGISTRY,
+)
+DELIVERY_FAILING_SINCE = Gauge(
+    "doorstream_subscription_failing_since_seconds",
+    "Since when a subscription's deliveries fail (Unix seconds); 0 while they don't.",
+    ["subscription", "partition"],
+    registry=REGISTRY,
+)
+EVENTS_DELIVERED = Counter(
+    "doorstream_subscription_events",
+    "Events that a subscription's recipient took (delivered), or will not get (dropped).",
+    ["subscription", "outcome"],
+    registry=REGISTRY,
+)
+DELIVERY_FAILURES = Counter(
+    "doorstream_subscription_failures", "Failed attempts to deliver.", ["subscription"], registry=REGISTRY
+)
+DELIVERY_ATTEMPTS = Counter(
+    "doorstream_delivery_attempts", "Attempts to deliver, by how they ended.", ["channel", "verdict"], registry=REGISTRY
+)
+
 LogFormat = Literal["auto", "json", "console"]
 
 

@@ -1,16 +1,22 @@
-"""The notify role: the processor that decides who is told, and the sender that tells them."""
+"""The notify role: what decides who is told of alerts and sent events, and what tells and sends.
+
+Each of the two processors has a sender of its own: the sender of notifications, and the courier of events.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from schemas.deliveries import DeliveryFailed, EventsDelivered, EventsDropped
+from schemas.delivering import EventsDue
 from schemas.recipients import Recipient
 from schemas.record import Output
 from schemas.sending import NotificationDue
 from streams import telemetry
+from streams.agents.courier import Courier
 from streams.agents.metering import MetricsObserver
 from streams.agents.notify_channels import Attempt, channels
 from streams.agents.notify_sending import Sender
@@ -18,7 +24,11 @@ from streams.agents.notify_wording import Wording, WordingError
 from streams.connection import kafka_options
 from streams.core.notifications import NotifyProcessor
 from streams.core.notify_work import NOTIFICATIONS, Publication
-from streams.core.processor import Cause, Context, Outcome
+from streams.core.processor import Cause, Context, Outcome, Processor
+from streams.core.subscription_state import Lane
+from streams.core.subscription_work import LaneKept
+from streams.core.subscription_work import Publication as DeliveryPublication
+from streams.core.subscriptions import SubscriptionsProcessor
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.lagging import Lag
 from streams.engine.ports import TopicPartition
@@ -42,40 +52,77 @@ class MeteredNotify(NotifyProcessor):
         return super().publish(outcome, cause, context)
 
 
+class MeteredSubscriptions(SubscriptionsProcessor):
+    """The subscriptions processor, what becomes of events counted as it is published."""
+
+    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
+        """Count, then publish."""
+        if isinstance(outcome, DeliveryPublication):
+            _count_delivery(outcome.message)
+        elif isinstance(outcome, LaneKept) and isinstance(outcome.value, Lane):
+            lane: Lane = outcome.value
+            telemetry.EVENTS_PENDING.labels(lane.subscription_id, str(context.partition)).set(lane.pending)
+            failing = 0 if lane.failing_ms is None else lane.failing_ms / 1000
+            telemetry.DELIVERY_FAILING_SINCE.labels(lane.subscription_id, str(context.partition)).set(failing)
+        return super().publish(outcome, cause, context)
+
+
+def _count_delivery(message: Any) -> None:
+    if isinstance(message, EventsDelivered):
+        telemetry.EVENTS_DELIVERED.labels(message.subscription_id, "delivered").inc(len(message.events))
+    elif isinstance(message, EventsDropped):
+        telemetry.EVENTS_DELIVERED.labels(message.subscription_id, "dropped").inc(len(message.events))
+    elif isinstance(message, DeliveryFailed):
+        telemetry.DELIVERY_FAILURES.labels(message.subscription_id).inc()
+
+
 class NotifyWorker:
-    """A processor and its sender as one worker."""
+    """Two processors and their senders as one worker."""
 
     def __init__(self, settings: Settings) -> None:
         options = kafka_options(settings)
         signed = settings.reference_authentication == "required"
-        processor = MeteredNotify(settings.master_secret() if signed else None)
+        master = settings.master_secret() if signed or settings.master_secret_file is not None else None
+        processors: list[Processor] = [
+            MeteredNotify(master if signed else None),
+            MeteredSubscriptions(master if signed else None),
+        ]
         self._deciding = DecideWorker(
-            DecideOptions(kafka=KafkaSettings.of(options), observer=lambda processor: MetricsObserver(processor.name)),
-            [processor],
+            DecideOptions(
+                kafka=KafkaSettings.of(options),
+                observer=lambda processor: MetricsObserver(processor.name),
+                # There may be many events, and an alert's notification is not to wait for them.
+                unhurried=frozenset({MeteredSubscriptions.name}),
+            ),
+            processors,
         )
         try:
             wording = Wording(settings.notify_templates)
         except WordingError as error:
             raise SettingsError(str(error)) from None
-        self._sender = Sender(options, self._owned, self._recipient, channels(gateways(settings)), wording, _count)
+        ways = channels(gateways(settings))
+        self._sender = Sender(options, self._owned_by(0), self._recipient, ways, wording, _count)
+        self._courier = Courier(options, self._owned_by(1), self._on_file, ways["email"], master, _count_attempt)
 
-    # -- what the sender asks -----------------------------------------------------------------------------------
+    # -- what the senders ask -----------------------------------------------------------------------------------
 
-    def _owned(self) -> list[int]:
-        (runner,) = self._deciding.runners
-        return [partition for partition, health in runner.health().items() if health.phase in OURS]
+    def _owned_by(self, index: int) -> Callable[[], list[int]]:
+        runner = self._deciding.runners[index]
+        return lambda: [partition for partition, health in runner.health().items() if health.phase in OURS]
 
     def _recipient(self, recipient_id: str) -> Recipient | None:
-        (runner,) = self._deciding.runners
-        found: Recipient | None = runner.machine.references.live().get("recipient", recipient_id)
+        found: Recipient | None = self._deciding.runners[0].machine.references.live().get("recipient", recipient_id)
         return found
+
+    def _on_file(self, entity: str, id_: str) -> Any | None:
+        return self._deciding.runners[1].machine.references.live().get(entity, id_)
 
     # -- what it tells ------------------------------------------------------------------------------------------
 
     @property
     def ready(self) -> bool:
         """For `/readyz`."""
-        return self._deciding.ready and self._sender.ready
+        return self._deciding.ready and self._sender.ready and self._courier.ready
 
     @property
     def live(self) -> bool:
@@ -97,8 +144,9 @@ class NotifyWorker:
     # -- life ---------------------------------------------------------------------------------------------------
 
     def request_stop(self) -> None:
-        """Begin a graceful stop: the sender ends what it has begun, and says so, before the processor stops."""
-        self._sender.request_stop()
+        """Begin a graceful stop: the senders end what they have begun, and say so, before the processors stop."""
+        for sender in (self._sender, self._courier):
+            sender.request_stop()
 
     async def run(self) -> int:
         """Work until asked to stop (0) or until a part fails (1).
@@ -107,15 +155,21 @@ class NotifyWorker:
             ClusterError: the cluster is not as it must be; the text says what to do.
         """
         deciding = asyncio.ensure_future(self._deciding.run())
-        sending = asyncio.ensure_future(self._sender.run())
-        await asyncio.wait({deciding, sending}, return_when=asyncio.FIRST_COMPLETED)
-        failed = sending.done() and sending.exception() is not None
-        self._sender.request_stop()
-        await asyncio.wait({sending})
+        sending = [asyncio.ensure_future(sender.run()) for sender in (self._sender, self._courier)]
+        await asyncio.wait({deciding, *sending}, return_when=asyncio.FIRST_COMPLETED)
+        failed = any(task.done() and task.exception() is not None for task in sending)
+        self.request_stop()
+        await asyncio.wait(sending)
         self._deciding.request_stop()
         code = await deciding
-        sending.result()
+        await self._courier.close()
+        for task in sending:
+            task.result()
         return 1 if failed else code
+
+
+def _count_attempt(due: EventsDue, verdict: str) -> None:
+    telemetry.DELIVERY_ATTEMPTS.labels(due.channel, verdict).inc()
 
 
 def _count(due: NotificationDue, attempt: Attempt, seconds: float) -> None:

@@ -124,8 +124,12 @@ class ByApprise:
 
     async def send(self, address: Address, due: NotificationDue, text: Text) -> Attempt:
         """Make one attempt in a thread, which has its own time-outs."""
+        return await self.tell(address.to, due.begin_before_at.timestamp(), text)
+
+    async def tell(self, to: str, begin_before_s: float, text: Text) -> Attempt:
+        """Make one attempt to tell whoever is at an address, of anything."""
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._threads, self._send, address.to, due.begin_before_at.timestamp(), text)
+        work = loop.run_in_executor(self._threads, self._send, to, begin_before_s, text)
         try:
             return await asyncio.wait_for(asyncio.shield(work), SEND_WITHIN_S)
         except TimeoutError:
@@ -160,25 +164,20 @@ class ByApprise:
         return Attempt("failed", "the server does not answer or refused")
 
 
-class ByHttp:
-    """JSON to a program, by POST. `path` is added to the address's."""
+class Poster:
+    """Posts to web servers, and judges their answers."""
 
-    def __init__(self, payload: Callable[[NotificationDue, Text], Any], path: str = "") -> None:
-        self._payload = payload
-        self._path = path
+    def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, address: Address, due: NotificationDue, text: Text) -> Attempt:
-        """Make one attempt."""
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Attempt:
+        """Make one attempt; gives up in time by itself, and never raises."""
         if self._session is None:
             # Connections are not kept: a server that was restarted would cost an attempt.
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=SEND_WITHIN_S, connect=CONNECT_WITHIN_S),
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
             )
-        body = json.dumps(self._payload(due, text), ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json", "Idempotency-Key": due.notification_id}
-        url = address.to.rstrip("/") + self._path if self._path else address.to
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 return _judged(answer.status, answer.headers.get("Retry-After")) or Attempt("delivered")
@@ -194,6 +193,26 @@ class ByHttp:
         """Disconnect."""
         if self._session is not None:
             await self._session.close()
+
+
+class ByHttp:
+    """JSON to a program, by POST. `path` is added to the address's."""
+
+    def __init__(self, payload: Callable[[NotificationDue, Text], Any], path: str = "") -> None:
+        self._payload = payload
+        self._path = path
+        self._poster = Poster()
+
+    async def send(self, address: Address, due: NotificationDue, text: Text) -> Attempt:
+        """Make one attempt."""
+        body = json.dumps(self._payload(due, text), ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json", "Idempotency-Key": due.notification_id}
+        url = address.to.rstrip("/") + self._path if self._path else address.to
+        return await self._poster.post(url, body, headers)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._poster.close()
 
 
 class Webhook:

@@ -16,6 +16,7 @@ from streams.core.everywhere import LockoutsProcessor
 from streams.core.notifications import NotifyProcessor
 from streams.core.processor import Cause, Context, Found, Lookup, Outcome, Processor
 from streams.core.site import SiteProcessor
+from streams.core.subscriptions import SubscriptionsProcessor
 from streams.engine.faust_transport import GroupOptions
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.worker import DecideOptions, DecideWorker
@@ -61,6 +62,7 @@ def plain_processors(settings: Settings) -> list[Processor]:
         AlertsProcessor(master, signed_references=signed),
         LockoutsProcessor(master),
         NotifyProcessor(master if signed else None),
+        SubscriptionsProcessor(master if signed else None),
     ]
 
 

@@ -13,7 +13,10 @@ from schemas.topics import registry
 from streams.commands.running import print_json, run, say, settings_or_fail
 from streams.connection import kafka_options, partitions_of, started
 
-GROUPS = {name: f"doorstream-{name}" for name in ("site", "devices", "alerts", "lockouts", "record", "notify")}
+GROUPS = {
+    name: f"doorstream-{name}"
+    for name in ("site", "devices", "alerts", "lockouts", "record", "notify", "subscriptions")
+}
 """The consumer group of each reader named in topics.yaml."""
 
 

@@ -75,9 +75,10 @@ _INDEXES: dict[str, dict[str, _Index]] = {
         "group": lambda data: _read(data).groups,
         "monitoring": lambda data: ("yes",) if _read(data).monitoring else (),
     },
+    "subscription": {EVERY: lambda _: (EVERY,)},
 }
-FOR_DECISIONS = tuple(name for name in BY_NAME if name not in {"recipient", "on-call"})
-"""What the site's decisions depend on: all but who is told of alerts."""
+FOR_DECISIONS = tuple(name for name in BY_NAME if name not in {"recipient", "on-call", "subscription"})
+"""What the site's decisions depend on: all but who is told of alerts or sent events."""
 
 
 def tables(master: bytes | None = None, entities: Collection[str] = tuple(BY_NAME)) -> tuple[ReferenceTable, ...]:

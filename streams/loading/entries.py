@@ -25,6 +25,7 @@ PLAIN = {
     "credentials": "credential",
     "recipients": "recipient",
     "on-call": "on-call",
+    "subscriptions": "subscription",
 }
 """Files whose entries are records just so."""
 

@@ -21,6 +21,7 @@ FILES = (
     "permissions",
     "recipients",
     "on-call",
+    "subscriptions",
     "pins",
     "faces",
     "fingerprints",

@@ -36,8 +36,9 @@ PUBLISHED = (
     "permission",
     "recipient",
     "on-call",
+    "subscription",
 )
-GONE_LAST = ("on-call", "recipient", "zone", "schedule", "holiday-calendar", "site", "policy")
+GONE_LAST = ("subscription", "on-call", "recipient", "zone", "schedule", "holiday-calendar", "site", "policy")
 
 
 class Counts(NamedTuple):
