@@ -12,6 +12,7 @@ from schemas.vocabulary import Direction, Enforcement, FactorKind
 from streams.loading.draft import Draft
 from streams.loading.notifying import check_notifying
 from streams.loading.problems import nearest
+from streams.loading.subscribing import check_subscribing
 
 DEEPEST_ZONE = 16
 """As deep as decisions follow a zone upwards."""
@@ -21,7 +22,7 @@ def check(draft: Draft) -> None:
     """Find what is wrong between records."""
     for one in (_sites, _zones, _devices, _doors, _access_points, _interlocks, _schedules, _policies):
         one(draft)
-    for other in (_credentials, _cardholders, _permissions, check_notifying):
+    for other in (_credentials, _cardholders, _permissions, check_notifying, check_subscribing):
         other(draft)
 
 

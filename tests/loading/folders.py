@@ -95,6 +95,13 @@ f0018,face,,p0018
   stand_ins:
     - {recipient: wang, from_at: 2027-10-01 08:00, until_at: 2027-10-08 08:00}
 """,
+    "subscriptions.yaml": """\
+- id: lobby
+  recipient: wang
+  channel: webhook
+  wants: {types: [access_denied], zones: [hq-lobby], doors: [hq-d01]}
+  delivery: push
+""",
 }
 
 

@@ -305,6 +305,66 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         '  handover_at: ["20:00", "08:00"]\n  members:',
         "on-call.yaml:1: on-call on-call: handover_at: give the times of a day in their order, each once",
     ),
+    "a subscription for nobody": (
+        "subscriptions.yaml",
+        "recipient: wang",
+        "recipient: wan",
+        "subscriptions.yaml:2: subscription lobby: recipient: there is no recipient wan - did you mean wang?",
+    ),
+    "a subscription by a channel that its recipient has not": (
+        "subscriptions.yaml",
+        "recipient: wang",
+        "recipient: control-room",
+        "subscriptions.yaml:3: subscription lobby: channel: recipient control-room has no webhook address, only email",
+    ),
+    "a subscription by an unknown channel": (
+        "subscriptions.yaml",
+        "channel: webhook",
+        "channel: fax",
+        "subscriptions.yaml:3: subscription lobby: channel: input should be 'webhook' or 'email', not 'fax'",
+    ),
+    "a subscription to a zone that there is not": (
+        "subscriptions.yaml",
+        "hq-lobby",
+        "hq-loby",
+        "subscriptions.yaml:4: subscription lobby: wants.zones: there is no zone hq-loby - did you mean hq-lobby?",
+    ),
+    "a subscription to nothing": (
+        "subscriptions.yaml",
+        "{types: [access_denied], zones: [hq-lobby], doors: [hq-d01]}",
+        "{}",
+        (
+            "subscriptions.yaml:4: subscription lobby: wants: an empty filter: give a criterion; "
+            "`classes: [normal, abnormal, security, device]` are all events"
+        ),
+    ),
+    "a subscription to duress": (
+        "subscriptions.yaml",
+        "access_denied",
+        "duress",
+        (
+            "subscriptions.yaml:4: subscription lobby: wants.types[1]: duress is for monitoring alone: "
+            "give a recipient `monitoring: yes` instead, not 'duress'"
+        ),
+    ),
+    "a subscription that can fit nothing": (
+        "subscriptions.yaml",
+        "doors: [hq-d01]",
+        "severities: [high]",
+        (
+            "subscriptions.yaml:4: subscription lobby: wants.severities: only alerts have one, so no access_denied "
+            "would ever fit"
+        ),
+    ),
+    "e-mail that is pushed": (
+        "subscriptions.yaml",
+        "recipient: wang\n  channel: webhook",
+        "recipient: control-room\n  channel: email",
+        (
+            "subscriptions.yaml:1: subscription lobby: delivery: e-mail is sent in batches; for somebody to be told at "
+            "once, raise an alert"
+        ),
+    ),
     "templates that fill no secret": (
         "faces.csv",
         "0.1 -0.2 0.3 0.4",

@@ -77,7 +77,7 @@ def test_a_zone_of_another_site_is_told(tmp_path: Path) -> None:
             doors_csv=doors,
             devices_csv=devices,
             permissions_yaml=permissions,
-            **{"recipients_yaml": None, "on-call_yaml": None},
+            **{"recipients_yaml": None, "on-call_yaml": None, "subscriptions_yaml": None},
         )
     )
     assert found == [
