@@ -42,6 +42,12 @@ LAG_SECONDS = Gauge(
     "doorstream_lag_seconds", "Age of the oldest message waiting.", ["role", "topic", "partition"], registry=REGISTRY
 )
 DEAD_LETTERS = Counter("doorstream_dead_letters", "Messages given up, by step.", ["topic", "stage"], registry=REGISTRY)
+TICKS_FAILED = Counter(
+    "doorstream_ticks_failed",
+    "Deadlines that could not be decided; each is tried again every minute.",
+    ["processor"],
+    registry=REGISTRY,
+)
 REFERENCES_REFUSED = Counter(
     "doorstream_references_refused",
     "Reference records that count as never written: not signed by the administration, or old ones again.",

@@ -133,8 +133,9 @@ class MetricsObserver(Observer):
         log.warning("dead_letter", topic=topic, partition=partition, offset=offset, stage=stage, error=error)
 
     def tick_failed(self, partition: int, key: str, error: str) -> None:
-        """Log a deadline that could not be decided."""
-        log.error("tick_failed", processor=self._name, partition=partition, key=key, error=error)
+        """Count and log a deadline that could not be decided: every minute, until it can be."""
+        telemetry.TICKS_FAILED.labels(self._name).inc()
+        log.critical("tick_failed", processor=self._name, partition=partition, key=key, error=error)
 
     def recovered(self, partition: int, entries: int, seconds: float) -> None:
         """Count and log a recovery."""

@@ -33,13 +33,11 @@ from streams.core.reference_tables import tables
 from streams.core.times import rfc3339
 from streams.core.watched import SNAPSHOTS, SWEEP, SiteCount, Sweep, Synced, Watched, count_key, watched_key
 
-VERSION = "devices-5"
+VERSION = "devices-6"
 SWEEP_S = 60
 SWEEP_MOST = 2_000
 """Devices that one tick begins to watch; where there are more, the next tick comes at once."""
 COMMANDS = "device.commands"
-LONG_PAST_MS = 300_000
-"""A deadline that has passed so long ago is set again: deciding it must have failed, and it would never come back."""
 REFERENCES = (
     "site",
     "zone",
@@ -54,7 +52,6 @@ REFERENCES = (
     "policy",
 )
 """What a snapshot is made of; the watch over devices alone needs three of them."""
-
 _SOURCE = "/doorstream/devices"
 _replace = msgspec.structs.replace
 
@@ -226,8 +223,6 @@ def _sweep(state: State, context: Context) -> Iterator[Outcome]:
         for device in reference.devices_of(context.references, site.site_id):
             old: Watched | None = state.get(watched_key(device.device_id))
             if old is not None and old.monitored:
-                if 0 < old.offline_at_ms < context.now_ms - LONG_PAST_MS:
-                    yield DeviceKept(device.device_id, old)
                 continue
             if device.status != "active":
                 continue

@@ -16,6 +16,8 @@ from streams.engine.observer import Observer
 from streams.engine.state import StateStore
 
 DIGEST_SIZE = 16
+TICK_AGAIN_MS = 60_000
+"""A deadline that could not be decided comes again after this, until it can be: nobody else would bring it back."""
 NO_DIGEST = b""
 _encode = msgspec.msgpack.Encoder().encode
 _NOTHING: Mapping[str, Any] = {}
@@ -178,6 +180,8 @@ class Decider:
             store.rollback()
             run.cut(kept_outputs, kept_parts)
             self._refuse(cause, context, error, run)
+            if isinstance(cause, Tick):
+                store.put_off(cause.key, context.now_ms + TICK_AGAIN_MS)
         else:
             if isinstance(cause, Arrival):
                 run.decision.tally.passed()

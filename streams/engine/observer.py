@@ -24,7 +24,7 @@ class Observer:
         """A record became a dead letter of `topic`; `error` is free of the record's content."""
 
     def tick_failed(self, partition: int, key: str, error: str) -> None:
-        """A tick made `decide` or `evolve` raise; it was refused and won't come again by itself."""
+        """A tick made `decide` or `evolve` raise; it was refused and comes again a minute later."""
 
     def checkpointed(self, partition: int, number: int, entities: int) -> None:
         """A checkpoint counts from now on."""

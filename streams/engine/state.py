@@ -29,16 +29,17 @@ class StateStore:
         self._raw: dict[str, bytes] = {}
         self._undo: list[tuple[str, Any]] = []
         self._marks: dict[str, int] = {}
-        if isinstance(processor, SelfStarting):
-            for key in processor.standing:
-                self.deadlines.set(key, 0)
+        self._standing = processor.standing if isinstance(processor, SelfStarting) else ()
+        for key in self._standing:
+            self.deadlines.set(key, 0)
 
     def __len__(self) -> int:
         return len(self._live) + len(self._raw)
 
     def keys(self) -> list[str]:
-        """Every key, in no order that matters."""
-        return [*self._live, *self._raw]
+        """Every key, in no order that matters; a standing deadline is kept with or without its entity."""
+        bare = [key for key in self._standing if key not in self._live and key not in self._raw]
+        return [*self._live, *self._raw, *bare]
 
     def load(self, key: str, deadline_ms: int | None, data: bytes | None) -> None:
         """Take an entity from the state log; later ones replace earlier ones, None removes."""
@@ -120,6 +121,11 @@ class StateStore:
     def disarm(self, key: str) -> None:
         """An entity's deadline has been served and the entity didn't move it."""
         self.deadlines.set(key, None)
+        self.changed[key] = None
+
+    def put_off(self, key: str, deadline_ms: int) -> None:
+        """Serve an entity's deadline at another time, or earlier where the entity changes before."""
+        self.deadlines.set(key, deadline_ms)
         self.changed[key] = None
 
     def snapshot(self, keys: Iterable[str]) -> list[tuple[str, int | None, bytes | None]]:

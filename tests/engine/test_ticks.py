@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import pytest
+
 from streams.core.processor import Arrival, Cause, Context, Outcome, State, Tick
 from streams.engine.options import MachineOptions
 from streams.engine.ticks import Deadlines
 from tests.engine.conftest import MakeHarness
 from tests.engine.toy import Account, Bank, Event, Noted, message
-from tests.engine.watching import events, kinds, watching
+from tests.engine.watching import assert_repeats_are_equal, events, kinds, watching
 
 
 class Heartbeats(Bank):
@@ -129,21 +131,80 @@ def test_a_tick_whose_entity_moved_earlier_in_the_entry_is_stale(make: MakeHarne
     assert watching(harness).drifts == []
 
 
-def test_a_tick_that_raises_is_refused_and_does_not_come_again(make: MakeHarness) -> None:
-    class Raising(Bank):
-        def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
-            if isinstance(cause, Tick):
-                raise RuntimeError("no")  # noqa: TRY004 - stands for any failure
-            return super().decide(state, cause, context)
+class Ailing(Bank):
+    """Can't decide deadlines before a moment."""
 
-    harness = make(Raising())
+    mended_ms = 0
+
+    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+        if isinstance(cause, Tick) and context.now_ms < self.mended_ms:
+            raise RuntimeError("no")
+        return super().decide(state, cause, context)
+
+
+@pytest.mark.parametrize("checkpoint_interval_s", [1, 10_000])
+def test_a_tick_that_raises_is_refused_and_comes_again_every_minute_until_it_can_be_decided(
+    make: MakeHarness, checkpoint_interval_s: float
+) -> None:
+    bank = Ailing()
+    harness = make(bank, options=MachineOptions(checkpoint_interval_s=checkpoint_interval_s))
+    bank.mended_ms = harness.clock.now_ms() + 90_000
     harness.publish("requests", "a", message("lend", "a", 1_000))
     harness.run_until_idle()
-    harness.advance(60)
-    harness.restart()
-    harness.advance(60)
+    harness.advance(5)
     assert kinds(harness) == ["lent", "failed"]
-    assert len(watching(harness).ticks) == 1
+    harness.publish("requests", "b", message("deposit", "b", 1))
+    harness.restart()
+    harness.advance(40)
+    assert kinds(harness) == ["lent", "failed", "deposited"]
+    harness.advance(20)
+    assert kinds(harness) == ["lent", "failed", "deposited", "failed"]
+    harness.restart()
+    harness.advance(61)
+    assert kinds(harness) == ["lent", "failed", "deposited", "failed", "overdue"]
+    harness.restart()
+    harness.advance(61)
+    assert kinds(harness)[5:] == []
+    assert watching(harness).drifts == []
+    assert_repeats_are_equal(harness)
+
+
+def test_a_tick_that_was_put_off_comes_at_once_where_its_entity_changes(make: MakeHarness) -> None:
+    bank = Ailing()
+    harness = make(bank)
+    bank.mended_ms = harness.clock.now_ms() + 10_000
+    harness.publish("requests", "a", message("lend", "a", 1_000))
+    harness.run_until_idle()
+    harness.advance(12)
+    assert kinds(harness) == ["lent", "failed"]
+    harness.publish("requests", "a", message("deposit", "a", 1))
+    harness.run_until_idle()
+    harness.advance(1)
+    assert kinds(harness) == ["lent", "failed", "deposited", "overdue"]
+
+
+@pytest.mark.parametrize("checkpoint_interval_s", [1, 10_000])
+def test_a_standing_tick_that_raises_before_it_has_an_entity_is_put_off_over_restarts(
+    make: MakeHarness, checkpoint_interval_s: float
+) -> None:
+    class Standing(Ailing):
+        standing = ("account/a",)
+
+    bank = Standing()
+    options = MachineOptions(checkpoint_interval_s=checkpoint_interval_s, full_turn_s=2)
+    harness = make(bank, options=options)
+    bank.mended_ms = harness.clock.now_ms() + 30_000
+    for _ in range(4):
+        harness.publish("requests", "b", message("deposit", "b", 1))
+        harness.run_until_idle()
+        harness.advance(5)
+    assert [kind for kind in kinds(harness) if kind != "deposited"] == ["failed"]
+    harness.restart()
+    harness.advance(45)
+    harness.restart()
+    harness.run_until_idle()
+    assert [kind for kind in kinds(harness) if kind != "deposited"] == ["failed", "overdue"]
+    assert watching(harness).drifts == []
 
 
 def test_a_tick_that_leaves_its_entity_alone_is_served(make: MakeHarness) -> None:
