@@ -15,8 +15,8 @@ from tests.e2e.evidence import assert_a_replay_opens_nothing, assert_decided_onc
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 log = logging.getLogger(__name__)
 
-RATE = 500
-SECONDS = 30.0
+RATE = 200
+SECONDS = 20.0
 
 
 @pytest.mark.branch("A3.01", "A3.03", "A3.05")

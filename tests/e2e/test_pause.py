@@ -19,14 +19,16 @@ pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 log = logging.getLogger(__name__)
 
 RATE = 200
-PAUSE_S = 16.0
-"""Longer than the group's session time-out of 10 s, so that the group has given its partitions away."""
-AWAKE_S = 5.0
+SESSION_TIMEOUT_S = 6
+PAUSE_S = 10.0
+"""Longer than the session time-out, so that the group has given its partitions away."""
+AWAKE_S = 3.0
 
 
 @pytest.mark.branch("A3.01", "A3.03")
 async def test_a_worker_that_was_paused_decides_nothing_when_it_wakes_up(cluster: Cluster, workers: Workers) -> None:
-    first, second = workers.launch("decide"), workers.launch("decide")
+    impatient = {"DOORSTREAM_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S)}
+    first, second = workers.launch("decide", impatient), workers.launch("decide", impatient)
     await asyncio.gather(asyncio.to_thread(first.wait_ready), asyncio.to_thread(second.wait_ready))
     async with controllers_of(cluster) as controllers:
         load = asyncio.create_task(controllers.ask_steadily(SHAPE, RATE, PAUSE_S + AWAKE_S + 3))
