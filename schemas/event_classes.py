@@ -90,18 +90,38 @@ Facts = Mapping[str, Any]
 _NOT_GENUINE = frozenset({"invalid_signature", "no_right", "repeated", "unknown_operator"})
 """Why an operator's request is refused where somebody tried what they may not."""
 
-_DEVICE_KINDS = frozenset(
-    {
+_KINDS: Mapping[Classification, tuple[str, ...]] = {
+    _ABNORMAL: (
+        "authentication_failed",
+        "soft_breach",
+        "door_held_open",
+        "door_pre_alarm",
+    ),
+    _SECURITY: (
+        "duress",
+        "door_forced_open",
+        "tamper",
+        "invalid_signature",
+        "replayed_request",
+        "lockout_impending",
+        "credential_lockout",
+        "cardholder_lockout",
+        "access_point_lockout",
+        "permanent_lockout",
+    ),
+    _DEVICE: (
         "controller_offline",
         "site_offline",
+        "network_outage",
         "fault",
         "power_failure",
         "battery_low",
         "clock_wrong",
         "flapping",
-    }
-)
-_PASSAGE_KINDS = frozenset({"authentication_failed", "soft_breach", "door_held_open", "door_pre_alarm"})
+    ),
+}
+ALERT_CLASSES: Mapping[str, Classification] = {kind: one for one, kinds in _KINDS.items() for kind in kinds}
+"""The class of each kind of alert that doorstream raises by itself: that of what it is raised for."""
 
 
 def event_class(type_: EventType, facts: Facts) -> Classification:
@@ -174,10 +194,8 @@ def _door_alarm(facts: Facts) -> Classification:
 
 
 def alert_class(kind: Any) -> Classification:
-    """The class of an alert, which is that of what it is raised for. A kind that nobody has classed is for security."""
-    if kind in _DEVICE_KINDS:
-        return _DEVICE
-    return _ABNORMAL if kind in _PASSAGE_KINDS else _SECURITY
+    """The class of an alert. A kind that nobody has classed is for security to look at."""
+    return ALERT_CLASSES.get(str(kind), _SECURITY)
 
 
 EVENT_TYPES: tuple[EventType, ...] = (*get_args(OutcomeType), *get_args(AlertType), *get_args(ReportedType), "duress")

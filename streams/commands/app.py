@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from streams.commands import alerts, db, dead, devices, keys, lockouts, stack, topics, worker
+from streams.commands import alerts, db, dead, devices, keys, lockouts, stack, subscriptions, topics, worker
 from streams.commands.demo import demo
 from streams.commands.doctor import doctor
 from streams.commands.explain import explain
@@ -41,6 +41,7 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(keys.app, name="keys")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(lockouts.app, name="lockouts")
+app.add_typer(subscriptions.app, name="subscriptions")
 app.command("demo")(demo)
 app.command("explain")(explain)
 app.command("load")(load)

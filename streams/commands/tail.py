@@ -8,19 +8,25 @@ from typing import Annotated, Any
 import typer
 from aiokafka import ConsumerRecord
 
+from schemas.event_classes import class_of
+from schemas.registry import ASKED_ON
 from schemas.topics import registry
+from schemas.vocabulary import Classification
 from streams.commands.reading import read_topics, since_ms
 from streams.commands.rendering import line_of, without_secrets
 from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 
 
-def tail(
+def tail(  # noqa: PLR0913, PLR0917 - one for each option
     topics: Annotated[list[str], typer.Argument(help="Topics, such as access.decisions device.commands.")],
     site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
     door: Annotated[str | None, typer.Option(help="Only this door or one of its access points.")] = None,
     cardholder: Annotated[str | None, typer.Option(help="Only this cardholder.")] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only this message type, or event of a device.")] = None,
+    class_: Annotated[
+        Classification | None, typer.Option("--class", help="Only events of this class.", show_choices=True)
+    ] = None,
     since: Annotated[str | None, typer.Option(help="From then on: 10m, 2h, 1d ago, or a time.")] = None,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the end instead of waiting for more.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -36,7 +42,7 @@ def tail(
         start = since_ms(since) if since else None
         async for record in read_topics(kafka_options(settings), topics, start_ms=start, follow=not no_follow):
             fields = fields_of(record)
-            if fits(fields, wanted, door):
+            if fits(fields, wanted, door) and (class_ is None or classed(record.topic, fields) is class_):
                 show(record, fields, json=json)
 
     run(work())
@@ -64,6 +70,18 @@ def fits(fields: dict[str, Any], wanted: dict[str, str | None], door: str | None
     if door is None:
         return True
     return fields.get("door_id") == door or str(fields.get("access_point_id", "")).startswith(f"{door}-")
+
+
+def classed(topic: str, fields: dict[str, Any]) -> Classification | None:
+    """The event's class; None for what is no event, or none that can be read."""
+    if topic in ASKED_ON:
+        # Requests are named like the events that they ask for.
+        return None
+    try:
+        return class_of(fields)
+    except (TypeError, AttributeError):
+        # Anybody may have written this.
+        return None
 
 
 def show(record: ConsumerRecord, fields: dict[str, Any], *, json: bool) -> None:
