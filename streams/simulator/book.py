@@ -29,6 +29,7 @@ class Asked:
     shown: Sequence[Shown]
     occurred_at: datetime
     recorded: Literal["granted", "denied"] | None = None
+    mode: Literal["deny", "facility_code", "snapshot"] | None = None
     sent_s: float | None = None
     decided: bool = False
     granted: bool = False

@@ -17,7 +17,7 @@ from streams.connection import started
 from streams.simulator.wire import Headers, Outgoing
 
 COMMANDS, DECISIONS, DURESS = "device.commands", "access.decisions", "duress.events"
-STATES = "device.states"
+STATES, SNAPSHOTS = "device.states", "device.snapshots"
 _POSITION_PARTS = 5
 
 
@@ -31,6 +31,11 @@ class Arrived(NamedTuple):
     value: bytes
     headers: Headers
     at_s: float
+
+    @property
+    def as_read(self) -> tuple[str, bytes | None, bytes, Headers]:
+        """Topic, key, value and headers."""
+        return self.topic, self.key, self.value, self.headers
 
 
 class TopicsMissingError(Exception):
@@ -97,7 +102,7 @@ class KafkaLine:
     @classmethod
     @asynccontextmanager
     async def opened(cls, options: Mapping[str, Any], on_sent: OnSent) -> AsyncIterator[Line]:
-        """A line to the broker: commands, duress and devices' states from now on, decisions from the beginning.
+        """A line to the broker: commands, duress and states from now on, decisions and snapshots from the first.
 
         Raises:
             TopicsMissingError: a topic is not there.
@@ -148,15 +153,15 @@ class KafkaLine:
     async def _assign(self) -> None:
         await self._consumer.topics()
         places: list[TopicPartition] = []
-        for topic in (COMMANDS, DECISIONS, DURESS, STATES):
+        for topic in (COMMANDS, DECISIONS, DURESS, STATES, SNAPSHOTS):
             found = self._consumer.partitions_for_topic(topic)
             if not found:
                 raise TopicsMissingError(f"the broker has no topic {topic}: run `doorstream topics apply`")
             places += [TopicPartition(topic, partition) for partition in sorted(found)]
         self._consumer.assign(places)
-        decisions = [place for place in places if place.topic == DECISIONS]
-        others = [place for place in places if place.topic != DECISIONS]
-        await self._consumer.seek_to_beginning(*decisions)
+        whole = [place for place in places if place.topic in (DECISIONS, SNAPSHOTS)]
+        others = [place for place in places if place not in whole]
+        await self._consumer.seek_to_beginning(*whole)
         await self._consumer.seek_to_end(*others)
         for place in places:
             await self._consumer.position(place)

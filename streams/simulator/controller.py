@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from schemas.access import AccessRequested
-from schemas.commands import AccessDoor, Command, Probe, ShowDisplay
+from schemas.commands import AccessDoor, Command, Probe, ShowDisplay, SyncPermissions
 from schemas.devices import (
     Announced,
     CommandConfirmed,
@@ -29,6 +29,7 @@ from schemas.devices import (
 )
 from schemas.doors import RequestToExit
 from schemas.factors import Factor
+from schemas.permission_snapshots import PermissionSnapshot
 from schemas.places import AccessPoint, Device, Door
 from schemas.registry import decode
 from schemas.sealing import Sealer
@@ -44,14 +45,14 @@ ANSWER_WITHIN_S = 2.0
 PENDING_S = 10.0
 """How long a request stays pending, by the controller's own timer."""
 
+LATE_S = 0.5
+"""How much later than that the controller's timer may notice it."""
+
 HEARTBEAT_S = 15.0
 """How often it tells its whole state, unless it is set to something else."""
 
 COMMANDS_REMEMBERED = 512
-SNAPSHOT_VERSION = "campus"
-
-Snapshot = Callable[[AccessPoint, Sequence[Shown], Moment], Reason | None]
-"""The synced permissions: why a person may not pass, or None where they may."""
+Mode = Literal["deny", "facility_code", "snapshot"]
 
 FailureReason = Literal[
     "not_pending", "stale_sequence", "stale_epoch", "invalid_signature", "locked_down", "expired", "fault"
@@ -77,7 +78,6 @@ class Controller:
         points: Iterable[AccessPoint],
         signature: Signature,
         sealer: Sealer,
-        snapshot: Snapshot,
         memory: Memory,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
@@ -87,7 +87,6 @@ class Controller:
         self._doors = tuple(doors)
         self._signature = signature
         self._sealer = sealer
-        self._snapshot = snapshot
         self._memory = memory
         self._heartbeat_s = heartbeat_s
         self._voice = Voice(device.site_id, device.device_id, signature, memory)
@@ -99,6 +98,7 @@ class Controller:
         self._heartbeat_at_s = 0.0
         self._faults: dict[str, DeviceFault] = {}
         self._probed: tuple[datetime, float] | None = None
+        self._to_take: SyncPermissions | None = None
         doors = self._memory.doors
         self.locks = {door.door_id: Lock(door, doors.setdefault(door.door_id, DoorMemory())) for door in self._doors}
 
@@ -154,10 +154,34 @@ class Controller:
             if failure is None:
                 return [*delivered, *self._confirmed(command, now, repeated=True)]
             return [*delivered, *self._failed(command.command_id, failure, now)]
+        if isinstance(command, SyncPermissions):
+            self._to_take = command
+            return [*delivered, *self._taken(now)]
         effects = self._open(command, now) if isinstance(command, AccessDoor) else self._show(command, now)
         if len(self._answered) > COMMANDS_REMEMBERED:
             self._answered.popitem(last=False)
         return [*delivered, *effects]
+
+    def snapshot(self, record: Incoming, now: Moment) -> list[Effect]:
+        """A record of `device.snapshots` arrives; one that is not signed for this controller is none."""
+        if not self._signature.signed(record):
+            return []
+        try:
+            part = decode(record.topic, record.value)
+        except ValueError:
+            return []
+        mine = isinstance(part, PermissionSnapshot) and part.device_id == self.device_id
+        if not mine or not self._memory.vault.take(part):
+            return []
+        return [*self._heartbeat(now), *self._taken(now)]
+
+    def _taken(self, now: Moment) -> list[Effect]:
+        """Confirm the command to take a snapshot, as soon as that or a later one is held."""
+        command = self._to_take
+        if command is None or self._memory.vault.version < command.version:
+            return []
+        self._to_take = None
+        return [*self._heartbeat(now), *self._confirmed(command, now)]
 
     def exit(self, door_id: str, now: Moment) -> list[Effect]:
         """The exit button: the lock is released in every mode, without asking anybody."""
@@ -278,12 +302,12 @@ class Controller:
     def _degrade(self, number: Number, waiting: _Waiting, now: Moment, *, for_good: bool) -> list[Effect]:
         """The door's degraded mode decides. A denial leaves the request pending, for an answer that comes in time."""
         lock = self.locks[waiting.point.door_id]
-        reason = self._alone(waiting, lock, now)
+        reason, mode = self._alone(waiting, lock, now)
         waiting.degraded = True
         if reason is not None and not for_good:
             return []
         del self._waiting[number]
-        mode = lock.door.degraded_mode
+        version = self._memory.vault.version if lock.door.degraded_mode == "snapshot" else 0
         recorded = self._voice.record(
             waiting.since.clock,
             access_point_id=waiting.point.access_point_id,
@@ -291,7 +315,7 @@ class Controller:
             outcome="denied" if reason is not None else "granted",
             reason=reason,
             mode=mode,
-            snapshot_version=SNAPSHOT_VERSION if mode == "snapshot" else None,
+            snapshot_version=str(version) if version else None,
         )
         if reason is not None:
             return [*recorded, Answered(self.device_id, number, "none", alone=True)]
@@ -299,17 +323,22 @@ class Controller:
         released = Released(self.device_id, lock.door.door_id, "degraded", None, number)
         return [*recorded, released, Answered(self.device_id, number, "granted", alone=True)]
 
-    def _alone(self, waiting: _Waiting, lock: Lock, now: Moment) -> Reason | None:
+    def _alone(self, waiting: _Waiting, lock: Lock, now: Moment) -> tuple[Reason | None, Mode]:
+        """Why nobody may pass, or None; and what decided. A snapshot that has ended decides nothing."""
+        mode, vault = lock.door.degraded_mode, self._memory.vault
         if self._free_egress(waiting.point):
-            return None
+            return None, mode
         if lock.memory.mode in SHUT:
-            return Reason.LOCKDOWN
-        if lock.door.degraded_mode == "deny":
-            return Reason.AUTHENTICATION_UNAVAILABLE
-        if lock.door.degraded_mode == "snapshot":
-            return self._snapshot(waiting.point, waiting.shown, now)
+            return Reason.LOCKDOWN, mode
+        if now.timer_s - waiting.since.timer_s > PENDING_S + LATE_S:
+            return Reason.STALE_REQUEST, "deny"  # the timer stood still, and nobody waits there any more
+        if mode == "snapshot" and vault.holds_until(self._server_time(now)):
+            secret, point_id = self._signature.secret, waiting.point.access_point_id
+            return vault.decide(secret, point_id, waiting.shown, waiting.since.clock), mode
+        if mode != "facility_code":
+            return Reason.AUTHENTICATION_UNAVAILABLE, "deny"
         codes = {one.facility_code for one in waiting.shown if isinstance(one, CardShown)}
-        return None if codes & set(lock.door.facility_codes) else Reason.AUTHENTICATION_UNAVAILABLE
+        return None if codes & set(lock.door.facility_codes) else Reason.AUTHENTICATION_UNAVAILABLE, mode
 
     def _free_egress(self, point: AccessPoint) -> bool:
         return point.direction is Direction.EGRESS and self.locks[point.door_id].door.egress == "free"
@@ -331,6 +360,7 @@ class Controller:
             "tamper": False,
             "power_failure": False,
             "battery_low": False,
+            "snapshot_version": str(self._memory.vault.version or "none"),
         }
         return [*self._voice.say(Heartbeat, now.clock, doors=doors, probe_id=probe_id, **state)]
 

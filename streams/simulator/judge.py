@@ -138,13 +138,21 @@ class Judge:
             counts["unavailable"] += 1  # unknown means denied: right whenever a lookup or a verification had no answer
             return
         self._oracle.lockouts.attempted(expected.attempt, asked.shown, got)
-        problem = _problem(expected, asked, got, decision)
+        problem = self._alone(asked) or _problem(expected, asked, got, decision)
         if problem is not None:
             self.differences.append(f"{_name(key, asked)}: {problem} ({decision['decision_id']})")
         if expected.duress:
             self._duress[decision["decision_id"]] = _name(key, asked)
         elif expected.duress is None:
             self._perhaps_duress.add(decision["decision_id"])
+
+    def _alone(self, asked: Asked) -> str | None:
+        """What of a controller's own decision was not to be expected of one that has the snapshot of now."""
+        if asked.mode != "snapshot":
+            return None
+        reason = self._oracle.snapshot(asked.point, asked.shown, asked.occurred_at)
+        right = "granted" if reason is None else "denied"
+        return None if asked.recorded == right else f"the controller alone {asked.recorded}, expected {right}"
 
     def _recall(self, decision: Decision) -> None:
         """Count what failed before this run: who is locked since then is locked now."""

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from schemas.people import Cardholder, Permission
 from schemas.places import AccessPoint, Zone
 from schemas.vocabulary import Direction, Enforcement, Reason
-from streams.simulator.factors import Shown
+from streams.simulator.factors import CardShown, Shown
 from streams.simulator.happenings import Happenings
 from streams.simulator.lockouts import SECRETS, Attempt, Lockouts
-from streams.simulator.people import People, Proof
+from streams.simulator.people import People, Proof, unfit
 from streams.simulator.places import Places
 
 Outcomes = frozenset[Reason | None]
@@ -117,18 +117,27 @@ class Oracle:
 
     def snapshot(self, point: AccessPoint, shown: Sequence[Shown], at: datetime) -> Reason | None:
         """What a controller may decide alone, from synced permissions: the card and its rights, no PIN, no state."""
-        card = next((one for one in shown if one.kind == "card"), None)
-        if card is None:
+        if point.direction is Direction.EGRESS and self._places.doors[point.door_id].egress == "free":
+            return None
+        card = next((one for one in shown if isinstance(one, CardShown)), None)
+        methods = self._people.policy_at(point).methods
+        alone = any(method.kind == "single" and method.factor == "card" for method in methods)
+        if card is None or not alone or self._in_service(point):
             return Reason.AUTHENTICATION_UNAVAILABLE
-        proof = self._people.prove(point, [card], at)
-        if proof.holder is None:
-            return proof.failure or Reason.UNKNOWN_CREDENTIAL
-        if proof.failure not in {None, Reason.AUTHENTICATION_FACTOR_TIMEOUT}:
-            return proof.failure
-        permission, failures = self._permission(point, proof.holder, at)
-        if permission is not None and permission.kind == "single_use":
-            return Reason.AUTHENTICATION_UNAVAILABLE  # whether it was used elsewhere can't be known alone
-        return failures[0] if failures else None
+        known = self._people.cards.get(card.card_number)
+        holder = self._people.holders.get(known.cardholder_id or "") if known is not None else None
+        if known is None or holder is None or unfit(known, holder, at) is not None:
+            return Reason.NO_ACCESS_RIGHTS
+        zone = self._places.zones[point.zone_to]
+        guided = zone.escort.enforcement is Enforcement.HARD and holder.needs_escort
+        if not holder.exempt and (guided or zone.two_person.enforcement is Enforcement.HARD):
+            return Reason.NO_ACCESS_RIGHTS  # nobody alone knows who else is there
+        for permission in self._people.permissions[holder.cardholder_id]:
+            # Whether a single use was made elsewhere can't be known alone.
+            lasting = permission.site_id == point.site_id and permission.kind != "single_use"
+            if lasting and not any(self._checks(permission, point, holder, at)):
+                return None
+        return Reason.NO_ACCESS_RIGHTS
 
     def permitted(self, point: AccessPoint, holder: Cardholder, shown: Sequence[Shown], at: datetime) -> bool:
         """Whether somebody may pass as far as records tell, whatever is going on."""

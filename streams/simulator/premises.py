@@ -17,14 +17,14 @@ from schemas.registry import decode
 from schemas.sealing import Sealer
 from streams.simulator.audit import Auditor
 from streams.simulator.book import Asked, Book, RequestKey
-from streams.simulator.broker import Arrived
+from streams.simulator.broker import SNAPSHOTS, Arrived
 from streams.simulator.controller import Controller
 from streams.simulator.effects import Answered, Effect, Number, Released
 from streams.simulator.factors import Shown
 from streams.simulator.lock import Moment, Now, present
 from streams.simulator.oracle import Oracle
 from streams.simulator.places import Places
-from streams.simulator.wire import Incoming, Memory, Outgoing, Signature
+from streams.simulator.wire import Incoming, Memory, Outgoing, Signature, device_of_part
 
 TICK_S = 0.1
 RECORDS_KEPT = 1000
@@ -87,7 +87,6 @@ class Premises:
                 [p for p in places.points.values() if places.doors[p.door_id].device_id == device_id],
                 self._signatures[device_id],
                 sealer,
-                lambda point, shown, at: oracle.snapshot(point, shown, at.clock),
                 Memory(boot),
                 places.timings[device_id].heartbeat_s,
             )
@@ -224,17 +223,19 @@ class Premises:
             self.commanded(arrived)
 
     def commanded(self, arrived: Arrived) -> None:
-        """A record of `device.commands` arrived for its controller."""
-        controller = self._controllers.get((arrived.key or b"").decode(errors="replace"))
+        """A record of `device.commands` or `device.snapshots` arrived for its controller."""
+        key = (arrived.key or b"").decode(errors="replace")
+        controller = self._controllers.get(key) or self._controllers.get(device_of_part(key))
         if controller is None:
             return
         if not controller.online:
             self._held[controller.device_id].append(arrived)
             return
+        if arrived.topic == SNAPSHOTS:
+            self._perform(controller.snapshot(Incoming(*arrived.as_read), self._now()))
+            return
         self._last_commands[controller.device_id].append(arrived)
-        self._perform(
-            controller.command(Incoming(arrived.topic, arrived.key, arrived.value, arrived.headers), self._now())
-        )
+        self._perform(controller.command(Incoming(*arrived.as_read), self._now()))
 
     def seen_command(self, arrived: Arrived) -> None:
         """The book and the auditor read every command for themselves, before its controller does."""
@@ -287,7 +288,7 @@ class Premises:
             key = RequestKey(message.device_id, message.boot, message.sequence, backlog=True)
             point = self.places.points[message.access_point_id]
             shown = self._shown[point.access_point_id, message.occurred_at]
-            self._book.asks(key, Asked(point, shown, message.occurred_at, message.outcome))
+            self._book.asks(key, Asked(point, shown, message.occurred_at, message.outcome, message.mode))
         elif isinstance(message, AccessRequested):
             self.records[RequestKey(message.device_id, message.boot, message.sequence)] = outgoing
             if len(self.records) > RECORDS_KEPT:

@@ -15,7 +15,7 @@ from schemas.access import AccessRequested
 from streams.loading.campus import Campus
 from streams.simulator.audit import Auditor
 from streams.simulator.book import Book, RequestKey
-from streams.simulator.broker import COMMANDS, DECISIONS, STATES, Arrived, Line, Marks, OnSent, Opened
+from streams.simulator.broker import COMMANDS, DECISIONS, SNAPSHOTS, STATES, Arrived, Line, Marks, OnSent, Opened
 from streams.simulator.day import Planner
 from streams.simulator.factors import CardShown
 from streams.simulator.foul import STRANGER
@@ -236,6 +236,9 @@ class Simulation:
             if fresh:
                 self._premises.seen_command(arrived)
             self._premises.commanded(arrived)  # controllers hear repeats, too: it is theirs to tell
+            return
+        if arrived.topic == SNAPSHOTS:
+            self._premises.commanded(arrived)
             return
         if not fresh:
             return

@@ -12,6 +12,7 @@ from schemas.envelope import event_headers, type_of
 from schemas.registry import topic_of
 from schemas.signing import MAC_HEADER, key_version_of, sign, verify
 from streams.simulator.lock import DoorMemory
+from streams.simulator.vault import Vault
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -35,6 +36,11 @@ class Incoming(NamedTuple):
     headers: Headers
 
 
+def device_of_part(key: str) -> str:
+    """The device that the key of a snapshot's part names: those after the first have `/<part>` behind it."""
+    return key.rpartition("/")[0]
+
+
 class Signature:
     """Signs as one device under one version of its key, and checks what is addressed to it."""
 
@@ -53,21 +59,29 @@ class Signature:
         mac = sign(self._secret, self._key_version, topic, key, value, headers)
         return Outgoing(topic, key, value, (*headers, mac), message)
 
+    @property
+    def secret(self) -> bytes:
+        """The device's key."""
+        return self._secret
+
     def signed(self, record: Incoming) -> bool:
         """Whether a record is for this device and carries the mac of its key."""
         header = next((content for name, content in record.headers if name == MAC_HEADER), None)
-        if header is None or key_version_of(header) != self._key_version or record.key != self._device_id.encode():
+        key = (record.key or b"").decode(errors="replace")
+        for_device = self._device_id in (key, device_of_part(key))
+        if header is None or key_version_of(header) != self._key_version or not for_device:
             return False
         return verify(self._secret, header, record.topic, record.key, record.value, record.headers)
 
 
 @dataclass
 class Memory:
-    """What survives a restart: how often the controller started, its backlog counter, and each door's memory."""
+    """What survives a restart: the number of starts, the backlog counter, each door's memory and the snapshot."""
 
     boot: int
     backlog_sequence: int = 0
     doors: dict[str, DoorMemory] = field(default_factory=dict)
+    vault: Vault = field(default_factory=Vault)
 
 
 class Voice:

@@ -16,6 +16,7 @@ from schemas.record import Headers, Output, Record
 from schemas.reference import BY_NAME
 from schemas.sealing import Sealer
 from streams.agents.verification import SecretVerifier
+from streams.core.devices import DevicesProcessor
 from streams.core.processor import Arrival, Context, Lookup, Tick
 from streams.core.site import SiteProcessor
 from streams.engine.decider import Decider, EngineCause, EntryFrame, decode_arrival
@@ -25,11 +26,12 @@ from streams.engine.state import StateStore
 from streams.engine.virtual import VirtualLoop
 from streams.hashing import PinHashing, hasher
 from streams.loading.campus import Campus
-from streams.simulator.broker import COMMANDS, DECISIONS, DURESS, Arrived, OnSent
+from streams.simulator.broker import COMMANDS, DECISIONS, DURESS, SNAPSHOTS, Arrived, OnSent
 from streams.simulator.lock import Moment
 from streams.simulator.report import Report
 from streams.simulator.run import Options, Simulation
 from streams.simulator.scene import OnStory
+from streams.simulator.watch import EVENTS
 from streams.simulator.wire import Outgoing
 
 MASTER = bytes(range(32))
@@ -65,15 +67,19 @@ class VirtualClock:
 
 
 class MemorySite:
-    """The site processor over a campus: a record in, what is published out. Nothing is kept but state."""
+    """A processor (the site's) over a campus: a record in, what is published out. Nothing is kept but state."""
 
     def __init__(
-        self, campus: Campus, clock: VirtualClock, on_output: Callable[[Output], None] = lambda _output: None
+        self,
+        campus: Campus,
+        clock: VirtualClock,
+        on_output: Callable[[Output], None] = lambda _output: None,
+        processor: SiteProcessor | DevicesProcessor | None = None,
     ) -> None:
         self.clock = clock
         self._on_output = on_output
         self.failed: list[str] = []
-        self._processor = SiteProcessor(MASTER)
+        self._processor = processor or SiteProcessor(MASTER)
         self._verifier = SecretVerifier(MASTER, _CHEAP)
         self._views = ReferenceViews(self._processor.references, clock)
         self._store = StateStore(self._processor)
@@ -145,9 +151,9 @@ def _secrets(campus: Campus) -> list[Secret]:
 class MemoryLine:
     """The line to a site in memory: each record takes its time there and back, in order."""
 
-    def __init__(self, site: MemorySite, on_sent: OnSent, chance: random.Random) -> None:
+    def __init__(self, site: MemorySite, devices: MemorySite, on_sent: OnSent, chance: random.Random) -> None:
         self.failures: list[str] = []
-        self._site, self._on_sent, self._chance = site, on_sent, chance
+        self._site, self._devices, self._on_sent, self._chance = site, devices, on_sent, chance
         self._loop = asyncio.get_running_loop()
         # Timers of the same moment ring in no order: each takes what was sent first.
         self._going: deque[Outgoing] = deque()
@@ -167,10 +173,12 @@ class MemoryLine:
     def _arrive(self) -> None:
         outgoing = self._going.popleft()
         self._publish(self._site.take(outgoing.topic, outgoing.key, outgoing.value, outgoing.headers))
+        if outgoing.topic == EVENTS:
+            self._publish(self._devices.take(outgoing.topic, outgoing.key, outgoing.value, outgoing.headers))
 
     def _publish(self, outputs: list[Output]) -> None:
         for output in outputs:
-            if output.topic in (COMMANDS, DECISIONS, DURESS):
+            if output.topic in (COMMANDS, DECISIONS, DURESS, SNAPSHOTS):
                 self._back_s = max(self._back_s, self._loop.time() + self._chance.random() * SLOWEST_S)
                 self._coming.append(output)
                 self._loop.call_at(self._back_s, self._hear)
@@ -208,6 +216,7 @@ class MemoryLine:
         while True:
             await asyncio.sleep(TICK_S)
             self._publish(self._site.tick())
+            self._publish(self._devices.tick())
 
 
 def simulate(
@@ -229,10 +238,11 @@ async def _simulate(
     campus: Campus, options: Options, clock: VirtualClock, on_story: OnStory, on_output: Callable[[Output], None]
 ) -> tuple[Report, list[str]]:
     site = MemorySite(campus, clock, on_output)
+    devices = MemorySite(campus, clock, processor=DevicesProcessor(MASTER))
 
     @asynccontextmanager
     async def opened(on_sent: OnSent) -> AsyncIterator[MemoryLine]:
-        line = MemoryLine(site, on_sent, random.Random(options.seed))
+        line = MemoryLine(site, devices, on_sent, random.Random(options.seed))
         ticking = asyncio.create_task(line.tick())
         try:
             yield line
@@ -240,4 +250,4 @@ async def _simulate(
             ticking.cancel()
 
     report = await Simulation(opened, MASTER, campus, options, clock.moment, on_story).run()
-    return report, site.failed
+    return report, [*site.failed, *devices.failed]

@@ -7,10 +7,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.base import Message, RequestNumber
+from schemas.base import JournalPosition, Message, RequestNumber
 from schemas.commands import AccessDoor, Command, Probe, ShowDisplay
 from schemas.keys import DEVICE, derive_key
 from schemas.people import Cardholder, Credential, Permission
+from schemas.permission_snapshots import (
+    PermissionSnapshot,
+    SnapshotGrant,
+    SnapshotPoint,
+    SnapshotSchedule,
+    card_digest,
+    cards_key,
+)
 from schemas.places import (
     AccessPoint,
     Accompaniment,
@@ -211,6 +219,7 @@ class Bench:
     """One controller of the campus with its clock, and the site that commands it."""
 
     def __init__(self, device_id: str = "c1", snapshot: Reason | None = None) -> None:
+        """`snapshot`: its snapshot lets nobody in at this time."""
         places = Places(campus())
         self.clock = Clock()
         self.key = derive_key(MASTER, DEVICE, device_id)
@@ -222,9 +231,9 @@ class Bench:
             [p for p in places.points.values() if places.doors[p.door_id].device_id == device_id],
             Signature(device_id, self.key, 1),
             Sealer.of_master(MASTER),
-            lambda _point, _shown, _now: snapshot,
             self.memory,
         )
+        self.memory.vault.take(self.snapshot(1, closed=snapshot is not None))
 
     def ask(self, point: str, *shown: Shown) -> tuple[Number, Seen]:
         """Present something."""
@@ -270,6 +279,35 @@ class Bench:
     def tell(self, command: Command, secret: bytes | None = None) -> Seen:
         """The controller gets a command."""
         return Seen(self.controller.command(self.record(command, secret), self.clock.now))
+
+    def snapshot(self, version: int, *, closed: bool = False, days: float = 1, **fields: Any) -> PermissionSnapshot:
+        """A snapshot that lets card 1 in at the main door; `closed`: at no time."""
+        schedules = (SnapshotSchedule(),) if closed else ()
+        given: dict[str, Any] = {
+            "points": (SnapshotPoint(access_point_id="main-in", door_id="main", card_alone=True),),
+            "schedules": schedules,
+            "grants": (SnapshotGrant(points=(0,), schedule=0 if closed else None),),
+            "cards": ((card_digest(cards_key(self.key), "1"), "21", None, None, (0,)),),
+            **fields,
+        }
+        return PermissionSnapshot(
+            snapshot_id=f"s{version}",
+            snapshot_key=self.device_id if given.get("part", 1) == 1 else f"{self.device_id}/{given['part']}",
+            site_id="s",
+            device_id=self.device_id,
+            version=version,
+            issued_at=NOON,
+            valid_until=NOON + timedelta(days=days),
+            time_zone="UTC",
+            journal=JournalPosition(partition=0, number=1),
+            **given,
+        )
+
+    def sync(self, snapshot: PermissionSnapshot, secret: bytes | None = None) -> Seen:
+        """The controller reads a snapshot."""
+        topic, key, value = "device.snapshots", snapshot.snapshot_key.encode(), snapshot.to_json()
+        record = Incoming(topic, key, value, (sign(secret or self.key, 1, topic, key, value),))
+        return Seen(self.controller.snapshot(record, self.clock.now))
 
     def wait(self, seconds: float) -> Seen:
         """Time passes, and the controller's timers run."""

@@ -354,6 +354,6 @@ def test_a_snapshot_knows_cards_and_rights_and_refuses_what_it_cannot_know() -> 
     world = World(campus(permission(permission_id="bob-p", cardholder_id="bob", kind="single_use")))
     point = world.places.points["main-in"]
     assert world.oracle.snapshot(point, [ANN], NOON) is None
-    assert world.oracle.snapshot(point, [BOB], NOON) == "authentication_unavailable"
-    assert world.oracle.snapshot(point, [CardShown("nobody's")], NOON) == "unknown_credential"
+    assert world.oracle.snapshot(point, [BOB], NOON) == "no_access_rights"
+    assert world.oracle.snapshot(point, [CardShown("nobody's")], NOON) == "no_access_rights"
     assert world.oracle.snapshot(point, [PinTyped("4711", "ann")], NOON) == "authentication_unavailable"
