@@ -44,6 +44,10 @@ class Wording:
             return text._replace(body=text.body[: LONGEST_SMS - 1] + "…")
         return text
 
+    def kind_in(self, kind: str, language: str) -> str:
+        """A kind of alert in the words of a language."""
+        return self._words[language].get("kind", {}).get(kind, kind)
+
     def _read(self, name: str) -> tuple[Path, str]:
         own = None if self._folder is None else self._folder / name
         path = own if own is not None and own.exists() else OWN / name

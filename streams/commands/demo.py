@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sinks.queries import Counts, clickhouse_counts, postgres_counts
+from streams.commands.guards import Guards
+from streams.commands.hurry import hurried
 from streams.commands.live import View
 from streams.commands.load import load_campus
 from streams.commands.pipeline import servers, workers
@@ -19,15 +22,21 @@ from streams.commands.reading import read_topics
 from streams.commands.replay import drift_of, replay_all
 from streams.commands.running import FOUND_WRONG, WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.commands.simulate import CAMPUS, campus_or_fail, play
+from streams.commands.stories import Stories, Told
+from streams.commands.stories import lines_of as story_lines
 from streams.connection import kafka_options
 from streams.loading.campus import Campus
 from streams.settings import Settings
 from streams.simulator.day import SCENARIOS
 from streams.simulator.report import Report
 from streams.simulator.run import Options
+from streams.simulator.scene import Story
 
 STORED_WITHIN_S = 30.0
 """How long the stores may take to hold all that was decided."""
+
+STORIES_WITHIN_S = 60.0
+"""How long after the day the last stories may take to come to their ends."""
 
 _POLL_S = 0.25
 _BROKERS = {"embedded": "on the embedded broker", "apache": "on Apache Kafka"}
@@ -48,6 +57,9 @@ class Summary:
     clickhouse: Counts
     drift: int
     broker: str
+    stories: Sequence[Told] = ()
+    leaks: Sequence[str] = ()
+    interrupted: bool = False
 
     @property
     def decisions(self) -> int:
@@ -58,7 +70,13 @@ class Summary:
     def sound(self) -> bool:
         """Whether nothing was lost, doubled, stale, stored otherwise, or decided otherwise than expected."""
         stored = (self.postgres.decisions, self.clickhouse.decisions)
-        return self.report.sound and stored == (self.decisions, self.decisions) and not self.drift
+        whole = stored == (self.decisions, self.decisions) and not self.drift
+        return self.report.sound and whole and not self.leaks and not self.unfinished
+
+    @property
+    def unfinished(self) -> list[Told]:
+        """Stories that should have come to their end and have not; none where somebody ended the day early."""
+        return [] if self.interrupted else [one for one in self.stories if one.lacks and not one.missing]
 
     def as_json(self) -> dict[str, Any]:
         """The report's fields, those of the stores, `broker`, `drift` and `sound`."""
@@ -72,6 +90,8 @@ class Summary:
             "clickhouse_rows": self.clickhouse.decisions,
             "drift": self.drift,
             "broker": self.broker,
+            "stories": [one.as_json() for one in self.stories],
+            "duress_leaks": list(self.leaks),
             "sound": self.sound,
         }
 
@@ -94,7 +114,7 @@ def demo(
     """
     if scenario not in SCENARIOS:
         fail(f"there is no scenario {scenario}: choose one of {', '.join(SCENARIOS)}", WRONG_USE)
-    people = campus_or_fail(campus, sites)
+    people = hurried(campus_or_fail(campus, sites))
     folder = settings_or_fail().stack_folder.absolute().with_name("demo")
     options = Options(seconds=seconds, rate=rate, seed=seed, scenario=scenario, devices=True)
     with View(f"{scenario}, {sites} site{'s' if sites > 1 else ''}", quiet=json) as view:
@@ -111,17 +131,29 @@ def demo(
 async def _demo(
     folder: Path, broker: Literal["embedded", "apache"], campus: Campus, options: Options, view: View
 ) -> Summary:
-    async with servers(folder, broker, view.note) as settings:
+    async with servers(folder, broker, view.note, with_catcher=True) as settings:
         loaded = await load_campus(settings, campus)
         view.note(f"loaded {sum(counts.new for counts in loaded.values()):,} reference records")
-        async with workers(settings, folder, ["decide", "record"], view.note):
+        stories = Stories(campus)
+        guards = Guards(settings, stories, lambda: view.tell(stories))
+        async with workers(settings, folder, ["decide", "record", "notify"], view.note):
             view.note("the workers are ready; the day begins")
-            report = await play(kafka_options(settings), settings.master_secret(), campus, options, view)
-            view.note("the day is over; waiting for the stores, then deciding it all again")
+            async with guards.on_duty():
+                report = await play(
+                    kafka_options(settings), settings.master_secret(), campus, options, view, stories.on_story
+                )
+                interrupted = report.seconds < options.seconds - 1.0
+                if not interrupted:
+                    view.note("the day is over; waiting until the last story is, too")
+                    await guards.until_over(STORIES_WITHIN_S)
+            view.note("waiting for the stores, then deciding it all again")
             replayed = await replay_all(settings)
             granted, denied = await _decided(settings)
             postgres, clickhouse = await _stored(settings, granted + denied)
-    return Summary(report, granted, denied, postgres, clickhouse, drift_of(replayed), broker)
+    told = [stories.told[key] for key in sorted(stories.told, key=lambda key: (key[0], list(Story).index(key[1])))]
+    return Summary(
+        report, granted, denied, postgres, clickhouse, drift_of(replayed), broker, told, stories.leaks, interrupted
+    )
 
 
 async def _decided(settings: Settings) -> tuple[int, int]:
@@ -168,5 +200,15 @@ def lines_of(summary: Summary) -> list[str]:
         ("PostgreSQL", f"{summary.postgres.decisions:,} of {summary.decisions:,} decisions"),
         ("ClickHouse", f"{summary.clickhouse.decisions:,} of {summary.decisions:,} decisions"),
     ]
-    lines = [f"{name:20} {text}" for name, text in rows]
-    return [*lines, *(f"  {line}" for line in (*report.differences, *report.stale))]
+    begun = [one for one in summary.stories if not one.missing]
+    duress = [step for one in begun if one.story is Story.DURESS_PIN for step in one.steps if step.kind == "told"]
+    rows += [
+        ("stories", f"{sum(not one.lacks for one in begun)} of {len(begun)} came to their end, as told above"),
+        ("duress", f"{len(duress)} messages to monitoring, {len(summary.leaks)} to anybody else"),
+    ]
+    lines = [*story_lines(summary.stories), "", *(f"{name:20} {text}" for name, text in rows)]
+    return [
+        *lines,
+        *(f"  {line}" for line in summary.leaks),
+        *(f"  {line}" for line in (*report.differences, *report.stale)),
+    ]

@@ -16,6 +16,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from streams.commands.stories import TITLES, Stories, Told, together
+from streams.simulator.scene import Story
+
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PLAIN_EVERY_S = 5.0
 _DOOR_STYLES = {"open": "bold green", "granted": "green", "denied": "red", "offline": "dim", "shut": "bright_black"}
@@ -50,6 +53,8 @@ class View:
         self._quiet = quiet
         self._rates: deque[float] = deque(maxlen=60)
         self._printed_at = 0.0
+        self._told: dict[tuple[str, Story], int] = {}
+        self._stories: list[Told] = []
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
         self._drawing = self._console.is_terminal and not quiet
 
@@ -69,6 +74,15 @@ class View:
         elif not self._quiet:
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
+
+    def tell(self, stories: Stories) -> None:
+        """Show how the stories go on; where nothing can be drawn, a line for each new step."""
+        for one in stories.told.values():
+            key = (one.site_id, one.story)
+            for step in one.steps[self._told.get(key, 0) :] if not self._drawing else ():
+                self.note(f"{step.at.astimezone():%H:%M:%S}  {TITLES[one.story]}: {step.kind} {step.text}")
+            self._told[key] = len(one.steps)
+        self._stories = [one for one in stories.told.values() if one.steps]
 
     def show(self, frame: Frame) -> None:
         """Show a frame; where nothing can be drawn, a line every five seconds."""
@@ -94,9 +108,15 @@ class View:
         last = "\n".join(frame.last[-12:]) or "nothing yet"
         legend = "■ shut  □ open  ▣ granted  ▨ denied  · offline"
         left = f"{frame.elapsed_s:.0f} of {frame.seconds:.0f} s"
+        told = Text(no_wrap=True, overflow="ellipsis")
+        for one in self._stories[-8:]:
+            last_step = together(one.steps)[-1]
+            style = "green" if last_step.kind == "closed" else "bold red"
+            told.append(f"{TITLES[one.story]:24} {last_step.kind:13} {last_step.text}\n", style=style)
         return Group(
             Columns([Panel(numbers, title=self._title, subtitle=left), Panel(doors, title="doors", subtitle=legend)]),
             Panel(Text(last, no_wrap=True, overflow="ellipsis"), title="last decisions"),
+            Panel(told, title="alerts, from cause to acknowledgement"),
         )
 
 

@@ -43,8 +43,10 @@ class Worker:
 
 
 @asynccontextmanager
-async def servers(folder: Path, broker: BrokerKind, say: Say) -> AsyncIterator[Settings]:
+async def servers(folder: Path, broker: BrokerKind, say: Say, *, with_catcher: bool = False) -> AsyncIterator[Settings]:
     """Servers with fresh data, topics and tables made; all of it dies with this process and is stopped at the end.
+
+    `with_catcher`: notifications arrive at a catcher, to which the settings of their channels lead.
 
     `folder` is absolute; what lies in it is replaced.
 
@@ -54,7 +56,7 @@ async def servers(folder: Path, broker: BrokerKind, say: Say) -> AsyncIterator[S
     await down(folder)
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        endpoints = await up(StackOptions(folder, broker, owner_pid=os.getpid()), say)
+        endpoints = await up(StackOptions(folder, broker, owner_pid=os.getpid(), with_catcher=with_catcher), say)
         settings = settings_for(endpoints)
         say(f"making {len(registry())} topics and the tables")
         async with Cluster(kafka_options(settings)) as cluster:

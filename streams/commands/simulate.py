@@ -21,6 +21,7 @@ from streams.simulator.day import SCENARIOS
 from streams.simulator.progress import Progress
 from streams.simulator.report import Report
 from streams.simulator.run import NobodyDecidesError, Options, Simulation
+from streams.simulator.scene import OnStory
 
 CAMPUS = Path(__file__).resolve().parents[2] / "deploy" / "campus"
 
@@ -61,13 +62,20 @@ def campus_or_fail(folder: Path, sites: int) -> Campus:
         fail(str(error), WRONG_USE)
 
 
-async def play(kafka: dict[str, Any], master: bytes, campus: Campus, options: Options, view: View) -> Report:
+async def play(
+    kafka: dict[str, Any],
+    master: bytes,
+    campus: Campus,
+    options: Options,
+    view: View,
+    on_story: OnStory = lambda _told: None,
+) -> Report:
     """Run a simulation; Ctrl-C ends it early, with the report of what happened.
 
     Raises:
         CommandError: no worker decides, a topic is missing, or the campus has nobody who may enter.
     """
-    simulation = Simulation(partial(KafkaLine.opened, kafka), master, campus, options)
+    simulation = Simulation(partial(KafkaLine.opened, kafka), master, campus, options, on_story=on_story)
     loop = asyncio.get_running_loop()
     with suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGINT, simulation.stop)

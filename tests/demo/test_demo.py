@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.stack.processes import marked
+from streams.simulator.scene import Story
 
 STARTED_WITHIN_S = 90.0
 GONE_WITHIN_S = 20.0
@@ -51,7 +52,7 @@ def nothing_is_left(folder: Path) -> bool:
 
 
 def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behind(folder: Path) -> None:
-    demo = start(folder, "--seconds", "8", "--sites", "2", "--rate", "20", "--json")
+    demo = start(folder, "--seconds", "30", "--rate", "12", "--json")
     out, err = demo.communicate(timeout=240)
     assert demo.returncode == 0, err
     found = json.loads(out)
@@ -63,7 +64,17 @@ def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behin
     assert {name: found[name] for name in wrong} == dict.fromkeys(wrong, 0)
     assert found["postgres_rows"] == found["clickhouse_rows"] == found["requests"]
     assert 0 < found["p50_ms"] <= found["p99_ms"]
-    assert (found["broker"], found["sites"]) == ("embedded", 2)
+    assert (found["broker"], found["sites"]) == ("embedded", 1)
+    stories = {one["story"]: one for one in found["stories"]}
+    assert set(stories) == {story.value for story in Story}
+    assert all(one["complete"] for one in stories.values()), found["stories"]
+    assert found["duress_leaks"] == []
+    told = {name: {s["text"] for s in one["steps"] if s["step"] == "told"} for name, one in stories.items()}
+    assert told["duress_pin"] == {"Monitoring centre by sms", "Monitoring centre by phone"}
+    assert "Chen Jing by phone" in told["forced_door"], "nobody answered the first message, so it was raised"
+    assert told["held_door"] == told["dying_controller"] == {"Control room by email"}
+    steps = [s["step"] for s in stories["forced_door"]["steps"]]
+    assert steps.index("escalated") < steps.index("acknowledged") < steps.index("closed")
     assert err == "", "a machine's reader gets JSON and no chatter"
     assert nothing_is_left(folder)
 
@@ -71,7 +82,7 @@ def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behin
 def test_ctrl_c_ends_the_day_early_with_its_summary(folder: Path) -> None:
     demo = start(folder, "--seconds", "600")
     until_it_decides(demo)
-    time.sleep(3)
+    time.sleep(1)
     demo.send_signal(signal.SIGINT)
     out, err = demo.communicate(timeout=90)
     assert demo.returncode == 0, err
