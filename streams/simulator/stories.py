@@ -63,6 +63,7 @@ class StoryTeller:
         self._site_id = site_id
         self._regulars = regulars
         self._entrances = {place.access_point_id for place in places.entrances(site_id)}
+        self._taken: set[str] = set()
         self._doors: set[str] = set()
         self._devices: set[str] = set()
         self.plans: list[Plan] = []
@@ -97,7 +98,8 @@ class StoryTeller:
             points = [p for p in self._points(self._entrances) if self._places.doors[p.door_id].has_dps]
             return self._at(None, chance.choice(points), 0) if points else None
         busy = {holder.cardholder_id for holder in self._regulars}
-        people = [holder for _id, holder in sorted(self._people.holders.items()) if not holder.needs_escort]
+        everybody = sorted(self._people.holders.items())
+        people = [one for id_, one in everybody if not one.needs_escort and id_ not in self._taken]
         chance.shuffle(people)
         people.sort(key=lambda holder: holder.cardholder_id in busy)
         if story is Story.HELD_DOOR:
@@ -158,4 +160,6 @@ class StoryTeller:
         self._devices |= {
             self._places.doors[door_id].device_id for door_id in (point.door_id, *(s.door_id for s in way))
         }
-        return (holder.cardholder_id,) if holder is not None else (), point.access_point_id, cost
+        who = (holder.cardholder_id,) if holder is not None else ()
+        self._taken.update(who)
+        return who, point.access_point_id, cost
