@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from schemas.base import Id, JournalPosition, Message, Text, Timestamp
+from schemas.base import Frozen, Id, JournalPosition, Message, Text, Timestamp
 from schemas.devices import DeviceFault
+from schemas.diagnosis import Nature, Remedy
 from schemas.vocabulary import Connection, DeviceEvent
 
 
@@ -15,11 +16,21 @@ class ActiveFault(DeviceFault):
     since: Timestamp
 
 
+class DeviceDiagnosis(Frozen):
+    """What a fault most likely is (A5); `case_id` names it on `exceptions`, until `recover_by` it may recover."""
+
+    case_id: Id
+    nature: Nature
+    recover_by: Timestamp | None = None
+    remedy: Remedy = ""
+
+
 class DeviceState(Message):
     """What happened to a device (`event`), and how it stands after it.
 
     `condition` is what the event is about: `connection`, `tamper`, `power`, `battery`, `clock` or `fault`; for
-    `flapping` and `settled` it tells what flapped. `code` and `detail` are those of the fault meant. `cause_id` is the
+    `flapping` and `settled` it tells what flapped. `code` and `detail` are those of the fault meant,
+    `diagnosis` is of the fault or condition. `cause_id` is the
     id of the device's message (None: a deadline). `last_seen` and `since` (of the connection) are the broker's times.
 
     `clock_offset_ms` is how far the device's clock is ahead of the broker's (below 0: behind); measured, and never
@@ -49,6 +60,7 @@ class DeviceState(Message):
     clock_wrong: bool = False
     clock_offset_ms: int | None = None
     flapping: tuple[Id, ...] = ()
+    diagnosis: DeviceDiagnosis | None = None
     network: Literal["ok", "checking", "down"] = "ok"
     offline_doors: tuple[Id, ...] = ()
     snapshot_version: Id | None = None

@@ -57,6 +57,7 @@ class OperatorRequestAccepted(Message):
     subject: Subject | None = None
     subject_id: Id | None = None
     alert_id: Id | None = None
+    case_id: Id | None = None
     decided_at: Timestamp
     journal: JournalPosition
 
@@ -81,6 +82,7 @@ class OperatorRequestRefused(Message):
         "unknown_lockout",
         "no_reason",
         "unknown_alert",
+        "unknown_repair",
         "still_active",
         "not_possible",
         "failed",

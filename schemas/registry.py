@@ -20,10 +20,12 @@ from schemas import (
     devices,
     door_alarms,
     doors,
+    exceptions,
     lockouts,
     notifications,
     operators,
     permission_snapshots,
+    repair_requests,
     sending,
 )
 from schemas.base import Message
@@ -54,10 +56,12 @@ def _types() -> dict[str, type[Message]]:
         devices,
         door_alarms,
         doors,
+        exceptions,
         lockouts,
         notifications,
         operators,
         permission_snapshots,
+        repair_requests,
         sending,
     )
     for entity in ENTITIES:

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from schemas.alerting import AlertRules
 from schemas.base import Frozen, Id, Message, Text
+from schemas.diagnosis import FaultRule
 from schemas.places import Seconds, Thresholds
 from schemas.vocabulary import Enforcement, FactorKind
 
@@ -24,10 +25,13 @@ Right = Literal[
     "shelve_alerts",
     "force_alerts",
     "monitor_duress",
+    "repair_devices",
+    "force_repairs",
     "start_lockdown",
     "release_lockdown",
 ]
-"""`acknowledge_alerts`: also comment, assign, resolve and close; `force_alerts`: close while the cause is active."""
+"""`acknowledge_alerts`: also comment, assign, resolve and close; `force_alerts`: close while the cause is active.
+`repair_devices`: assign, report as repaired and close; `force_repairs`: close while the fault is there."""
 
 
 class Window(Frozen):
@@ -121,11 +125,19 @@ class DeviceTiming(Frozen):
     """How often a device is to be heard: `offline_after_s` without a message and it is offline (M1).
 
     A probe is sent every `probe_every_s` (0: never), and less often to a device that is offline.
+
+    A transient fault may last for `recovery_s`; then it is a case for repair. A repaired device is asked for its state
+    until it answers, every `verify_within_s`; then it is watched for `observe_s` before the case is closed. `faults` is
+    the table of what is transient and what is not, before the usual one (A5).
     """
 
     heartbeat_s: Annotated[int, Field(ge=1, le=86_400)] = 15
     offline_after_s: Annotated[int, Field(ge=1, le=604_800)] = 45
     probe_every_s: Annotated[int, Field(ge=0, le=604_800)] = 300
+    recovery_s: Annotated[int, Field(ge=1, le=2_592_000)] = 900
+    verify_within_s: Annotated[int, Field(ge=5, le=86_400)] = 300
+    observe_s: Annotated[int, Field(ge=0, le=604_800)] = 600
+    faults: Annotated[tuple[FaultRule, ...], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _waits_for_a_heartbeat(self) -> Self:

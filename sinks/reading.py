@@ -25,6 +25,7 @@ HISTORY_TOPICS = (
     "door.events",
     "device.events",
     "device.states",
+    "exceptions",
     "alerts",
     "notifications",
     "lockouts",

@@ -8,13 +8,24 @@ from typing import Any
 
 from schemas.canonical import model_of
 from schemas.record import Record
-from sinks.postgres_rows import access, alerts, commands, devices, lockouts, notifications, operators, reference
+from sinks.postgres_rows import (
+    access,
+    alerts,
+    commands,
+    devices,
+    exceptions,
+    lockouts,
+    notifications,
+    operators,
+    reference,
+)
 from sinks.postgres_rows.table import Maker, Row, Table
 
 TABLES: tuple[Table, ...] = (
     *access.TABLES,
     *commands.TABLES,
     *devices.TABLES,
+    *exceptions.TABLES,
     *alerts.TABLES,
     *notifications.TABLES,
     *operators.TABLES,
@@ -23,7 +34,7 @@ TABLES: tuple[Table, ...] = (
 )
 """In the order in which every writer writes them."""
 
-_SUBJECTS = (access, commands, devices, alerts, notifications, operators, lockouts)
+_SUBJECTS = (access, commands, devices, exceptions, alerts, notifications, operators, lockouts)
 _MAKERS: dict[type, tuple[Maker, ...]] = {
     model: makers for subject in _SUBJECTS for model, makers in subject.MAKERS.items()
 }

@@ -11,10 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from sinks.queries import device_states, devices
+from streams.commands import repairs
 from streams.commands.running import CommandError, print_json, run, say, settings_or_fail
 from streams.settings import Settings
 
 app = typer.Typer(help="How controllers fare.", no_args_is_help=True)
+app.command("repairs")(repairs.repairs)
+app.add_typer(repairs.app, name="repair")
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
 

@@ -36,7 +36,7 @@ from streams.core.reference_tables import tables
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
-VERSION = "alerts-8"
+VERSION = "alerts-9"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"

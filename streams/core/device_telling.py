@@ -9,12 +9,14 @@ import msgspec
 
 from schemas.base import JournalPosition
 from schemas.commands import Probe
-from schemas.device_states import ActiveFault, DeviceState
+from schemas.device_states import ActiveFault, DeviceDiagnosis, DeviceState
 from schemas.ids import derive
 from schemas.vocabulary import Connection, DeviceEvent
 from streams.core.device_conditions import Event
+from streams.core.diagnosis import cause_of
 from streams.core.hearing import offset_of
 from streams.core.processor import Context, Outcome, State
+from streams.core.repairs import RECOVERING
 from streams.core.times import from_ms
 from streams.core.watched import (
     BATTERY,
@@ -26,6 +28,7 @@ from streams.core.watched import (
     POWER,
     SILENT,
     TAMPER,
+    Repair,
     SiteCount,
     Watched,
     count_key,
@@ -64,7 +67,7 @@ class Telling:
         if old is None or not old.monitored:
             return
         count = _recount(state, old.site_id, -1, -int(is_offline(old)))
-        ended = _replace(old, monitored=False)
+        ended = _replace(old, monitored=False, repairs={})
         self.outcomes += [
             self._message(ended, count, Event(DeviceEvent.MONITORING_ENDED)),
             DeviceKept(self._device_id, ended),
@@ -97,6 +100,7 @@ class Telling:
         wrong = {name for name, one in on.items() if one.on}
         faults = sorted(name for name in wrong if name.startswith(f"{FAULT}/"))
         event_id = derive("device_state", self._device_id, event.event, event.condition or "", event.code or "")
+        case = device.repairs.get(_cause(event) or "")
         return DeviceState(
             event_id=derive("device_state", event_id, *self.place),
             event=event.event,
@@ -116,6 +120,7 @@ class Telling:
                 ActiveFault(code=name.partition("/")[2], detail=on[name].detail, since=from_ms(on[name].since_ms))
                 for name in faults
             ),
+            diagnosis=None if case is None else _diagnosis(case),
             clock_wrong=CLOCK in wrong,
             clock_offset_ms=offset_of(device.offsets_ms),
             flapping=tuple(sorted(name for name, one in on.items() if one.until_ms)),
@@ -157,3 +162,16 @@ def is_offline(device: Watched) -> bool:
 def _recount(state: State, site_id: str, devices: int, offline: int) -> SiteCount:
     count: SiteCount = state.get(count_key(site_id)) or SiteCount()
     return SiteCount(count.devices + devices, count.offline + offline)
+
+
+def _cause(event: Event) -> str | None:
+    """The cause of the exception that an event is of."""
+    if event.condition is None:
+        return None
+    return cause_of(event.condition if event.code is None else f"{event.condition}/{event.code}")
+
+
+def _diagnosis(case: Repair) -> DeviceDiagnosis:
+    nature: Any = case.nature
+    until = from_ms(case.recover_by_ms) if case.stage == RECOVERING and case.recover_by_ms else None
+    return DeviceDiagnosis(case_id=case.case_id, nature=nature, recover_by=until, remedy=case.remedy)

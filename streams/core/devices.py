@@ -16,24 +16,33 @@ from schemas.base import DeviceMessage, Message
 from schemas.commands import Command
 from schemas.device_states import DeviceState
 from schemas.envelope import event_headers, type_of
+from schemas.exceptions import DeviceException
 from schemas.ids import request_id
+from schemas.operators import OperatorRequestAccepted, OperatorRequestRefused
 from schemas.permission_snapshots import PermissionSnapshot
 from schemas.places import Device, Site
 from schemas.record import Output, Record
+from schemas.repair_requests import RepairRequest
 from schemas.rules import Monitoring
+from schemas.vocabulary import DeviceEvent
 from streams.core import network, reference, syncing, watched
 from streams.core.admission import Admission, Keys, misplaced, sender_of, source_of
 from streams.core.decoding import message_in
+from streams.core.device_conditions import Event
+from streams.core.device_exceptions import RIGHTS, carry_out, exceptions, told_at_site
 from streams.core.device_telling import DeviceKept, SiteCounted, Telling, is_offline
 from streams.core.hearing import Rules, begin, hear, listen, overdue, rules_for
 from streams.core.keeping import Kept
+from streams.core.operator_admission import OperatorAnswered, Refused, decide_request, evolve_answered, refuse_operator
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick, UndecodableError
 from streams.core.publication import with_mac
 from streams.core.reference_tables import tables
+from streams.core.repairs import Step, abandon, follow, lapse
 from streams.core.times import rfc3339
 from streams.core.watched import SNAPSHOTS, SWEEP, SiteCount, Sweep, Synced, Watched, count_key, watched_key
 
-VERSION = "devices-6"
+VERSION = "devices-7"
+REQUESTS = "operator.requests"
 SWEEP_S = 60
 SWEEP_MOST = 2_000
 """Devices that one tick begins to watch; where there are more, the next tick comes at once."""
@@ -52,6 +61,9 @@ REFERENCES = (
     "policy",
 )
 """What a snapshot is made of; the watch over devices alone needs three of them."""
+MOST_OFFLINE = 3
+"""Where at least so many controllers are offline, and half of a site's, it is no trouble of a controller."""
+_ANSWERED = Event(DeviceEvent.PROBE_ANSWERED)
 _SOURCE = "/doorstream/devices"
 _replace = msgspec.structs.replace
 
@@ -67,7 +79,7 @@ class DevicesProcessor:
 
     name = "devices"
     version = VERSION
-    inputs: tuple[str, ...] = ("device.events",)
+    inputs: tuple[str, ...] = (REQUESTS, "device.events")
     overhears = frozenset(inputs)
     """The site's, too."""
 
@@ -79,9 +91,10 @@ class DevicesProcessor:
     def decode(self, record: Record) -> Any:
         """The message in a record; None for what is none, of which the site's processor makes a dead letter."""
         try:
-            return message_in(record)
+            message = message_in(record)
         except UndecodableError:
             return None
+        return None if record.topic == REQUESTS and message.type not in RIGHTS else message
 
     def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:  # noqa: ARG002
         """Nothing."""
@@ -92,6 +105,8 @@ class DevicesProcessor:
         if isinstance(cause, Arrival):
             if cause.message is None:
                 return ()
+            if isinstance(cause.message, RepairRequest):
+                return list(decide_request(cause, state, context, self._keys, RIGHTS, _carry_out))
             return self._heard(cause.message, cause.record, state, context)
         if cause.key == SWEEP:
             return list(_sweep(state, context))
@@ -99,7 +114,9 @@ class DevicesProcessor:
             return list(syncing.look(state, context, self._keys))
         if cause.key.startswith("synced/"):
             return self._unsynced(cause, state, context)
-        return _overdue(cause, state, context)
+        if cause.key.startswith("device/"):
+            return _overdue(cause, state, context)
+        return (Kept(cause.key, None),)
 
     def _unsynced(self, cause: Tick, state: State, context: Context) -> Sequence[Outcome]:
         """A snapshot is to be renewed, or was not taken in time."""
@@ -135,20 +152,30 @@ class DevicesProcessor:
         numbered = listen(before, message, device.key_version)
         if numbered is None:
             return ()
-        after, events = hear(numbered, message, record.timestamp_ms, rules)
+        at_ms = record.timestamp_ms
+        steps: list[Step] = []
+        if numbered.repairs:
+            numbered, steps = lapse(numbered, at_ms, rules, excused=_silent_together(site.site_id, state))
+        after, events = hear(numbered, message, at_ms, rules)
         looked = network.heard(before, after, events)
         step = syncing.heard(device.device_id, before, looked.device, message, events, site, state, context)
         after, events = step.device, [*events, *looked.events, *step.events]
-        if known and not events and not step.outcomes and is_offline(before) == is_offline(after):
+        if after.repairs or after.conditions is not numbered.conditions:
+            after, more = follow(after, device.device_id, at_ms, rules, answered=_ANSWERED in events)
+            steps += more
+        if known and not events and not steps and not step.outcomes and is_offline(before) == is_offline(after):
             return (DeviceKept(device.device_id, after),)
         told = Telling(device.device_id, context, request_id(device.device_id, message.boot, message.sequence))
         told.place = (record.topic, record.partition, record.offset)
         told.occurred_at = message.occurred_at
         if not known:
             told.moved(state, old)
+            if old is not None and old.monitored:
+                gone = abandon(old, "the device is watched no longer")
+                told.outcomes += exceptions(device.device_id, old.site_id, gone, context)
         told.changed(state, before if known else None, after, events)
         told.outcomes += step.outcomes
-        return told.outcomes
+        return [*told.outcomes, *exceptions(device.device_id, site.site_id, steps, context)]
 
     def evolve(self, state: State, outcome: Outcome) -> Iterable[Change]:  # noqa: ARG002
         """What an outcome changes."""
@@ -158,18 +185,24 @@ class DevicesProcessor:
             return ((outcome.key, outcome.value),)
         if isinstance(outcome, SiteCounted):
             return ((count_key(outcome.site_id), outcome.count),)
+        if isinstance(outcome, OperatorAnswered):
+            return evolve_answered(outcome)
         return ((SWEEP, outcome.sweep),) if isinstance(outcome, SweepPlanned) else ()
 
     def source(self, arrival: Arrival, context: Context) -> str | None:
         """The controller that a message is provably of."""
         return source_of(arrival, context, self._keys)
 
-    def refuse(self, cause: Cause, context: Context, error: str) -> Sequence[Outcome]:  # noqa: ARG002
-        """Nothing is told of a device where the decision failed; the message is a dead letter."""
+    def refuse(self, cause: Cause, context: Context, error: str) -> Sequence[Outcome]:
+        """An answer where a request failed; of anything else, a dead letter tells."""
+        if isinstance(cause, Arrival) and isinstance(cause.message, RepairRequest):
+            return [refuse_operator(cause.message, context, "failed", f"it could not be decided: {error}"[:500])]
         return ()
 
     def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:  # noqa: ARG002
-        """The record of a device's state or of a probe."""
+        """The record of a device's state, of an exception, of a command, or of an answer to an operator."""
+        if isinstance(outcome, DeviceException | OperatorRequestAccepted | OperatorRequestRefused):
+            return told_at_site(outcome, _SOURCE, context)
         if not isinstance(outcome, DeviceState | Command | PermissionSnapshot):
             return None
         key, value = outcome.device_id.encode(), outcome.to_json()
@@ -198,6 +231,20 @@ class DevicesProcessor:
     def decode_entity(self, key: str, data: bytes) -> Any:  # noqa: ARG002
         """The entity in bytes."""
         return watched.decode(data)
+
+
+def _silent_together(site_id: str, state: State) -> bool:
+    """Whether most of a site's controllers are offline: then it is no trouble of one of them."""
+    count: SiteCount = state.get(count_key(site_id)) or SiteCount()
+    return count.offline >= MOST_OFFLINE and 2 * count.offline >= count.devices
+
+
+def _carry_out(request: RepairRequest, state: State, context: Context) -> Sequence[Outcome]:
+    device = reference.device(context.references, request.device_id)
+    site = reference.site(context.references, request.site_id)
+    if device is None or site is None:
+        raise Refused("unknown_repair", f"device {request.device_id} is not on file")
+    return carry_out(request, state, context, rules_for(_monitoring(site, context), device.model))
 
 
 def _headers(message: Message, id_: str, time: str) -> Any:
@@ -254,13 +301,17 @@ def _overdue(cause: Tick, state: State, context: Context) -> Sequence[Outcome]:
     site = reference.site(context.references, before.site_id)
     if device is None or site is None or device.status != "active" or device.site_id != before.site_id:
         told.moved(state, before)
-        return told.outcomes
+        steps = abandon(before, "the device is watched no longer")
+        return [*told.outcomes, *exceptions(device_id, before.site_id, steps, context)]
     rules = rules_for(_monitoring(site, context), device.model)
-    after, events = overdue(before, device_id, cause.deadline_ms, context.now_ms, rules)
+    at_ms = cause.deadline_ms
+    lapsed, steps = lapse(before, at_ms, rules, excused=_silent_together(before.site_id, state))
+    after, events = overdue(lapsed, device_id, at_ms, context.now_ms, rules)
     within_s = syncing.rules_at(context.references, site).answer_within_s
-    looked = network.overdue(before, after, cause.deadline_ms, context.now_ms, rules, within_s)
+    looked = network.overdue(lapsed, after, at_ms, context.now_ms, rules, within_s)
     after, events = looked.device, [*events, *looked.events]
-    if looked.probe or (after.probe_at_ms != before.probe_at_ms and before.probe_at_ms <= cause.deadline_ms):
+    if looked.probe or (after.probe_at_ms != lapsed.probe_at_ms and lapsed.probe_at_ms <= at_ms):
         after = told.probed(after)
+    after, more = follow(after, device_id, at_ms, rules)
     told.changed(state, before, after, events)
-    return told.outcomes
+    return [*told.outcomes, *exceptions(device_id, before.site_id, [*steps, *more], context)]

@@ -218,10 +218,20 @@ def _device_state(message: DeviceState) -> Iterator[Event]:
                 clears=True,
             )
         summary = f"{device} {_DEVICE_TROUBLES[event]}" + (f": {of} {message.detail}".rstrip() if of else "")
+        summary += _diagnosed(message)
         yield Trouble(
             kind=event, where=where, cause_id=message.event_id, summary=summary[:LONGEST_SUMMARY], clears=True,
             **_at(message),
         )  # fmt: skip
+
+
+def _diagnosed(message: DeviceState) -> str:
+    """What it most likely is, and what usually helps."""
+    found = message.diagnosis
+    if found is None:
+        return ""
+    until = f", may recover until {found.recover_by:%H:%M:%S} UTC" if found.recover_by is not None else ""
+    return f" ({found.nature}{until}). {found.remedy}".rstrip()
 
 
 def _most_are_offline(message: DeviceState) -> bool:

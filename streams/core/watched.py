@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from streams.core.entities import OperatorAsked
 from streams.core.keeping import codec
 
 CONNECTION = "connection"
@@ -43,6 +44,27 @@ class Condition(msgspec.Struct, frozen=True, gc=False, array_like=True):
     detail: str = ""
 
 
+class Repair(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An exception of a device, and its repair case once it was opened; see `repairs`.
+
+    It began at `began_ms` and takes its next step by itself at `due_ms` (0: none). What has not happened is 0 or empty.
+    """
+
+    case_id: str
+    stage: str
+    nature: str
+    began_ms: int
+    due_ms: int = 0
+    transition: int = 0
+    recover_by_ms: int = 0
+    opened_ms: int = 0
+    repaired_ms: int = 0
+    assigned_to: str = ""
+    result: str = ""
+    detail: str = ""
+    remedy: str = ""
+
+
 class Watched(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=True):
     """A device: `device/<id>`.
 
@@ -54,6 +76,7 @@ class Watched(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=Tr
 
     `network` is `checking` while a probe's answer is awaited until `network_by_ms`, `down` when none came, and `silent`
     where that was not told (the device is never asked, or flaps). `snapshot_version` is what the device says it holds.
+    `repairs` are its exceptions by cause.
     """
 
     site_id: str
@@ -76,6 +99,7 @@ class Watched(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=Tr
     network: str = ""
     network_by_ms: int = 0
     snapshot_version: str = ""
+    repairs: dict[str, Repair] = {}
 
 
 class SiteCount(msgspec.Struct, frozen=True, gc=False, tag="site", array_like=True):
@@ -121,7 +145,7 @@ class Round(msgspec.Struct, frozen=True, gc=False, tag="round", array_like=True)
     seen: int = -1
 
 
-Entity = Watched | SiteCount | Sweep | Synced | Round
+Entity = Watched | SiteCount | Sweep | Synced | Round | OperatorAsked
 
 SWEEP = "sweep"
 SNAPSHOTS = "snapshots"
@@ -147,6 +171,8 @@ def deadline_of(entity: Any) -> int | None:
     """When an entity wants a tick (Unix, milliseconds), or None."""
     if isinstance(entity, Sweep | Round):
         return entity.due_ms
+    if isinstance(entity, OperatorAsked):
+        return entity.until_ms
     if isinstance(entity, Synced):
         return min(entity.renew_ms, entity.answer_by_ms or entity.renew_ms)
     if not isinstance(entity, Watched) or not entity.monitored:
@@ -156,5 +182,6 @@ def deadline_of(entity: Any) -> int | None:
         entity.probe_at_ms,
         entity.network_by_ms,
         *(one.until_ms for one in entity.conditions.values()),
+        *(case.due_ms for case in entity.repairs.values()),
     ]
     return min((at_ms for at_ms in due if at_ms), default=None)

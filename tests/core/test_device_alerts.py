@@ -56,7 +56,8 @@ def test_a_fault_raises_an_alert_with_its_details_whether_the_device_was_online_
         plant.tell("fault", code="reader_lost", detail="reader 1 does not answer")
         (raised,) = [alert for alert in site.alerts() if alert.kind == "fault"]
         assert raised.device_id == "c1"
-        assert "reader_lost reader 1 does not answer" in raised.summary
+        assert "reader_lost reader 1 does not answer (transient, may recover until" in raised.summary
+        assert raised.summary.endswith("Check the reader's cable.")
 
 
 def test_a_device_that_flaps_raises_one_alert_more_and_not_one_for_each_change() -> None:
