@@ -27,7 +27,7 @@ bench: .venv/dev.stamp
 	$(BIN)/python -m bench $(ARGS)
 
 chaos: .venv/dev.stamp
-	$(BIN)/pytest -m chaos $(ARGS)
+	$(BIN)/pytest -m chaos --hypothesis-profile thorough $(ARGS)
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .

@@ -19,6 +19,8 @@ pytest.register_assert_rewrite("tests.e2e", "tests.engine.contract", "tests.engi
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("anywhere", deadline=None)
+# What `make chaos` runs: as many examples as a night has time for.
+settings.register_profile("thorough", deadline=None, max_examples=10_000)
 settings.load_profile("anywhere")
 
 _CHOSEN: list[Servers] = []
