@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from schemas.base import Counter, Id, Message, RequestNumber, Timestamp
-from schemas.vocabulary import Display
+from schemas.vocabulary import Display, DoorMode
 
 
 class Command(Message):
@@ -64,3 +64,57 @@ class Probe(Command):
     """
 
     type: Literal["probe"] = "probe"
+
+
+class ModeCommand(Command):
+    """Set a door's mode. Absolute: a higher `mode_epoch` is applied from any mode, a lower one is void.
+
+    `mode` is what now applies, whatever the command's name; `sequence` rises per door with all of its commands.
+    """
+
+    door_id: Id
+    sequence: Counter
+    mode_epoch: Counter
+    mode: DoorMode
+
+
+class LockDoor(ModeCommand):
+    """Shut, and opened for each grant."""
+
+    type: Literal["lock_door"] = "lock_door"
+
+
+class UnlockDoor(ModeCommand):
+    """Open to everybody until another mode applies."""
+
+    type: Literal["unlock_door"] = "unlock_door"
+
+
+class BlockDoor(ModeCommand):
+    """Shut for entry, without exception; free to leave."""
+
+    type: Literal["block_door"] = "block_door"
+
+
+class LockDownDoor(ModeCommand):
+    """Shut for entry but for responders (`override`); free to leave."""
+
+    type: Literal["lock_down_door"] = "lock_down_door"
+
+
+class LockDownReleaseDoor(ModeCommand):
+    """The lockdown of that door is over: `mode` now applies."""
+
+    type: Literal["lock_down_release_door"] = "lock_down_release_door"
+
+
+class LockOpenDoor(ModeCommand):
+    """Open, whatever else would shut it: evacuation or emergency opening."""
+
+    type: Literal["lock_open_door"] = "lock_open_door"
+
+
+class LockOpenReleaseDoor(ModeCommand):
+    """Held open no longer: `mode` now applies."""
+
+    type: Literal["lock_open_release_door"] = "lock_open_release_door"

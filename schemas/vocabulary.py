@@ -175,6 +175,15 @@ class Posture(StrEnum):
     EVACUATION = "evacuation"
 
 
+class ThreatLevel(StrEnum):
+    """How bad a threat is; a lockdown's scope is the area, the floor, the building or the site (A5, E2, S3)."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    EXTREME = "extreme"
+
+
 class Severity(StrEnum):
     """Alert severities (ISA-18.2)."""
 

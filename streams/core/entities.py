@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from schemas.vocabulary import Posture
+from schemas.vocabulary import DoorMode, Posture
 from streams.core.keeping import codec
+from streams.core.mode_state import Converging, DoorModes
 
 
 class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=True):
@@ -68,8 +69,8 @@ class LastPassage(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class DoorState(msgspec.Struct, frozen=True, gc=False, tag="door", array_like=True):
     """A door: `door/<id>`.
 
-    `sequence` is that of the last command; `open` None = not known; until `exit_until_ms` an opening is that of
-    somebody who has asked to leave. `alarms` are those that have not ended yet.
+    `mode` and `mode_epoch` are what is desired of it. `sequence` is that of the last command; `open` None = not known;
+    until `exit_until_ms` an opening is that of somebody who has asked to leave. `alarms` have not ended yet.
     """
 
     sequence: int = 0
@@ -79,6 +80,7 @@ class DoorState(msgspec.Struct, frozen=True, gc=False, tag="door", array_like=Tr
     exit_until_ms: int = 0
     alarms: tuple[str, ...] = ()
     last_passage: LastPassage | None = None
+    mode: DoorMode = DoorMode.LOCKED
 
 
 class Presence(msgspec.Struct, frozen=True, gc=False, tag="presence", array_like=True):
@@ -213,6 +215,8 @@ Entity = (
     | ZonePosture
     | Risk
     | OperatorAsked
+    | DoorModes
+    | Converging
 )
 
 encode, decode = codec(Entity)

@@ -8,7 +8,17 @@ from typing import Any
 import msgspec
 
 from schemas.access import AccessNotTaken, AccessTaken
-from schemas.commands import AccessDoor
+from schemas.commands import (
+    AccessDoor,
+    BlockDoor,
+    LockDoor,
+    LockDownDoor,
+    LockDownReleaseDoor,
+    LockOpenDoor,
+    LockOpenReleaseDoor,
+    ModeCommand,
+    UnlockDoor,
+)
 from schemas.door_alarms import DoorAlarm
 from streams.core.access import Accompanied
 from streams.core.admission import DeviceHeard
@@ -30,6 +40,8 @@ from streams.core.entities import (
     zone_key,
 )
 from streams.core.failures import Kept
+from streams.core.keeping import Kept as EntityKept
+from streams.core.mode_control import ModeSet
 from streams.core.operator_admission import OperatorAnswered, evolve_answered
 from streams.core.passage import MOST_PENDING, DoorMoved, ExitAsked, GrantPending
 from streams.core.presence import Passed, PresenceLost, presence_of, zone_state
@@ -67,8 +79,13 @@ def evolve_site(state: State, outcome: Outcome) -> Iterable[Change]:
     return () if evolve is None else evolve(state, outcome)
 
 
-def _commanded(state: State, outcome: AccessDoor) -> Iterable[Change]:
+def _commanded(state: State, outcome: AccessDoor | ModeCommand) -> Iterable[Change]:
     return ((door_key(outcome.door_id), _replace(_door(state, outcome.door_id), sequence=outcome.sequence)),)
+
+
+def _mode_set(state: State, outcome: ModeSet) -> Iterable[Change]:
+    door = _replace(_door(state, outcome.door_id), mode=outcome.mode, mode_epoch=outcome.mode_epoch)
+    return ((door_key(outcome.door_id), door),)
 
 
 def _moved(state: State, outcome: DoorMoved) -> Iterable[Change]:
@@ -182,6 +199,11 @@ def _counted(zone: ZoneState, step: int, *, escort: bool) -> ZoneState:
 _EVOLVERS: Mapping[type, Callable[[State, Any], Iterable[Change]]] = {
     DeviceHeard: lambda _, outcome: ((device_key(outcome.device_id), outcome.state),),
     AccessDoor: _commanded,
+    **dict.fromkeys(
+        (LockDoor, UnlockDoor, BlockDoor, LockDownDoor, LockDownReleaseDoor, LockOpenDoor, LockOpenReleaseDoor),
+        _commanded,
+    ),
+    ModeSet: _mode_set,
     GrantPending: _grant_pending,
     AccessTaken: _no_longer_pending,
     AccessNotTaken: _not_taken,
@@ -193,6 +215,7 @@ _EVOLVERS: Mapping[type, Callable[[State, Any], Iterable[Change]]] = {
     Accompanied: _accompanied,
     OperatorAnswered: lambda _, outcome: evolve_answered(outcome),
     Kept: lambda _, outcome: ((outcome.key, outcome.entity),),
+    EntityKept: lambda _, outcome: ((outcome.key, outcome.value),),
     LetGo: lambda _, outcome: ((outcome.key, outcome.let),),
     PostureSet: lambda _, outcome: ((posture_key(outcome.zone_id), outcome.posture),),
     RiskSet: lambda _, outcome: ((risk_key(outcome.site_id, outcome.cardholder_id), outcome.risk),),

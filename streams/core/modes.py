@@ -8,16 +8,15 @@ everybody out in each of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import msgspec
 
+from schemas.door_modes import CauseKind
 from schemas.vocabulary import DoorMode
 
-CauseKind = Literal["schedule", "operator", "emergency_opening", "lockdown", "evacuation"]
-"""What asks for a mode, weakest first. `evacuation` is fire, too."""
-
 PRECEDENCE: dict[str, int] = {kind: order for order, kind in enumerate(get_args(CauseKind), start=1)}
+"""What asks for a mode, weakest first; `evacuation` is fire, too."""
 
 CALM = DoorMode.LOCKED
 """A door's mode without any cause: shut, and opened for each grant."""
@@ -41,10 +40,6 @@ class ModeCause(msgspec.Struct, frozen=True, gc=False, array_like=True):
     mode: DoorMode
     rank: int = 0
     since_ms: int = 0
-    counted: bool = False
-    """Whether the door was counted as confirmed for that cause."""
-    secured: bool = False
-    """The same of a door that was seen shut, too."""
 
 
 Causes = tuple[ModeCause, ...]

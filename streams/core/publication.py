@@ -38,6 +38,10 @@ def _answer_id(message: Any) -> str:
     return derive(message.type, message.site_id, message.request_id)
 
 
+def _mode_id(message: Any) -> str:
+    return derive(message.type, message.door_id, message.mode_epoch, message.revision)
+
+
 _IDS: Mapping[str, Callable[[Any], str]] = {
     "access_granted": attrgetter("decision_id"),
     "access_denied": attrgetter("decision_id"),
@@ -50,6 +54,19 @@ _IDS: Mapping[str, Callable[[Any], str]] = {
     "access_door": attrgetter("command_id"),
     "display": attrgetter("command_id"),
     "door_alarm": attrgetter("alarm_id"),
+    "door_mode_desired": _mode_id,
+    **dict.fromkeys(
+        (
+            "lock_door",
+            "unlock_door",
+            "block_door",
+            "lock_down_door",
+            "lock_down_release_door",
+            "lock_open_door",
+            "lock_open_release_door",
+        ),
+        attrgetter("command_id"),
+    ),
 }
 
 

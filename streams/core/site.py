@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.access import AccessDenied, AccessRecorded, AccessRequested, MessageRefused
 from schemas.base import DeviceMessage, JournalPosition
-from schemas.devices import CommandFailed, Heartbeat
+from schemas.devices import Announced, CommandConfirmed, CommandFailed, ControllerOnline, Heartbeat
 from schemas.doors import DoorEvent
 from schemas.envelope import type_of
 from schemas.ids import derive
@@ -18,12 +18,21 @@ from schemas.vocabulary import Reason
 from streams.core import entities, reference, verifying
 from streams.core.access import decide_access
 from streams.core.admission import DeviceHeard, Keys, Verdict, admit, source_of
+from streams.core.convergence import (
+    converging_deadline,
+    decide_back,
+    decide_confirmed,
+    decide_late,
+    decide_refused,
+    decide_reported,
+)
 from streams.core.decoding import message_in
 from streams.core.denials import refusal
 from streams.core.door_alarms import decide_alarms_of_heartbeat, decide_door_alarm
 from streams.core.entities import DoorState, Failures, Guesses, Lockout, LockoutLet, OperatorAsked
 from streams.core.evolution import Forgotten, evolve_site
 from streams.core.lockout_publication import lockout_table
+from streams.core.mode_state import Converging
 from streams.core.operator_admission import refuse_operator
 from streams.core.operators import decide_operator
 from streams.core.passage import decide_command_failed, decide_door_event, decide_heartbeat, decide_overdue
@@ -93,6 +102,8 @@ class SiteProcessor:
                 return list(decide_overdue(cause.key, max(cause.deadline_ms, context.now_ms), state, context))
             if cause.key.startswith("lockout/"):
                 return list(run_out(cause.key, state, context))
+            if cause.key.startswith("converging/"):
+                return decide_late(cause.key, max(cause.deadline_ms, context.now_ms), state, context)
             return [Forgotten(cause.key)]
         message = cause.message
         if isinstance(message, AccessRequested | AccessRecorded):
@@ -120,8 +131,14 @@ class SiteProcessor:
             elif isinstance(message, Heartbeat):
                 outcomes += decide_heartbeat(message, context)
                 outcomes += decide_alarms_of_heartbeat(message, state, context)
+                outcomes += decide_reported(message, state, context)
+            elif isinstance(message, CommandConfirmed):
+                outcomes += decide_confirmed(message, state, context)
             elif isinstance(message, CommandFailed):
                 outcomes += decide_command_failed(message, state, context)
+                outcomes += decide_refused(message, state, context)
+            elif isinstance(message, Announced | ControllerOnline):
+                outcomes += decide_back(message, state, context)
         elif admission.verdict is Verdict.REFUSED or (admission.verdict is Verdict.FLOOD and outcomes):
             reason = admission.reason or Reason.OUT_OF_SERVICE
             outcomes.append(_refused(cause, context, reason, admission.detail))
@@ -162,6 +179,8 @@ class SiteProcessor:
         if kind is Lockout:
             end: int | None = entity.until_ms if entity.cause is not None else entity.forget_ms
             return end
+        if kind is Converging:
+            return converging_deadline(entity)
         return entity.until_ms if kind in _FORGOTTEN else None
 
     def encode_entity(self, entity: Any) -> bytes:
