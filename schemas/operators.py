@@ -58,6 +58,7 @@ class OperatorRequestAccepted(Message):
     subject_id: Id | None = None
     alert_id: Id | None = None
     case_id: Id | None = None
+    incident_id: Id | None = None
     decided_at: Timestamp
     journal: JournalPosition
 
@@ -83,6 +84,10 @@ class OperatorRequestRefused(Message):
         "no_reason",
         "unknown_alert",
         "unknown_repair",
+        "unknown_zone",
+        "unknown_plan",
+        "unknown_incident",
+        "same_person",
         "still_active",
         "not_possible",
         "failed",

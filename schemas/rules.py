@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from schemas.alerting import AlertRules
 from schemas.base import Frozen, Id, Message, Text
 from schemas.diagnosis import FaultRule
+from schemas.lockdown_plans import LockdownPlan
 from schemas.places import Seconds, Thresholds
 from schemas.vocabulary import Enforcement, FactorKind
 
@@ -29,6 +30,7 @@ Right = Literal[
     "force_repairs",
     "start_lockdown",
     "release_lockdown",
+    "set_door_modes",
 ]
 """`acknowledge_alerts`: also comment, assign, resolve and close; `force_alerts`: close while the cause is active.
 `repair_devices`: assign, report as repaired and close; `force_repairs`: close while the fault is there."""
@@ -239,6 +241,7 @@ class Policy(Message):
     offline_mode: OfflineMode = OfflineMode()
     lockout: Lockout = Lockout()
     alerts: AlertRules = AlertRules()
+    lockdowns: tuple[LockdownPlan, ...] = ()
     operators: tuple[OperatorRights, ...] = ()
 
     @model_validator(mode="after")

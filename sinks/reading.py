@@ -30,6 +30,8 @@ HISTORY_TOPICS = (
     "notifications",
     "lockouts",
     "lockouts.global",
+    "door.modes",
+    "incidents",
 )
 """What both stores keep."""
 

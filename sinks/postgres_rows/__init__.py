@@ -14,6 +14,7 @@ from sinks.postgres_rows import (
     commands,
     devices,
     exceptions,
+    incidents,
     lockouts,
     notifications,
     operators,
@@ -30,11 +31,12 @@ TABLES: tuple[Table, ...] = (
     *notifications.TABLES,
     *operators.TABLES,
     *lockouts.TABLES,
+    *incidents.TABLES,
     *reference.TABLES,
 )
 """In the order in which every writer writes them."""
 
-_SUBJECTS = (access, commands, devices, exceptions, alerts, notifications, operators, lockouts)
+_SUBJECTS = (access, commands, devices, exceptions, alerts, notifications, operators, lockouts, incidents)
 _MAKERS: dict[type, tuple[Maker, ...]] = {
     model: makers for subject in _SUBJECTS for model, makers in subject.MAKERS.items()
 }

@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from streams.commands import alerts, db, dead, devices, keys, lockouts, stack, subscriptions, topics, worker
+from streams.commands import (
+    alerts,
+    db,
+    dead,
+    devices,
+    doors,
+    keys,
+    lockdown,
+    lockouts,
+    stack,
+    subscriptions,
+    topics,
+    worker,
+)
 from streams.commands.demo import demo
 from streams.commands.doctor import doctor
 from streams.commands.explain import explain
@@ -42,6 +55,8 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(lockouts.app, name="lockouts")
 app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(lockdown.app, name="lockdown")
+app.add_typer(doors.app, name="doors")
 app.command("demo")(demo)
 app.command("explain")(explain)
 app.command("load")(load)

@@ -6,12 +6,13 @@ Unknown means denied. A check that an earlier failure left without its subject i
 from __future__ import annotations
 
 from schemas.places import AccessPoint, Device, Door
-from schemas.vocabulary import Direction, Enforcement, Posture, Reason
-from streams.core.entities import ZonePosture
+from schemas.vocabulary import Direction, DoorMode, Enforcement, Posture, Reason
+from streams.core.entities import DoorState, ZonePosture, door_key
 from streams.core.lockouts import is_exempt, until
 from streams.core.permission_checks import check_permission
 from streams.core.question import Findings, Question
 
+_BLOCKED, _SHUT = DoorMode.BLOCKED, (DoorMode.BLOCKED, DoorMode.LOCKED_DOWN)
 _NORMAL = ZonePosture(Posture.NORMAL)
 _HARD, _SOFT = Enforcement.HARD, Enforcement.SOFT
 _RANK = {Posture.NORMAL: 0, Posture.EMERGENCY_OPENING: 1, Posture.LOCKDOWN: 2, Posture.EVACUATION: 3}
@@ -43,6 +44,13 @@ def in_service(point: AccessPoint, device: Device) -> bool:
 def _in_service(question: Question, findings: Findings) -> None:
     policy_known = question.place.policy_known
     well = policy_known and in_service(question.point, question.device)
+    found: DoorState | None = question.state.get(door_key(question.door.door_id))
+    if found is not None and found.mode in _SHUT:
+        if question.point.direction is Direction.EGRESS:
+            findings.override = True
+        elif found.mode is _BLOCKED:
+            findings.note("in-service", Reason.OUT_OF_SERVICE, "door=blocked")
+            return
     inputs = f"access_point={'enabled' if question.point.enabled else 'disabled'} device={question.device.status}"
     if not policy_known:
         inputs = f"{inputs} policy={question.point.policy_id} is not on file"
@@ -50,7 +58,7 @@ def _in_service(question: Question, findings: Findings) -> None:
 
 
 def _posture(question: Question, findings: Findings) -> None:
-    """Every zone on the way in must let the cardholder pass."""
+    """Every zone on the way in must let the cardholder pass; nothing holds back who leaves."""
     get = question.state.get
     postures: list[ZonePosture] = [one for key in question.place.posture_keys if (one := get(key)) is not None]
     if not postures:
@@ -61,10 +69,13 @@ def _posture(question: Question, findings: Findings) -> None:
     if not closed:
         findings.note("posture", None, f"posture={strongest}")
         return
+    if question.point.direction is Direction.EGRESS:
+        findings.note("posture", None, f"posture={strongest} leaving")
+        return
     known = question.authentication
     clearance = known.cardholder.clearance if known.cardholder is not None and known.failure is None else None
     cleared = clearance is not None and all(least is not None and clearance >= least for least in closed)
-    findings.override = cleared
+    findings.override = findings.override or cleared
     needed = "nobody" if None in closed else max(least for least in closed if least is not None)
     inputs = f"posture={strongest} clearance={'-' if clearance is None else clearance}/{needed}"
     findings.note("posture", None if cleared else Reason.LOCKDOWN, inputs)

@@ -6,6 +6,7 @@ import msgspec
 
 from schemas.vocabulary import DoorMode, Posture
 from streams.core.keeping import codec
+from streams.core.lockdown_state import Lockdown, LockdownDoors, SiteLockdowns
 from streams.core.mode_state import Converging, DoorModes
 
 
@@ -217,6 +218,9 @@ Entity = (
     | OperatorAsked
     | DoorModes
     | Converging
+    | Lockdown
+    | LockdownDoors
+    | SiteLockdowns
 )
 
 encode, decode = codec(Entity)

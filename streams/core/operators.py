@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from schemas.commands import AccessDoor
+from schemas.door_modes import CauseKind
 from schemas.ids import derive
+from schemas.incidents import DoorModeRequested, LockdownReleaseRequested, LockdownRequested
 from schemas.operators import DoorUnlockRequested, LockoutEndRequested, OperatorRequest, PassbackForgiven
+from schemas.places import Door
 from streams.core import reference
 from streams.core.admission import Keys
 from streams.core.entities import DoorState, door_key
+from streams.core.lockdown_requests import request_release, request_start
+from streams.core.mode_control import Doors
+from streams.core.modes import ModeCause
 from streams.core.operator_admission import Refused, accepted, decide_request
 from streams.core.passage import next_sequence
 from streams.core.presence import lose_presence
@@ -20,10 +26,16 @@ from streams.core.unlocking import end_lockouts
 UNLOCK_WITHIN_S = 10
 """How long a controller may still act on an unlock."""
 
+_OPERATOR: CauseKind = "operator"
+"""The kind of an operator's mode, and its name: a door has one, the last."""
+
 RIGHTS = {
     "door_unlock_requested": "unlock",
     "passback_forgiven": "forgive_passback",
     "lockout_end_requested": "end_lockout",
+    "door_mode_requested": "set_door_modes",
+    "lockdown_requested": "start_lockdown",
+    "lockdown_release_requested": "release_lockdown",
 }
 
 
@@ -46,12 +58,34 @@ def _carry_out(request: OperatorRequest, state: State, context: Context) -> Iter
         yield lose_presence(request.site_id, who, state, context)
     elif isinstance(request, LockoutEndRequested):
         yield from end_lockouts(request, state, context)
+    elif isinstance(request, LockdownRequested):
+        yield from request_start(request, state, context)
+    elif isinstance(request, LockdownReleaseRequested):
+        yield from request_release(request, state, context)
+    elif isinstance(request, DoorModeRequested):
+        yield from _set_mode(request, state, context)
+
+
+def _set_mode(request: DoorModeRequested, state: State, context: Context) -> Iterator[Outcome]:
+    door, doors = _door(request.site_id, request.door_id, context), Doors(state, context)
+    if request.mode is None:
+        if not doors.remove(door, _OPERATOR, _OPERATOR):
+            raise Refused("not_possible", f"no operator has given {door.door_id} a mode")
+    else:
+        doors.add(door, ModeCause(_OPERATOR, _OPERATOR, request.mode, 0, context.now_ms))
+    yield accepted(request, context, door_id=door.door_id)
+    yield from doors.finish()
+
+
+def _door(site_id: str, door_id: str, context: Context) -> Door:
+    door = reference.door(context.references, door_id)
+    if door is None or door.site_id != site_id:
+        raise Refused("unknown_door", f"{site_id} has no door {door_id}")
+    return door
 
 
 def _unlock(request: DoorUnlockRequested, state: State, context: Context) -> AccessDoor:
-    door = reference.door(context.references, request.door_id)
-    if door is None or door.site_id != request.site_id:
-        raise Refused("unknown_door", f"{request.site_id} has no door {request.door_id}")
+    door = _door(request.site_id, request.door_id, context)
     found: DoorState = state.get(door_key(door.door_id)) or DoorState()
     return AccessDoor(
         command_id=derive("unlock", request.site_id, request.request_id),

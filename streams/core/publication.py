@@ -38,6 +38,10 @@ def _answer_id(message: Any) -> str:
     return derive(message.type, message.site_id, message.request_id)
 
 
+def _incident_id(message: Any) -> str:
+    return derive(message.type, message.incident_id, message.transition)
+
+
 def _mode_id(message: Any) -> str:
     return derive(message.type, message.door_id, message.mode_epoch, message.revision)
 
@@ -55,6 +59,7 @@ _IDS: Mapping[str, Callable[[Any], str]] = {
     "display": attrgetter("command_id"),
     "door_alarm": attrgetter("alarm_id"),
     "door_mode_desired": _mode_id,
+    **dict.fromkeys(registry()["incidents"].messages, _incident_id),
     **dict.fromkeys(
         (
             "lock_door",

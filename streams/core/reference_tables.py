@@ -27,6 +27,8 @@ class _Indexed(msgspec.Struct):
     site_id: str | None = None
     device_id: str | None = None
     door_id: str | None = None
+    zone_to: str | None = None
+    parent_id: str | None = None
     zone_ids: tuple[str, ...] = ()
     door_ids: tuple[str, ...] = ()
     access_point_ids: tuple[str, ...] = ()
@@ -70,7 +72,8 @@ _INDEXES: dict[str, dict[str, _Index]] = {
     "credential": {"card_number": _field("card_number"), "cardholder_id": _field("cardholder_id")},
     "permission": {"cardholder_id": _field("cardholder_id"), "target": _targets},
     "door": {"device_id": _field("device_id"), "interlock": _interlock_group},
-    "access-point": {"door_id": _field("door_id")},
+    "access-point": {"door_id": _field("door_id"), "zone_to": _field("zone_to")},
+    "zone": {"parent_id": _field("parent_id")},
     "recipient": {
         "group": lambda data: _read(data).groups,
         "monitoring": lambda data: ("yes",) if _read(data).monitoring else (),

@@ -31,6 +31,8 @@ from streams.core.denials import refusal
 from streams.core.door_alarms import decide_alarms_of_heartbeat, decide_door_alarm
 from streams.core.entities import DoorState, Failures, Guesses, Lockout, LockoutLet, OperatorAsked
 from streams.core.evolution import Forgotten, evolve_site
+from streams.core.lockdown_course import go_on, lockdown_deadline
+from streams.core.lockdown_state import Lockdown
 from streams.core.lockout_publication import lockout_table
 from streams.core.mode_state import Converging
 from streams.core.operator_admission import refuse_operator
@@ -102,6 +104,8 @@ class SiteProcessor:
                 return list(decide_overdue(cause.key, max(cause.deadline_ms, context.now_ms), state, context))
             if cause.key.startswith("lockout/"):
                 return list(run_out(cause.key, state, context))
+            if cause.key.startswith("lockdown/"):
+                return go_on(cause.key, state, context)
             if cause.key.startswith("converging/"):
                 return decide_late(cause.key, max(cause.deadline_ms, context.now_ms), state, context)
             return [Forgotten(cause.key)]
@@ -179,6 +183,8 @@ class SiteProcessor:
         if kind is Lockout:
             end: int | None = entity.until_ms if entity.cause is not None else entity.forget_ms
             return end
+        if kind is Lockdown:
+            return lockdown_deadline(entity)
         if kind is Converging:
             return converging_deadline(entity)
         return entity.until_ms if kind in _FORGOTTEN else None

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from schemas.access import AccessRequested
-from schemas.commands import AccessDoor, Command, Probe, ShowDisplay, SyncPermissions
+from schemas.commands import AccessDoor, Command, ModeCommand, Probe, ShowDisplay, SyncPermissions
 from schemas.devices import (
     Announced,
     CommandConfirmed,
@@ -157,7 +157,10 @@ class Controller:
         if isinstance(command, SyncPermissions):
             self._to_take = command
             return [*delivered, *self._taken(now)]
-        effects = self._open(command, now) if isinstance(command, AccessDoor) else self._show(command, now)
+        if isinstance(command, ModeCommand):
+            effects = self._set_mode(command, now)
+        else:
+            effects = self._open(command, now) if isinstance(command, AccessDoor) else self._show(command, now)
         if len(self._answered) > COMMANDS_REMEMBERED:
             self._answered.popitem(last=False)
         return [*delivered, *effects]
@@ -260,6 +263,19 @@ class Controller:
             effects.append(Released(self.device_id, command.door_id, "command", command.command_id, number))
             effects.append(Answered(self.device_id, number, "granted"))
         return [*effects, *self._confirmed(command, now)]
+
+    def _set_mode(self, command: ModeCommand, now: Moment) -> list[Effect]:
+        """Modes are absolute: a higher epoch is applied from any mode, the same one is confirmed, a lower one void."""
+        lock = self.locks.get(command.door_id)
+        if lock is None:
+            return self._failed(command.command_id, "fault", now, f"no door {command.door_id} here")
+        memory = lock.memory
+        memory.last_sequence = max(memory.last_sequence, command.sequence)
+        if lock.set_mode(command.mode, command.mode_epoch):
+            return self._confirmed(command, now)
+        if (command.mode, command.mode_epoch) == (memory.mode, memory.mode_epoch):
+            return self._confirmed(command, now, repeated=True)
+        return self._failed(command.command_id, "stale_epoch", now)
 
     def _refusal(self, command: AccessDoor, number: Number | None, lock: Lock, now: Moment) -> FailureReason | None:
         memory = lock.memory

@@ -215,7 +215,7 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         (
             "policies.yaml:4: policy card: operators[1].rights[1]: input should be 'unlock', 'forgive_passback', "
             "'end_lockout', 'acknowledge_alerts', 'shelve_alerts', 'force_alerts', "
-            "'monitor_duress', 'start_lockdown' or 'release_lockdown', not 'unlok'"
+            "'monitor_duress', 'start_lockdown', 'release_lockdown' or 'set_door_modes', not 'unlok'"
         ),
     ),
     "a PIN of no credential": (

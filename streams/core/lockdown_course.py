@@ -1,0 +1,123 @@
+"""The course of a lockdown (E2): its doors are locked in parts, looked at until all is so, and watched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from schemas.incidents import LockdownConfirmed, LockdownEffective, LockdownProgress, LockdownReleased, OpenPoint
+from streams.core import reference
+from streams.core.entities import DoorState, door_key
+from streams.core.keeping import Draft
+from streams.core.lockdown_state import Lockdown, LockdownDoors, lockdown_doors_key, lockdown_key
+from streams.core.lockdown_telling import kept, tell
+from streams.core.lockdowns import LOOK_MS, apply_part, release
+from streams.core.mode_control import Doors
+from streams.core.mode_state import DoorModes, mode_key
+from streams.core.processor import Context, Outcome, State
+
+WATCH_MS = 5_000
+"""How often the doors of a lockdown that all have confirmed are looked at."""
+
+_replace = msgspec.structs.replace
+
+
+def lockdown_deadline(lockdown: Lockdown) -> int:
+    """When a lockdown goes on. Parts that wait are due in any case, one after the other, also in a backlog."""
+    if lockdown.applied < lockdown.slices:
+        return lockdown.applied
+    return min(lockdown.next_ms, lockdown.auto_ms) if lockdown.auto_ms else lockdown.next_ms
+
+
+def go_on(key: str, state: State, context: Context) -> list[Outcome]:
+    """The next part of a lockdown's doors, its automatic release, or a look at all of them."""
+    lockdown: Lockdown | None = state.get(key)
+    if lockdown is None:
+        return []
+    if lockdown.applied < lockdown.slices:
+        return apply_part(lockdown, Doors(state, context))
+    if lockdown.auto_ms and lockdown.auto_ms <= context.now_ms:
+        return release(lockdown, "its time is over", lockdown.approved, state, context)
+    return _look(lockdown, state, context)
+
+
+def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:
+    now_ms = context.now_ms
+    seen, last_ms = _seen(lockdown, state, context)
+    confirmed = lockdown.doors - len(seen["unconfirmed"])
+    secured = confirmed - len(seen["propped"]) - len(seen["unknown"])
+    moved = (confirmed, secured) != (lockdown.confirmed, lockdown.secured)
+    all_confirmed = confirmed == lockdown.doors
+    after = _replace(lockdown, confirmed=confirmed, secured=secured)
+    outcomes: list[Outcome] = []
+
+    def say(model: Any) -> None:
+        nonlocal after
+        after, event = tell(model, after, state, context, **seen)
+        outcomes.append(event)
+
+    if lockdown.releasing_ms:
+        if all_confirmed:
+            after = _replace(after, released_ms=now_ms)
+            say(LockdownReleased)
+            return [*outcomes, *_forgotten(lockdown, state)]
+        if moved:
+            say(LockdownProgress)
+        return [*outcomes, *kept(_replace(after, next_ms=now_ms + LOOK_MS), state)]
+    if secured == lockdown.doors and not after.secured_ms:
+        after = _replace(after, secured_ms=max(now_ms, last_ms))
+        moved = True
+    if all_confirmed and not after.confirmed_ms:
+        after = _replace(after, confirmed_ms=last_ms or now_ms)
+        say(LockdownConfirmed)
+    else:
+        people = state.get(f"zone/{lockdown.zone_id}")
+        if moved or (people.count if people is not None else 0) != lockdown.inside:
+            say(LockdownProgress)
+    if not after.effective_ms and _is_effective(after, seen, now_ms):
+        after = _replace(after, effective_ms=now_ms)
+        say(LockdownEffective)
+    wait_ms = WATCH_MS if after.secured == after.doors and after.effective_ms else LOOK_MS
+    return [*outcomes, *kept(_replace(after, next_ms=now_ms + wait_ms), state)]
+
+
+def _is_effective(lockdown: Lockdown, seen: dict[str, list[Any]], now_ms: int) -> bool:
+    """Every door is confirmed, or somebody was told why not; and nobody is to leave, is left, or has time left to."""
+    if any(point.why is None for point in seen["unconfirmed"]):
+        return False
+    return lockdown.occupants == "shelter" or lockdown.inside == 0 or lockdown.clear_ms <= now_ms
+
+
+def _seen(lockdown: Lockdown, state: State, context: Context) -> tuple[dict[str, list[Any]], int]:
+    """The doors that have not confirmed, those that have and stand open, and when the last of them confirmed."""
+    unconfirmed: list[OpenPoint] = []
+    propped: list[str] = []
+    unknown: list[str] = []
+    last_ms = 0
+    if not lockdown.drill:
+        for number in range(lockdown.slices):
+            part: LockdownDoors | None = state.get(lockdown_doors_key(lockdown.incident_id, number))
+            for door_id in part.doors if part is not None else ():
+                door = reference.door(context.references, door_id)
+                modes: DoorModes | None = state.get(mode_key(door_id))
+                if door is None or modes is None or modes.epoch == 0:
+                    continue
+                last_ms = max(last_ms, modes.confirmed_ms)
+                found: DoorState | None = state.get(door_key(door_id))
+                if not modes.confirmed_ms:
+                    why: Any = modes.refused or None
+                    unconfirmed.append(OpenPoint(door_id=door_id, device_id=door.device_id, why=why))
+                elif door.has_dps and (found is None or found.open is None):
+                    unknown.append(door_id)
+                elif door.has_dps and found is not None and found.open:
+                    propped.append(door_id)
+    return {"unconfirmed": unconfirmed, "propped": propped, "unknown": unknown}, last_ms
+
+
+def _forgotten(lockdown: Lockdown, state: State) -> list[Outcome]:
+    draft = Draft(state)
+    draft.put(lockdown_key(lockdown.incident_id), None)
+    for number in range(lockdown.slices):
+        draft.put(lockdown_doors_key(lockdown.incident_id, number), None)
+    return draft.changes()

@@ -1,0 +1,75 @@
+"""What a site keeps of its lockdowns."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Lockdown(msgspec.Struct, frozen=True, gc=False, tag="lockdown", array_like=True):
+    """A lockdown: `lockdown/<incident>`; what it was started with comes first.
+
+    `slices` tells into how many parts its doors are cut, `applied` how many of them have had the commands of the step
+    that it is in. `next_ms` is when its doors are looked at again. Times are 0 until they come.
+    """
+
+    incident_id: str
+    site_id: str
+    zone_id: str
+    level: str
+    plan_id: str
+    rank: int
+    clearance: int | None
+    occupants: str
+    clear_ms: int
+    two_person: bool
+    drill: bool
+    reason: str
+    cause: str
+    cause_id: str
+    operator_id: str | None
+    notice: str
+    guard_notice: str
+    started_ms: int
+    auto_ms: int
+    doors: int
+    slices: int
+    applied: int = 0
+    confirmed: int = 0
+    secured: int = 0
+    inside: int = -1
+    confirmed_ms: int = 0
+    secured_ms: int = 0
+    effective_ms: int = 0
+    approved: tuple[str, ...] = ()
+    release_reason: str = ""
+    releasing_ms: int = 0
+    released_ms: int = 0
+    next_ms: int = 0
+    transition: int = 0
+
+
+class LockdownDoors(msgspec.Struct, frozen=True, gc=False, tag="lockdown_doors", array_like=True):
+    """A part of a lockdown's doors: `lockdown-doors/<incident>/<part>`."""
+
+    doors: tuple[str, ...]
+
+
+class SiteLockdowns(msgspec.Struct, frozen=True, gc=False, tag="lockdowns", array_like=True):
+    """The lockdowns in force at a site: `lockdowns/<site>`: id, zone, and who may pass, of each."""
+
+    active: tuple[tuple[str, str, int | None], ...]
+
+
+def lockdown_key(incident_id: str) -> str:
+    """`lockdown/<incident>`."""
+    return f"lockdown/{incident_id}"
+
+
+def lockdown_doors_key(incident_id: str, part: int) -> str:
+    """`lockdown-doors/<incident>/<part>`."""
+    return f"lockdown-doors/{incident_id}/{part}"
+
+
+def site_lockdowns_key(site_id: str) -> str:
+    """`lockdowns/<site>`."""
+    return f"lockdowns/{site_id}"

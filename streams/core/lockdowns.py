@@ -1,0 +1,230 @@
+"""Lockdowns (E2): scope, start, and the all-clear; `lockdown_course` does the rest.
+
+One posture of the scope's zone refuses entry to everything in it from the very next message on. The doors follow in
+parts, so that a large site goes on deciding meanwhile; each has the lockdown among its causes until it is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from schemas.ids import derive
+from schemas.incidents import (
+    LockdownReleasing,
+    LockdownStarted,
+)
+from schemas.lockdown_plans import USUAL_PLAN, LockdownPlan
+from schemas.places import Door
+from schemas.vocabulary import Direction, DoorMode, Posture, ThreatLevel
+from streams.core import reference
+from streams.core.entities import ZonePosture, posture_key
+from streams.core.keeping import Draft
+from streams.core.lockdown_state import (
+    Lockdown,
+    LockdownDoors,
+    SiteLockdowns,
+    lockdown_doors_key,
+    lockdown_key,
+    site_lockdowns_key,
+)
+from streams.core.lockdown_telling import tell
+from streams.core.mode_control import Doors
+from streams.core.modes import ModeCause
+from streams.core.operator_admission import Refused
+from streams.core.processor import Context, Outcome, References, State
+
+PART = 64
+"""Doors that are commanded at once; the next ones follow in the next cycle."""
+
+LOOK_MS = 250
+"""How often a lockdown's doors are looked at while some have not confirmed."""
+
+_KINDS = ("area", "floor", "building", "site")
+_SCOPES = dict(zip(ThreatLevel, _KINDS, strict=True))
+_replace = msgspec.structs.replace
+
+
+class Order(msgspec.Struct, frozen=True, gc=False):
+    """What a lockdown is started with. `cause_id` is the request's id, or the threat's (`cause` threat).
+
+    The incident's id is derived from `cause_id` and the zone, so that a cause starts a lockdown of a zone once.
+    """
+
+    site_id: str
+    zone_id: str
+    level: ThreatLevel
+    reason: str
+    cause: str
+    cause_id: str
+    operator_id: str | None = None
+    plan_id: str | None = None
+    auto_release_s: int | None = None
+    drill: bool = False
+
+
+def scope_of(references: References, site_id: str, zone_id: str, level: ThreatLevel) -> str:
+    """The zone that a threat level locks down: the area, floor, building or site around a zone.
+
+    Where there is none of that kind (a courtyard has no floor), it is the next larger one.
+
+    Raises:
+        Refused: no such zone, or it is larger than the level's scope.
+    """
+    path = reference.zone_path(references, zone_id)
+    zones = [zone for one in path if (zone := reference.zone(references, one)) is not None]
+    if not zones or zones[0].site_id != site_id:
+        raise Refused("unknown_zone", f"{site_id} has no zone {zone_id} that can be locked down")
+    wanted = _KINDS.index(_SCOPES[level])
+    if _KINDS.index(zones[0].kind) > wanted:
+        detail = (
+            f"{level} locks down one {_SCOPES[level]}, and {zone_id} is a {zones[0].kind}: name a smaller zone, or "
+        )
+        raise Refused("not_possible", f"{detail}give a higher level")
+    found = next((zone for zone in zones if _KINDS.index(zone.kind) >= wanted), None)
+    if found is None:
+        raise Refused("unknown_zone", f"nothing of kind {_SCOPES[level]} lies around {zone_id}")
+    return found.zone_id
+
+
+def doors_in(references: References, zone_id: str) -> list[str]:
+    """The doors that lead into a zone or anything within it, in the order of their ids."""
+    found: set[str] = set()
+    zones, seen = [zone_id], {zone_id}
+    while zones:
+        zone = zones.pop()
+        points = references.find("access-point", "zone_to", zone)
+        found |= {point.door_id for point in points if point.direction is Direction.ENTRY}
+        inner = [one.zone_id for one in references.find("zone", "parent_id", zone) if one.zone_id not in seen]
+        seen.update(inner)
+        zones += inner
+    return sorted(found)
+
+
+def plan_of(references: References, site_id: str, plan_id: str | None) -> LockdownPlan:
+    """A plan of the site's policy; without a name its first one, or the usual one.
+
+    Raises:
+        Refused: the policy has no plan of that name.
+    """
+    site = reference.site(references, site_id)
+    policy = reference.policy(references, site.policy_id) if site is not None else None
+    plans = (policy.lockdowns if policy is not None else ()) or (USUAL_PLAN,)
+    for plan in plans:
+        if plan_id in {None, plan.plan_id}:
+            return plan
+    names = ", ".join(plan.plan_id for plan in plans)
+    raise Refused("unknown_plan", f"{site_id} has no plan {plan_id}: there are {names}")
+
+
+def start(order: Order, state: State, context: Context) -> list[Outcome]:
+    """Start a lockdown: entry is refused from here on, and the first doors are commanded.
+
+    Raises:
+        Refused: no such zone or plan, no reason, no door, or the same cause has locked that zone down.
+    """
+    references = context.references
+    if not order.reason.strip():
+        raise Refused("no_reason", "a lockdown is started for a reason: give one")
+    zone_id = scope_of(references, order.site_id, order.zone_id, order.level)
+    plan = plan_of(references, order.site_id, order.plan_id)
+    doors = doors_in(references, zone_id)
+    incident_id = derive("lockdown", order.site_id, zone_id, order.cause, order.cause_id)
+    draft = Draft(state)
+    if draft.get(lockdown_key(incident_id)) is not None:
+        raise Refused("repeated", f"{order.cause_id} has locked {zone_id} down already: {incident_id}")
+    if not doors:
+        raise Refused("not_possible", f"no door leads into {zone_id}")
+    now_ms = context.now_ms
+    auto_s = order.auto_release_s or plan.auto_release_s
+    parts = [tuple(doors[first : first + PART]) for first in range(0, len(doors), PART)]
+    lockdown = Lockdown(
+        incident_id,
+        order.site_id,
+        zone_id,
+        order.level,
+        plan.plan_id,
+        plan.rank,
+        plan.clearance,
+        plan.occupants,
+        now_ms + plan.clear_within_s * 1000,
+        plan.two_person_release,
+        order.drill,
+        order.reason,
+        order.cause,
+        order.cause_id,
+        order.operator_id,
+        plan.notice,
+        plan.guard_notice,
+        now_ms,
+        now_ms + auto_s * 1000 if auto_s is not None else 0,
+        doors=len(doors),
+        slices=len(parts),
+        next_ms=now_ms + LOOK_MS,
+    )
+    for number, part in enumerate(parts):
+        draft.put(lockdown_doors_key(incident_id, number), LockdownDoors(part))
+    if not order.drill:
+        found: SiteLockdowns = draft.get(site_lockdowns_key(order.site_id)) or SiteLockdowns(())
+        _in_force(draft, order.site_id, (*found.active, (incident_id, zone_id, plan.clearance)), zone_id)
+    told, event = tell(LockdownStarted, lockdown, state, context)
+    return [event, *apply_part(told, Doors(state, context, draft))]
+
+
+def apply_part(lockdown: Lockdown, doors: Doors) -> list[Outcome]:
+    """Command the next part of a lockdown's doors: lock them down, or give them what is left to them."""
+    part: LockdownDoors | None = doors.draft.get(lockdown_doors_key(lockdown.incident_id, lockdown.applied))
+    if part is not None and not lockdown.drill:
+        for door in _known(part.doors, doors.context.references):
+            if lockdown.releasing_ms:
+                doors.remove(door, "lockdown", lockdown.incident_id)
+            else:
+                since_ms = lockdown.started_ms
+                cause = ModeCause("lockdown", lockdown.incident_id, DoorMode.LOCKED_DOWN, lockdown.rank, since_ms)
+                doors.add(door, cause)
+    applied = lockdown.slices if lockdown.drill else lockdown.applied + 1
+    doors.draft.put(lockdown_key(lockdown.incident_id), _replace(lockdown, applied=applied))
+    return doors.finish()
+
+
+def _known(ids: tuple[str, ...], references: References) -> Iterator[Door]:
+    for id_ in ids:
+        door = reference.door(references, id_)
+        if door is not None:
+            yield door
+
+
+def release(
+    lockdown: Lockdown, reason: str, approved: tuple[str, ...], state: State, context: Context
+) -> list[Outcome]:
+    """The all-clear: entry is decided as usual, and the first doors get the mode that is left to them."""
+    draft, now_ms = Draft(state), context.now_ms
+    if not lockdown.drill:
+        found: SiteLockdowns = draft.get(site_lockdowns_key(lockdown.site_id)) or SiteLockdowns(())
+        left = tuple(one for one in found.active if one[0] != lockdown.incident_id)
+        _in_force(draft, lockdown.site_id, left, lockdown.zone_id)
+    after = _replace(
+        lockdown,
+        approved=approved,
+        release_reason=reason,
+        releasing_ms=now_ms,
+        applied=0,
+        confirmed=0,
+        auto_ms=0,
+        next_ms=now_ms + LOOK_MS,
+    )
+    told, event = tell(LockdownReleasing, after, state, context)
+    return [event, *apply_part(told, Doors(state, context, draft))]
+
+
+def _in_force(draft: Draft, site_id: str, active: tuple[tuple[str, str, int | None], ...], zone_id: str) -> None:
+    """What a zone is under now: the strictest of its lockdowns."""
+    draft.put(site_lockdowns_key(site_id), SiteLockdowns(active) if active else None)
+    clearances = [clearance for _, zone, clearance in active if zone == zone_id]
+    if not clearances:
+        draft.put(posture_key(zone_id), None)
+        return
+    known = [one for one in clearances if one is not None]
+    least = max(known) if len(known) == len(clearances) else None
+    draft.put(posture_key(zone_id), ZonePosture(Posture.LOCKDOWN, least))
