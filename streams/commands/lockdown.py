@@ -279,7 +279,7 @@ async def _scope(settings: Settings, zone_id: str, level: ThreatLevel) -> tuple[
         level
     ):
         parent = zones[scope].get("parent_id")
-        if parent not in zones:
+        if not isinstance(parent, str) or parent not in zones:
             break
         scope = parent
     inside = {scope}

@@ -185,7 +185,7 @@ def _confirm(doors: Doors, door_id: str, message: DeviceMessage) -> None:
     number = (message.boot, message.sequence)
     first = modes.confirmed_ms == 0
     confirmed_ms = doors.context.now_ms if first else modes.confirmed_ms
-    after = _replace(modes, confirmed_ms=confirmed_ms, confirmed_by=max(number, modes.confirmed_by), refused="")
+    after = _replace(modes, confirmed_ms=confirmed_ms, confirmed_by=max(number, modes.confirmed_by), refused=None)
     if first or modes.refused:
         doors.tell(door, after)
     else:

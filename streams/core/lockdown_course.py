@@ -106,8 +106,7 @@ def _seen(lockdown: Lockdown, state: State, context: Context) -> tuple[dict[str,
                 last_ms = max(last_ms, modes.confirmed_ms)
                 found: DoorState | None = state.get(door_key(door_id))
                 if not modes.confirmed_ms:
-                    why: Any = modes.refused or None
-                    unconfirmed.append(OpenPoint(door_id=door_id, device_id=door.device_id, why=why))
+                    unconfirmed.append(OpenPoint(door_id=door_id, device_id=door.device_id, why=modes.refused))
                 elif door.has_dps and (found is None or found.open is None):
                     unknown.append(door_id)
                 elif door.has_dps and found is not None and found.open:

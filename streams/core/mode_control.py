@@ -20,7 +20,7 @@ from schemas.commands import (
     ModeCommand,
     UnlockDoor,
 )
-from schemas.door_modes import ActiveCause, CauseKind, DoorModeDesired, Unconfirmed
+from schemas.door_modes import ActiveCause, CauseKind, DoorModeDesired
 from schemas.ids import derive
 from schemas.places import Door
 from schemas.vocabulary import DoorMode
@@ -131,7 +131,7 @@ class Doors:
         """A new epoch for a door: told, and sent until it is confirmed."""
         now_ms = self.context.now_ms
         epoch = max(above, self._door(door.door_id).mode_epoch, self.context.incarnation << INCARNATION_SHIFT) + 1
-        modes = _replace(modes, epoch=epoch, since_ms=now_ms, confirmed_ms=0, refused="")
+        modes = _replace(modes, epoch=epoch, since_ms=now_ms, confirmed_ms=0, refused=None)
         self.outcomes.append(ModeSet(door.door_id, modes.mode, epoch))
         self.tell(door, modes, reported=reported)
         self.send(door, Awaited(door.door_id, epoch, now_ms, 0, 0))
@@ -147,7 +147,6 @@ class Doors:
         """Publish what is desired of a door, and keep it."""
         modes = _replace(modes, revision=modes.revision + 1)
         self._put(door.door_id, modes)
-        unconfirmed: Unconfirmed | None = modes.refused or None  # type: ignore[assignment] - one of its words
         self.outcomes.append(
             DoorModeDesired(
                 site_id=door.site_id,
@@ -160,7 +159,7 @@ class Doors:
                 since=from_ms(modes.since_ms),
                 revision=modes.revision,
                 confirmed_at=from_ms(modes.confirmed_ms) if modes.confirmed_ms else None,
-                unconfirmed=unconfirmed,
+                unconfirmed=modes.refused,
                 detail=awaited.failure if awaited is not None else "",
                 reported=reported,
                 attempts=awaited.attempts if awaited is not None else 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.door_modes import Unconfirmed
 from schemas.vocabulary import DoorMode
 from streams.core.modes import CALM, Causes
 
@@ -23,7 +24,7 @@ class DoorModes(msgspec.Struct, frozen=True, gc=False, tag="modes", array_like=T
     since_ms: int = 0
     confirmed_ms: int = 0
     confirmed_by: tuple[int, int] = (-1, -1)
-    refused: str = ""
+    refused: Unconfirmed | None = None
     revision: int = 0
 
 

@@ -44,7 +44,7 @@ from streams.core.reference_tables import FOR_DECISIONS, tables
 from streams.core.times import from_ms
 from streams.core.unlocking import run_out
 
-VERSION = "site-19"
+VERSION = "site-20"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.envelope import type_of
 from schemas.vocabulary import DoorMode
 from tests.core.emergency import Site, commands
 from tests.core.world import event, of_type
@@ -24,7 +25,7 @@ def test_a_mode_is_one_command_with_an_epoch_and_the_next_sequence_of_its_door()
     (opened,) = of_type(site.request("door_unlock_requested", door_id="front"), "access_door")
     found = blocked(site)
     (command,) = commands(found)
-    assert (command.type, command.mode, command.sequence) == ("block_door", "blocked", opened.sequence + 1)
+    assert (type_of(command), command.mode, command.sequence) == ("block_door", "blocked", opened.sequence + 1)
     told = desired(found)
     assert (told.mode, told.mode_epoch, told.rank, told.confirmed_at) == ("blocked", command.mode_epoch, 2, None)
     assert [(one.kind, one.mode) for one in told.causes] == [("operator", "blocked")]
@@ -103,7 +104,7 @@ def test_a_mode_that_nobody_asked_for_is_told_and_put_right_above_its_epoch() ->
 def test_a_door_that_nobody_ever_gave_a_mode_is_put_right_too() -> None:
     site = Site()
     (command,) = commands(site.report(front=("unlocked", 0)))
-    assert (command.type, command.mode) == ("lock_door", "locked")
+    assert (type_of(command), command.mode) == ("lock_door", "locked")
     assert site.report(lab=("accessed", 0)) == []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.envelope import type_of
 from schemas.places import AccessPoint, Device, Door, Zone
 from schemas.vocabulary import Direction
 from tests.core.emergency import Site, commands, incident_id
@@ -16,7 +17,7 @@ def bigger(**plan: Any) -> Site:
     """The site with a floor `floor` in the hall, an office on it, and another building `depot`."""
     site = Site(**plan)
     for zone, parent, kind in (("floor", "hall", "floor"), ("office", "floor", "area"), ("depot", "hq", "building")):
-        site.references.put(Zone(zone_id=zone, site_id="hq", parent_id=parent, kind=kind, name=zone))  # type: ignore[arg-type]
+        site.references.put(Zone(zone_id=zone, site_id="hq", parent_id=parent, kind=kind, name=zone))
     site.change("zone", "lab", parent_id="floor")
     for zone, outer in (("floor", "hall"), ("office", "floor"), ("depot", "street")):
         site.references.put(Door(door_id=zone, site_id="hq", device_id="c1", name=zone))
@@ -43,7 +44,7 @@ def test_the_threat_level_is_the_scope_and_no_other_door_is_locked(level: str, s
     found = bigger().lock_down("lab", level)
     (started,) = of_type(found, "lockdown_started")
     assert (started.zone_id, started.doors) == (scope, len(doors))
-    assert {(one.door_id, one.type) for one in commands(found)} == {(door, "lock_down_door") for door in doors}
+    assert {(one.door_id, type_of(one)) for one in commands(found)} == {(door, "lock_down_door") for door in doors}
 
 
 @pytest.mark.branch("E2.06")
@@ -170,7 +171,7 @@ def test_the_all_clear_gives_each_door_what_is_left_to_it_and_closes_when_all_ha
     site.wait(1)
     told = site.release(incident_id(found))
     assert len(of_type(told, "lockdown_releasing")) == 1
-    assert {(one.door_id, one.type, one.mode) for one in commands(told)} == {
+    assert {(one.door_id, type_of(one), one.mode) for one in commands(told)} == {
         ("front", "lock_down_release_door", "unlocked"),
         ("lab", "lock_down_release_door", "locked"),
     }

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from schemas.door_modes import CauseKind
 from schemas.vocabulary import DoorMode
-from streams.core.modes import CALM, CauseKind, Causes, ModeCause, desired, find, ordered, rank_of, with_cause, without
+from streams.core.modes import CALM, Causes, ModeCause, desired, find, ordered, rank_of, with_cause, without
 
 EVACUATION = ModeCause("evacuation", "fire", DoorMode.LOCKED_OPEN)
 LOCKDOWN = ModeCause("lockdown", "intruder", DoorMode.LOCKED_DOWN)
