@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from bench.alerts import Alerting, alerting
 from bench.heartbeats import Heartbeats, heartbeats
 from bench.measurements import QUICK, Latencies, Size, Throughput, latencies, throughput
 from bench.programs import BenchmarkError
@@ -23,7 +24,7 @@ from deploy.stack.choice import choose
 from deploy.stack.model import Endpoints
 from streams.commands.running import say
 
-NAMES = ("throughput", "latency", "record", "credentials", "heartbeats")
+NAMES = ("throughput", "latency", "record", "credentials", "heartbeats", "alerts")
 RATES = (200, 1_000)
 SPEED_PER_S = 15_000
 PLAIN_PER_S = 350_000
@@ -35,6 +36,7 @@ LOAD_S = 10.0
 LOAD_MIB = 1_536.0
 RECORDED_PER_S = 10_000
 HEARTBEATS_CORE = 0.5
+TRANSITIONS_PER_S = 10_000
 
 
 def throughput_figures(found: Throughput) -> list[Figure]:
@@ -102,6 +104,17 @@ def heartbeat_figures(found: Heartbeats) -> list[Figure]:
     ]  # fmt: skip
 
 
+def alert_figures(found: Alerting) -> list[Figure]:
+    """What is promised of alerts."""
+    per_s = 1e6 / found.transition_us
+    return [
+        Figure("transitions of alerts per second of CPU", per_s, "/s", f">= {TRANSITIONS_PER_S:,}",
+               per_s >= TRANSITIONS_PER_S, f"{found.transition_us:.0f} us each"),
+        Figure("steps told per second of CPU", 1e6 / found.step_us, "/s",
+               note=f"{found.step_us:.0f} us each; {found.steps:,} steps in {found.messages:,} messages"),
+    ]  # fmt: skip
+
+
 async def measure(names: list[str], size: Size, folder: Path) -> tuple[list[Figure], dict[str, Any], list[str]]:
     """Run the named measurements; gives the figures, the raw findings and which servers they were made on."""
     with warnings.catch_warnings():
@@ -146,6 +159,9 @@ async def _one(name: str, stage: Stage, size: Size, endpoints: Endpoints) -> tup
         # In a thread of its own: the harness has an event loop of its own.
         alive = await asyncio.to_thread(heartbeats, size.devices)
         return alive, heartbeat_figures(alive)
+    if name == "alerts":
+        alerts = await asyncio.to_thread(alerting, size.doors)
+        return alerts, alert_figures(alerts)
     loaded = await load_credentials(stage, size.credentials)
     return loaded, credential_figures(loaded)
 

@@ -20,16 +20,17 @@ WITHIN_S = 120.0
 
 
 class Size(NamedTuple):
-    """How much is measured: requests that wait per round, rounds, seconds at each rate, credentials, devices."""
+    """How much is measured: requests that wait per round, rounds, seconds at each rate, credentials, devices, doors."""
 
     requests: int = 120_000
     rounds: int = 3
     latency_s: float = 8.0
     credentials: int = 1_000_000
     devices: int = 20_000
+    doors: int = 2_000
 
 
-QUICK = Size(requests=30_000, rounds=1, latency_s=4.0, credentials=100_000, devices=4_000)
+QUICK = Size(requests=30_000, rounds=1, latency_s=4.0, credentials=100_000, devices=4_000, doors=500)
 
 
 class Throughput(NamedTuple):

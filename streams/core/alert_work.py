@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -29,6 +30,8 @@ from streams.core.times import from_ms
 
 _replace = msgspec.structs.replace
 _USUAL = AlertRules()
+POLICIES_KEPT = 1_024
+"""Policies' levels as messages show them: each alert carries its policy's, and thousands carry the same."""
 
 
 class Work(Draft):
@@ -153,7 +156,7 @@ def _message(
         transition=case.transition,
         active=case.active,
         notify=_notify(case, level) if notify and level is not None else None,
-        escalation=tuple(_level(one) for one in case.levels),
+        escalation=_levels(case.levels),
         next_escalation_at=_moment(case.due_ms),
         procedure=case.procedure,
         led_to=tuple(
@@ -184,6 +187,11 @@ def _state(case: Case) -> Any:
 
 def _moment(milliseconds: int | None) -> Any:
     return None if milliseconds is None else from_ms(milliseconds)
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _levels(levels: tuple[Level, ...]) -> tuple[AlertLevel, ...]:
+    return tuple(_level(one) for one in levels)
 
 
 def _level(level: Level) -> AlertLevel:

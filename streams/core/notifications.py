@@ -31,7 +31,7 @@ from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcom
 from streams.core.reference_tables import tables
 from streams.core.times import rfc3339, to_ms
 
-VERSION = "notify-5"
+VERSION = "notify-6"
 
 RESULTS = "doorstream.notify.results"
 ALERTS = "alerts"

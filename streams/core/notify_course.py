@@ -14,6 +14,7 @@ from schemas.notifications import NotificationFailed, NotificationHeld, Notifica
 from schemas.recipients import KEEPING, Recipient
 from schemas.sending import NotificationAttempted
 from schemas.vocabulary import Severity
+from streams.core.notify_holding import hold, holds, take
 from streams.core.notify_state import Bucket, Program, Telling, Told, bucket_key, told_key
 from streams.core.notify_work import Work
 from streams.core.rates import Rate
@@ -35,7 +36,7 @@ MOST_UNKNOWN = 2
 OVER_STEP = 0
 """The step by which a program that keeps alerts itself is told that one is over; nobody asked for it."""
 MOST_TOGETHER = 200
-"""Notifications that are told in one message."""
+"""Notifications that are told in one message, and a page or two more."""
 
 _replace = msgspec.structs.replace
 
@@ -49,34 +50,33 @@ def admit(telling: Telling, told: Told, recipient: Recipient, work: Work) -> Non
     key = bucket_key(telling.site_id, telling.recipient_id)
     bucket: Bucket = work.get(key) or Bucket(float(rate.burst), work.now_ms, 0)
     tokens = rate.refilled(bucket.tokens, bucket.at_ms, work.now_ms)
-    if not bucket.held and tokens >= 1:
-        work.put(key, Bucket(tokens - 1, work.now_ms, rate.full_ms(tokens - 1, work.now_ms)))
+    if not holds(bucket) and tokens >= 1:
+        full_ms = rate.full_ms(tokens - 1, work.now_ms)
+        work.put(key, _replace(bucket, tokens=tokens - 1, at_ms=work.now_ms, due_ms=full_ms))
         attempt(work.keep(telling), work)
         return
     held = work.keep(_replace(telling, phase="held", due_ms=None))
-    work.put(
-        key, Bucket(tokens, work.now_ms, rate.next_ms(tokens, work.now_ms), (*bucket.held, telling.notification_id))
-    )
+    due_ms = rate.next_ms(tokens, work.now_ms)
+    work.put(key, hold(key, _replace(bucket, tokens=tokens, at_ms=work.now_ms, due_ms=due_ms), held, work))
     work.tell(NotificationHeld, told, held, error=f"more than {rate.per_minute} a minute: told together with others")
 
 
 def release(key: str, bucket: Bucket, work: Work) -> None:
     """Tell what a recipient's rate has held, in one message; forget the bucket when it is full."""
-    waiting = [found for id_ in bucket.held if (found := work.telling(id_)) is not None and found.phase == "held"]
+    waiting, bucket = take(key, bucket, MOST_TOGETHER, work)
     recipient = work.recipient(key.rpartition("/")[2])
     rate = Rate(1, 60) if recipient is None else Rate(recipient.burst, recipient.most_per_minute)
     if not waiting:
         full_ms = rate.full_ms(rate.refilled(bucket.tokens, bucket.at_ms, work.now_ms), work.now_ms)
-        work.put(key, _replace(bucket, held=(), due_ms=full_ms) if full_ms > work.now_ms else None)
+        work.put(key, _replace(bucket, due_ms=full_ms) if full_ms > work.now_ms else None)
         return
     tokens = rate.refilled(bucket.tokens, bucket.at_ms, work.now_ms)
     waiting.sort(key=lambda one: (one.severity != Severity.HIGH.value, one.demanded_ms, one.notification_id))
-    (first, *others), later = waiting[:MOST_TOGETHER], waiting[MOST_TOGETHER:]
+    first, *others = waiting
     for other in others:
         work.keep(_replace(other, phase="along", leader=first.notification_id))
-    left = tuple(one.notification_id for one in later)
-    due_ms = rate.next_ms(tokens - 1, work.now_ms) if left else rate.full_ms(tokens - 1, work.now_ms)
-    work.put(key, Bucket(tokens - 1, work.now_ms, due_ms, left))
+    due_ms = (rate.next_ms if holds(bucket) else rate.full_ms)(tokens - 1, work.now_ms)
+    work.put(key, _replace(bucket, tokens=tokens - 1, at_ms=work.now_ms, due_ms=due_ms))
     attempt(work.keep(_replace(first, also=tuple(one.notification_id for one in others))), work)
 
 

@@ -95,17 +95,28 @@ class Telling(msgspec.Struct, frozen=True, gc=False, tag="telling", array_like=T
 class Bucket(msgspec.Struct, frozen=True, gc=False, tag="bucket", array_like=True):
     """What a recipient may still get about a site's alerts: `bucket/<site>/<recipient>`.
 
-    `tokens` as of `at_ms`; `held` are the notifications that wait, `due_ms` when the next message may leave, or when
-    nothing need be remembered.
+    `tokens` as of `at_ms`; `due_ms` is when the next message may leave, or when nothing need be remembered. `held` are
+    the last notifications that wait, after those on the pages from `first` to before `last`; the `urgent` ones alike.
     """
 
     tokens: float
     at_ms: int
     due_ms: int
     held: tuple[str, ...] = ()
+    first: int = 0
+    last: int = 0
+    urgent: tuple[str, ...] = ()
+    urgent_first: int = 0
+    urgent_last: int = 0
 
 
-Entity = Sender | Told | Telling | Bucket
+class Page(msgspec.Struct, frozen=True, gc=False, tag="page", array_like=True):
+    """Notifications that wait: `page/<site>/<recipient>/<queue>/<number>`."""
+
+    ids: tuple[str, ...]
+
+
+Entity = Sender | Told | Telling | Bucket | Page
 
 encode, decode = codec(Entity)
 
@@ -114,7 +125,7 @@ def deadline(entity: Any) -> int | None:
     """When an entity is due."""
     if isinstance(entity, Told):
         return entity.until_ms
-    return None if isinstance(entity, Sender) else entity.due_ms
+    return None if isinstance(entity, Sender | Page) else entity.due_ms
 
 
 def told_key(alert_id: str) -> str:
@@ -130,3 +141,8 @@ def telling_key(notification_id: str) -> str:
 def bucket_key(site_id: str, recipient_id: str) -> str:
     """`bucket/<site>/<recipient>`."""
     return f"bucket/{site_id}/{recipient_id}"
+
+
+def page_key(bucket: str, queue: str, number: int) -> str:
+    """`page/<site>/<recipient>/<queue>/<number>`."""
+    return f"page/{bucket.removeprefix('bucket/')}/{queue}/{number}"

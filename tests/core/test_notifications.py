@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.sending import NotificationDue
+from streams.core.notify_state import encode
 from tests.core.telling import PEOPLE, SENDS, Tellings
 
 
@@ -220,6 +221,27 @@ def test_above_its_rate_a_recipient_gets_one_message_about_many_and_none_is_lost
         assert (len(notice.also), notice.more) == (20, 9)
         together = {one.digest_id for one in sent if one.alert_id in {h.alert_id for h in held}}
         assert together == {desk.attempts[-1].notification_id}
+
+
+def test_in_a_storm_what_waits_is_kept_in_small_pieces_and_all_of_it_is_told_the_urgent_first() -> None:
+    with Tellings() as desk:
+        for number in range(500):
+            severity = "high" if number >= 470 else "medium"
+            desk.alert(f"a{number}", "room", channels=["email"], severity=severity, settle=False)
+        desk.settle()
+        (slot,) = desk.harness.worker.machine._slots.values()
+        assert slot.partition is not None
+        store = slot.partition.store
+        sizes = [len(encode(store.get(key))) for key in store.keys() if key.startswith(("bucket/", "page/"))]  # noqa: SIM118
+        assert len(sizes) > 20
+        assert max(sizes) <= 1024
+        desk.advance(60)
+        sent = [one for one in desk.outcomes() if one.type == "notification_sent"]
+        assert Counter(one.alert_id for one in sent) == Counter(f"a{number}" for number in range(500))
+        first = {one.alert_id for one in sent if one.digest_id == desk.attempts[10].notification_id}
+        assert {f"a{number}" for number in range(470, 500)} <= first
+        desk.advance(400, step_s=20)
+        assert not [key for key in store.keys() if key.startswith(("bucket/", "page/"))]  # noqa: SIM118
 
 
 def test_a_message_about_many_that_fails_takes_all_of_them_to_the_next_channel() -> None:
