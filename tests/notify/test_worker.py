@@ -21,6 +21,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Town]:
         yield found
 
 
+@pytest.mark.branch("M2.13", "M2.14", "M3.04", "M3.05")
 async def test_an_alert_arrives_by_every_channel_and_says_so(place: Town) -> None:
     prefix = place.prefix()
     worker = await place.start()

@@ -166,7 +166,7 @@ async def test_a_granted_access_is_stored_with_cardholder_access_point_and_check
         assert any('["lockout", "passed", "none"]' in field for field in stored)
 
 
-@pytest.mark.branch("A2.15")
+@pytest.mark.branch("A2.15", "M2.06")
 async def test_one_more_access_raises_the_statistics_of_its_door_and_hour_by_one(store: Store) -> None:
     topics = Topics()
     number = 0
