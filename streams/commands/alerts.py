@@ -21,7 +21,7 @@ from schemas.alert_requests import (
 from schemas.registry import describe
 from streams.commands.finding_alerts import history, standing, the_alert
 from streams.commands.operating import EVERYBODYS, MONITORINGS, moment, new_request_id, send_and_await
-from streams.commands.rendering import clock, line_of
+from streams.commands.rendering import clock, coloured, line_of, printable
 from streams.commands.running import FOUND_WRONG, WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.settings import Settings
 
@@ -51,9 +51,10 @@ def list_(
         print_json(found)
         return
     now = datetime.now(UTC)
+    if found:
+        say(f"{'age':>5}  {'id':8}  {'severity':8}  {'state':33}  {'next':8}  what")
     for one in found:
-        due = f", next at {clock(one['next_escalation_at'])[:8]}" if one.get("next_escalation_at") else ""
-        say(f"{_age(one, now):>5} {line_of('alerts', one)}{due}")
+        say(coloured(row_of(one, now), {**one, "type": None}))
     if not found:
         say("no open alerts" if not closed else "no alerts")
 
@@ -192,6 +193,15 @@ async def _asked(
     except ValueError as error:
         fail(describe(error), WRONG_USE)
     return await send_and_await(settings, request, MONITORINGS if monitoring else EVERYBODYS)
+
+
+def row_of(one: dict[str, Any], now: datetime) -> str:
+    """An alert in one row: its age, as much of its id as names it, how it stands, when it is told of next, and what."""
+    due = clock(one["next_escalation_at"])[:8] if one.get("next_escalation_at") else ""
+    state = str(one.get("state")).replace("_", " ")
+    count = f" (x{one['count']})" if one.get("count") not in {None, 1} else ""
+    given = f"{_age(one, now):>5}  {str(one.get('alert_id'))[:8]:8}  {one.get('severity')!s:8}  {state:33}  {due:8}  "
+    return printable(f"{given}{one.get('summary')}{count}")
 
 
 def _age(one: dict[str, Any], now: datetime) -> str:

@@ -35,7 +35,8 @@ def list_(
         print_json(found)
         return
     for one in found:
-        say(line_of(TOPICS[one["scope"] == "everywhere"], {"type": "lockout_started", **one}))
+        told = line_of(TOPICS[one["scope"] == "everywhere"], {"type": "lockout_started", **one})
+        say(told.replace(" lockout_started    ", "  ", 1))
     if not found:
         say("nobody and nothing is locked")
 

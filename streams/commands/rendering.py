@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
+
+import typer
 
 from schemas.topics import registry
 
@@ -14,6 +18,21 @@ _SECRET = frozenset({"pin", "template", "sealed", "duress_pin"})
 _ADDRESS = {"channel", "to"}
 """An address may hold a token."""
 _HIDDEN = "***"
+_USUAL, _WIDE = 18, 24
+_COLOURS = {"critical": "bright_red", "high": "red", "medium": "yellow"}
+_QUIET = frozenset({"closed", "resolved", "suppressed", "shelved"})
+_IMPLIED: Mapping[str, str] = {
+    "alert_raised": "unacknowledged",
+    "alert_escalated": "unacknowledged",
+    "alert_repeated": "unacknowledged",
+    "alert_acknowledged": "acknowledged",
+    "alert_returned_to_normal": "returned_to_normal_unacknowledged",
+    "alert_shelved": "shelved",
+    "alert_suppressed": "suppressed",
+    "alert_resolved": "resolved",
+    "alert_closed": "closed",
+}
+"""The state that a transition's name says already."""
 
 
 def without_secrets(value: Any) -> Any:
@@ -30,7 +49,7 @@ def without_secrets(value: Any) -> Any:
 def line_of(topic: str, fields: Fields) -> str:
     """A message in one line: time, what, where, who, and why."""
     type_ = str(fields.get("type", "?"))
-    times = ("decided_at", "updated_at", "issued_at", "occurred_at")
+    times = ("decided_at", "updated_at", "issued_at", "occurred_at", "started_at")
     when = clock(next((fields[name] for name in times if fields.get(name)), None))
     render = _LINES.get(type_, _other)
     try:
@@ -38,8 +57,23 @@ def line_of(topic: str, fields: Fields) -> str:
     except (TypeError, AttributeError, KeyError, IndexError):
         # Anybody may have written this: the shape is not what its type promises.
         render, told = _other, f"(malformed) {_other(fields)}"
-    line = f"{when} {type_:18} {told}" + ("" if render is not _other else f"  [{topic}]")
+    wide = _WIDE if render is _alert else _USUAL
+    line = f"{when} {type_:{wide}} {told}" + ("" if render is not _other else f"  [{topic}]")
+    return printable(line)
+
+
+def printable(line: str) -> str:
+    """The line without what would move a terminal's cursor, or worse."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def coloured(line: str, fields: Fields) -> str:
+    """A line in the colour of its alert's severity, and dim where nobody need look any more; others as they are."""
+    if "severity" not in fields or "alert_id" not in fields or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return line
+    quiet = fields.get("state") in _QUIET or fields.get("severity") == "low"
+    colour = "green" if fields.get("type") == "alert_acknowledged" else _COLOURS.get(str(fields["severity"]))
+    return typer.style(line, dim=True) if quiet else typer.style(line, fg=colour)
 
 
 def clock(text: Any) -> str:
@@ -96,10 +130,11 @@ def _refused(fields: Fields) -> str:
 def _alert(fields: Fields) -> str:
     if "summary" not in fields:
         return _alert_request(fields)
-    parts = [f"{str(fields.get('alert_id'))[:8]} {fields.get('severity')} {fields.get('summary')}"]
+    parts = [f"{str(fields.get('alert_id'))[:8]} {fields.get('severity')!s:8} {fields.get('summary')}"]
     count = fields.get("count")
     parts += [f"(x{count})"] if count not in (None, 1) else []
-    parts.append(f"is {str(fields.get('state')).replace('_', ' ')}")
+    state = str(fields.get("state"))
+    parts += [f"is {state.replace('_', ' ')}"] if _IMPLIED.get(str(fields.get("type"))) != state else []
     parts += [f"by {fields['operator_id']}"] if fields.get("operator_id") else []
     parts += [f"for {fields['assigned_to']}"] if fields.get("assigned_to") else []
     parts += [f"until {clock(fields['shelved_until'])[:8]}"] if fields.get("shelved_until") else []
@@ -151,7 +186,7 @@ def _lockout(fields: Fields) -> str:
     if fields.get("type") == "lockout_impending":
         return f"{who}: {why}"
     end = fields.get("locked_until")
-    until = f"until {clock(end)}" if end else "until somebody ends it"
+    until = f"until {clock(end)[:8]}" if end else "until somebody ends it"
     return f"{who} {until}, number {fields.get('number')}: {why}"
 
 

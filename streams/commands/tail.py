@@ -13,7 +13,7 @@ from schemas.registry import ASKED_ON
 from schemas.topics import registry
 from schemas.vocabulary import Classification
 from streams.commands.reading import read_topics, since_ms
-from streams.commands.rendering import line_of, without_secrets
+from streams.commands.rendering import coloured, line_of, without_secrets
 from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 
@@ -90,4 +90,4 @@ def show(record: ConsumerRecord, fields: dict[str, Any], *, json: bool) -> None:
         place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
         print_json({**place, "key": (record.key or b"").decode(errors="replace"), "value": fields})
     else:
-        say(line_of(record.topic, fields))
+        say(coloured(line_of(record.topic, fields), fields))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
-from streams.commands.alerts import page
-from streams.commands.rendering import line_of
+import pytest
+
+from streams.commands.alerts import page, row_of
+from streams.commands.rendering import coloured, line_of
 from tests.core.desk import Desk
 
 
@@ -45,4 +48,28 @@ def test_a_line_says_who_is_told_and_by_what() -> None:
     with Desk() as desk:
         desk.door("door_forced_open")
         (raised,) = told(desk)
-    assert "is unacknowledged -> sms: control-room, on-call" in line_of("alerts", raised)
+    line = line_of("alerts", raised)
+    assert "was forced open -> sms: control-room, on-call" in line, "that it is raised says how it stands"
+    assert "is shelved ->" in line_of("alerts", raised | {"state": "shelved"})
+
+
+def test_the_list_has_a_row_of_columns_for_each_alert() -> None:
+    with Desk() as desk:
+        desk.door("door_forced_open")
+        (raised,) = told(desk)
+    row = row_of(raised | {"state": "returned_to_normal_unacknowledged", "count": 3}, datetime.now(UTC))
+    _age, id_, severity, rest = row.split(maxsplit=3)
+    assert (id_, severity) == (raised["alert_id"][:8], "high")
+    assert rest.startswith("returned to normal unacknowledged ")
+    assert rest.endswith("was forced open (x3)")
+
+
+def test_colour_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    alert = {"alert_id": "a", "severity": "critical", "state": "unacknowledged"}
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+    assert coloured("line", alert) == "line"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert coloured("line", alert) != "line"
+    assert coloured("line", {"type": "access_granted"}) == "line"
+    assert coloured("line", alert) != coloured("line", alert | {"state": "closed"})
