@@ -223,16 +223,21 @@ def test_above_its_rate_a_recipient_gets_one_message_about_many_and_none_is_lost
         assert together == {desk.attempts[-1].notification_id}
 
 
+def waiting(desk: Tellings) -> list[Any]:
+    """What is kept of the recipients' rates, and of what they hold back."""
+    (slot,) = desk.harness.worker.machine._slots.values()
+    assert slot.partition is not None
+    store = slot.partition.store
+    return [store.get(key) for key in store.keys() if key.startswith(("bucket/", "page/"))]  # noqa: SIM118
+
+
 def test_in_a_storm_what_waits_is_kept_in_small_pieces_and_all_of_it_is_told_the_urgent_first() -> None:
     with Tellings() as desk:
         for number in range(500):
             severity = "high" if number >= 470 else "medium"
             desk.alert(f"a{number}", "room", channels=["email"], severity=severity, settle=False)
         desk.settle()
-        (slot,) = desk.harness.worker.machine._slots.values()
-        assert slot.partition is not None
-        store = slot.partition.store
-        sizes = [len(encode(store.get(key))) for key in store.keys() if key.startswith(("bucket/", "page/"))]  # noqa: SIM118
+        sizes = [len(encode(one)) for one in waiting(desk)]
         assert len(sizes) > 20
         assert max(sizes) <= 1024
         desk.advance(60)
@@ -241,7 +246,7 @@ def test_in_a_storm_what_waits_is_kept_in_small_pieces_and_all_of_it_is_told_the
         first = {one.alert_id for one in sent if one.digest_id == desk.attempts[10].notification_id}
         assert {f"a{number}" for number in range(470, 500)} <= first
         desk.advance(400, step_s=20)
-        assert not [key for key in store.keys() if key.startswith(("bucket/", "page/"))]  # noqa: SIM118
+        assert waiting(desk) == []
 
 
 def test_a_message_about_many_that_fails_takes_all_of_them_to_the_next_channel() -> None:
