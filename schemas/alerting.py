@@ -129,6 +129,25 @@ KINDS = (
         procedure="Somebody guesses numbers at this reader: send a guard.",
     ),
     AlertKind(kind="lockout_impending", severity=Severity.MEDIUM, procedure="Look at the camera of this reader."),
+    AlertKind(
+        kind="lockdown",
+        severity=Severity.CRITICAL,
+        procedure="Guard the entrances. Tell people to stay, or to leave where the plan says so. Watch the progress.",
+    ),
+    AlertKind(kind="lockdown_confirmed", severity=Severity.HIGH, procedure="See to the doors that stand open."),
+    AlertKind(kind="lockdown_over", severity=Severity.HIGH, procedure="Tell people that they may go about again."),
+    AlertKind(kind="lockdown_drill", severity=Severity.LOW),
+    AlertKind(
+        kind="door_mode_unconfirmed",
+        severity=Severity.HIGH,
+        procedure="Send a guard to the door: nobody knows whether it is in the mode that is asked of it.",
+        action="probe",
+    ),
+    AlertKind(
+        kind="door_mode_drift",
+        severity=Severity.MEDIUM,
+        procedure="Somebody has set this door by hand, or its controller was swapped: find out who.",
+    ),
 )
 """How the kinds that doorstream raises by itself are handled where a policy says nothing else."""
 
@@ -149,7 +168,7 @@ class AlertRules(Frozen):
     levels: tuple[AlertLevel, ...] = LEVELS
     kinds: tuple[AlertKind, ...] = ()
     inhibitions: tuple[Inhibition, ...] = (
-        Inhibition(by="controller_offline", spares=("door_forced_open", "tamper", "duress")),
+        Inhibition(by="controller_offline", spares=("door_forced_open", "tamper", "duress", "door_mode_unconfirmed")),
         Inhibition(by="site_offline", only=("controller_offline", "network_outage")),
         Inhibition(by="network_outage", only=("controller_offline",)),
     )

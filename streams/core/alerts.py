@@ -29,6 +29,7 @@ from streams.core.alert_raising import happen
 from streams.core.alert_state import Case
 from streams.core.alert_work import Work
 from streams.core.decoding import message_in
+from streams.core.emergency_troubles import emergency_events
 from streams.core.keeping import Kept
 from streams.core.operator_admission import OperatorAnswered, decide_request, evolve_answered, refuse_operator
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, ReferenceTable, State, Tick
@@ -36,12 +37,22 @@ from streams.core.reference_tables import tables
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
-VERSION = "alerts-9"
+VERSION = "alerts-10"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"
 DECISIONS = "access.decisions"
-INPUTS = (REQUESTS, DURESS_REQUESTS, "duress.events", "door.alarms", "lockouts", "device.states", DECISIONS)
+INPUTS = (
+    REQUESTS,
+    DURESS_REQUESTS,
+    "duress.events",
+    "door.alarms",
+    "lockouts",
+    "device.states",
+    "door.modes",
+    "incidents",
+    DECISIONS,
+)
 
 REFERENCES = ("site", "policy", "device")
 """The reference data that alerts depend on: rights and rules of the site, and the keys of controllers."""
@@ -110,7 +121,7 @@ class AlertsProcessor:
                 return list(decide_request(cause, state, context, self._keys, DURESS_RIGHTS, handle_duress))
             return list(decide_request(cause, state, context, self._keys, RIGHTS, handle))
         work = Work(state, context)
-        for event in events_of(message):
+        for event in (*events_of(message), *emergency_events(message)):
             happen(event, work)
         return work.outcomes()
 

@@ -1,0 +1,72 @@
+"""What somebody is told of lockdowns and doors' modes: at the start, as it is confirmed, at the end, and of failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.door_modes import DoorModeDesired
+from schemas.ids import derive
+from schemas.incidents import Incident, LockdownConfirmed, LockdownReleased, LockdownReleasing, LockdownStarted
+from streams.core.troubles import LONGEST_SUMMARY, Ended, Event, Trouble
+
+UNCONFIRMED, DRIFT = "door_mode_unconfirmed", "door_mode_drift"
+LOCKDOWN, CONFIRMED, DRILL, ALL_CLEAR = "lockdown", "lockdown_confirmed", "lockdown_drill", "lockdown_over"
+_WHY = {
+    "controller_offline": "its controller is offline",
+    "command_failed": "its controller refused the command",
+    "no_answer": "its controller does not answer",
+}
+
+
+def emergency_events(message: Any) -> Iterator[Event]:
+    """What a message tells of lockdowns and doors' modes; usually nothing."""
+    if isinstance(message, DoorModeDesired):
+        yield from _mode(message)
+    elif isinstance(message, Incident):
+        yield from _incident(message)
+
+
+def _mode(message: DoorModeDesired) -> Iterator[Event]:
+    door = message.door_id
+    at = {"site_id": message.site_id, "type": message.type, "place": door, "door_id": door}
+    at["device_id"] = message.device_id
+    cause_id = derive("door_mode", door, message.mode_epoch, message.revision)
+    if message.confirmed_at is not None:
+        yield Ended(message.site_id, UNCONFIRMED, door)
+        yield Ended(message.site_id, DRIFT, door)
+    elif message.unconfirmed is not None:
+        why = _WHY[message.unconfirmed]
+        detail = f" ({message.detail})" if message.detail else ""
+        summary = f"{door} is not known to be {message.mode.replace('_', ' ')}: {why}{detail}"
+        yield _trouble(UNCONFIRMED, door, cause_id, summary, at)
+    if message.reported is not None:
+        summary = f"{door} was {message.reported.replace('_', ' ')} and is to be {message.mode.replace('_', ' ')}"
+        yield _trouble(DRIFT, door, cause_id, summary, at)
+
+
+def _incident(message: Incident) -> Iterator[Event]:
+    where, zone = message.incident_id, message.zone_id
+    at = {"site_id": message.site_id, "type": getattr(message, "type", "?"), "place": zone}
+    cause_id = derive("incident", where, message.transition)
+    if message.drill:
+        if isinstance(message, LockdownStarted):
+            summary = f"Drill: lockdown of {zone}, {message.doors} doors"
+            yield _trouble(DRILL, where, cause_id, summary, at, clears=False)
+    elif isinstance(message, LockdownStarted):
+        summary = f"Lockdown of {zone}, {message.doors} doors: {message.guard_notice}"
+        yield _trouble(LOCKDOWN, where, cause_id, summary, at)
+    elif isinstance(message, LockdownConfirmed):
+        propped = f", {len(message.propped)} of them stand open" if message.propped else ""
+        summary = f"Lockdown of {zone}: all {message.doors} doors have confirmed{propped}"
+        yield _trouble(CONFIRMED, where, cause_id, summary, at)
+    elif isinstance(message, LockdownReleasing):
+        summary = f"The lockdown of {zone} is over: {message.release_reason}"
+        yield _trouble(ALL_CLEAR, where, cause_id, summary, at, clears=False)
+        yield Ended(message.site_id, CONFIRMED, where)
+    elif isinstance(message, LockdownReleased):
+        yield Ended(message.site_id, LOCKDOWN, where)
+
+
+def _trouble(kind: str, where: str, cause_id: str, summary: str, at: dict[str, Any], *, clears: bool = True) -> Trouble:
+    return Trouble(kind=kind, where=where, cause_id=cause_id, summary=summary[:LONGEST_SUMMARY], clears=clears, **at)

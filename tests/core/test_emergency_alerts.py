@@ -1,0 +1,79 @@
+"""Who must know of a lockdown is told: at its start, as it is confirmed, when it is over, and of doors that fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.base import Message
+from tests.core.desk import Desk
+from tests.core.emergency import Site, commands, incident_id
+from tests.core.world import of_type
+
+
+def told(desk: Desk, found: list[Any]) -> None:
+    """The alerts' machine reads what the site published."""
+    topics = {"door_mode_desired": "door.modes"}
+    for message in found:
+        topic = topics.get(message.type, "incidents" if message.type.startswith("lockdown_") else None)
+        if topic is not None and isinstance(message, Message):
+            desk.harness.publish(topic, "hq", message.to_json())
+    desk.harness.run_until_idle()
+
+
+def raised(desk: Desk) -> list[tuple[str, str]]:
+    return [(one.kind, one.severity) for one in desk.messages() if one.type == "alert_raised"]
+
+
+@pytest.mark.branch("E2.10")
+@pytest.mark.branch("M3.16")
+@pytest.mark.branch("M3.17")
+def test_guards_are_told_at_the_start_and_again_as_it_is_confirmed_and_when_it_is_over() -> None:
+    with Desk() as desk:
+        site = Site(guard_notice="Guard the gate.", notice="Leave by the nearest door.", occupants="clear")
+        found = site.lock_down("lab", "high")
+        assert {one.mode for one in commands(found)} == {"locked_down"}
+        assert [one.notice for one in of_type(found, "lockdown_started")] == ["Leave by the nearest door."]
+        told(desk, found)
+        assert raised(desk) == [("lockdown", "critical")]
+        last = desk.messages()[-1]
+        assert "Guard the gate." in last.summary
+        assert last.notify.channels
+        site.obey(found)
+        told(desk, site.wait(1))
+        assert raised(desk)[1:] == [("lockdown_confirmed", "high")]
+        released = site.release(incident_id(found))
+        told(desk, released)
+        assert raised(desk)[2:] == [("lockdown_over", "high")]
+        told(desk, [*site.obey(released), *site.wait(1)])
+        normal = [one.kind for one in desk.messages() if one.type == "alert_returned_to_normal"]
+        assert set(normal) == {"lockdown", "lockdown_confirmed"}
+
+
+def test_a_door_that_does_not_confirm_is_an_alert_with_the_reason_until_it_does() -> None:
+    with Desk() as desk:
+        site = Site()
+        found = site.lock_down("lab", "low")
+        told(desk, found)
+        told(desk, site.wait(10))
+        (alert,) = [one for one in desk.messages() if one.kind == "door_mode_unconfirmed"][:1]
+        assert alert.severity == "high"
+        assert alert.summary == "lab is not known to be locked down: its controller is offline"
+        told(desk, site.obey(commands(found)))
+        assert [one.kind for one in desk.messages()][-1] == "door_mode_unconfirmed"
+        assert not desk.messages()[-1].active
+
+
+def test_a_mode_that_nobody_asked_for_is_an_alert() -> None:
+    with Desk() as desk:
+        told(desk, Site().report(front=("unlocked", 0)))
+        assert raised(desk) == [("door_mode_drift", "medium")]
+        assert desk.messages()[-1].summary == "front was unlocked and is to be locked"
+
+
+def test_a_drill_disturbs_nobody() -> None:
+    with Desk() as desk:
+        told(desk, Site().lock_down(drill=True))
+        assert raised(desk) == [("lockdown_drill", "low")]
+        assert all(one.notify is None for one in desk.messages())
