@@ -1,4 +1,4 @@
-"""What somebody is told of lockdowns and doors' modes: at the start, as it is confirmed, at the end, and of failures."""
+"""What somebody is told of lockdowns and of doors' modes: their start, their confirmation, their end, and failures."""
 
 from __future__ import annotations
 
