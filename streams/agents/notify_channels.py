@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -17,12 +14,11 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 import apprise
-from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectionError, ConnectTimeout, RequestException  # noqa: A004 - theirs
 
 from schemas.recipients import Address
 from schemas.sending import NotificationDue
 from streams.agents import notify_payloads
+from streams.agents.notify_watching import seen, watch_answers
 from streams.core.notices import Text
 from streams.core.notify_course import SEND_WITHIN_S
 
@@ -66,54 +62,6 @@ class NotSet:
         return Attempt("refused", f"no gateway is set: set {self._variable}")
 
 
-class _Seen(threading.local):
-    """What became of the last HTTP request in this thread: apprise only says whether it worked.
-
-    `arrived`: None where there was none; False where it can't have arrived.
-    """
-
-    arrived: bool | None = None
-    status: int | None = None
-    retry_after: str | None = None
-
-    def forget(self) -> None:
-        """Nothing was seen."""
-        self.arrived = self.status = self.retry_after = None
-
-
-_seen = _Seen()
-_plain_send: Callable[..., Any] = HTTPAdapter.send
-
-
-def _watched_send(self: HTTPAdapter, *args: Any, **kwargs: Any) -> Any:
-    _seen.forget()
-    try:
-        answer = _plain_send(self, *args, **kwargs)
-    except ConnectionError as error:
-        _seen.arrived = not (isinstance(error, ConnectTimeout) or "NewConnectionError" in str(error))
-        raise
-    except RequestException:
-        _seen.arrived = True
-        raise
-    _seen.arrived = True
-    _seen.status, _seen.retry_after = answer.status_code, answer.headers.get("Retry-After")
-    return answer
-
-
-def watch_answers() -> None:
-    """Have the status and `Retry-After` of answers to apprise's requests seen, in this process, and its log silent.
-
-    It logs whom it tells; what became of an attempt is ours to say.
-    """
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    with warnings.catch_warnings():
-        # It loads its hundred plugins when it is first used, which the first alert need not wait for; one of them
-        # imports what Python is about to drop.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        apprise.Apprise.instantiate("json://127.0.0.1")
-    HTTPAdapter.send = _watched_send  # type: ignore[method-assign]
-
-
 class ByApprise:
     """A gateway by its apprise URL, with `{to}` where the address belongs; or `{to}` alone: the address is the URL."""
 
@@ -148,18 +96,18 @@ class ByApprise:
         if plugin is None:
             return Attempt("refused", "apprise makes nothing of the URL: check the gateway's setting or the address")
         plugin.socket_connect_timeout, plugin.socket_read_timeout = CONNECT_WITHIN_S, READ_WITHIN_S
-        _seen.forget()
+        seen.forget()
         begun_s = time.monotonic()
         try:
             if plugin.notify(body=text.body, title=text.subject):
                 return Attempt("delivered")
         except Exception as error:  # noqa: BLE001 - as above; the text may quote the URL
             return Attempt("failed", f"{type(error).__name__} in apprise")
-        found = _judged(_seen.status, _seen.retry_after)
+        found = _judged(seen.status, seen.retry_after) or _replied(seen.reply)
         if found is not None:
             return found
         slow = time.monotonic() - begun_s > SLOW_S
-        if _seen.arrived or (_seen.arrived is None and slow):
+        if seen.arrived or (seen.arrived is None and slow):
             return Attempt("unknown", "no answer")
         return Attempt("failed", "the server does not answer or refused")
 
@@ -240,6 +188,13 @@ def _judged(status: int | None, retry_after: str | None) -> Attempt | None:
     if status in _TRY_AGAIN or status >= _SERVER_ERROR:
         return Attempt("failed", error, _seconds(retry_after))
     return Attempt("refused", error)
+
+
+def _replied(code: int | None) -> Attempt | None:
+    """What a mail server's refusal means: 4yz may pass, 5yz stays (RFC 5321, 4.2.1). None where there was none."""
+    if code is None:
+        return None
+    return Attempt("refused" if code >= _SERVER_ERROR else "failed", f"the mail server answered {code}")
 
 
 def _seconds(retry_after: str | None) -> float | None:

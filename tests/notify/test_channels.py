@@ -107,6 +107,13 @@ async def test_a_mail_server_that_is_not_there_can_be_tried_again(servers: Serve
     assert attempt.verdict == "failed"
 
 
+@pytest.mark.parametrize(("status", "verdict"), [(550, "refused"), (554, "refused"), (451, "failed")])
+async def test_a_mail_servers_answer_says_whether_to_try_again(servers: Servers, status: int, verdict: str) -> None:
+    servers.book.behaviour["email"] = {"status": status}
+    attempt = await servers.send("email", "room@example.org")
+    assert attempt == Attempt(verdict, f"the mail server answered {status}")
+
+
 async def test_of_a_server_that_gives_no_answer_nobody_knows(servers: Servers, monkeypatch: Any) -> None:
     monkeypatch.setattr("streams.agents.notify_channels.READ_WITHIN_S", 0.3)
     monkeypatch.setattr("streams.agents.notify_channels.SEND_WITHIN_S", 0.6)
