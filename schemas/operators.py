@@ -59,6 +59,7 @@ class OperatorRequestAccepted(Message):
     alert_id: Id | None = None
     case_id: Id | None = None
     incident_id: Id | None = None
+    zone_id: Id | None = None
     decided_at: Timestamp
     journal: JournalPosition
 
@@ -81,6 +82,7 @@ class OperatorRequestRefused(Message):
         "unknown_cardholder",
         "unknown_operator",
         "unknown_lockout",
+        "unknown_threat",
         "no_reason",
         "unknown_alert",
         "unknown_repair",

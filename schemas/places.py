@@ -71,7 +71,8 @@ class FirstPersonIn(Frozen):
 class Zone(Message):
     """A zone. The tree's root has no parent and is of kind `site`; the street is a zone of kind `outside`.
 
-    `special` zones need a permission of type special; `clearance` is the least that a cardholder must have.
+    `special` zones need a permission of type special; `clearance` is the least that a cardholder must have. The
+    `threats` of the policy `policy_id`, if it has one, apply to it and to what lies in it, instead of the site's.
     """
 
     type: Literal["zone"] = "zone"
@@ -82,6 +83,7 @@ class Zone(Message):
     name: Text
     special: bool = False
     clearance: Clearance = 0
+    policy_id: Id | None = None
     passback: Passback = Passback()
     occupancy: Occupancy = Occupancy()
     two_person: Accompaniment = Accompaniment()

@@ -29,6 +29,7 @@ from schemas import (
     permission_snapshots,
     repair_requests,
     sending,
+    threats,
 )
 from schemas.base import Message
 from schemas.reference import ENTITIES
@@ -67,6 +68,7 @@ def _types() -> dict[str, type[Message]]:
         permission_snapshots,
         repair_requests,
         sending,
+        threats,
     )
     for entity in ENTITIES:
         found[str(entity.model.model_fields["type"].default)] = entity.model

@@ -12,6 +12,7 @@ from schemas.base import Frozen, Id, Message, Text
 from schemas.diagnosis import FaultRule
 from schemas.lockdown_plans import LockdownPlan
 from schemas.places import Seconds, Thresholds
+from schemas.threat_rules import ThreatRules
 from schemas.vocabulary import Enforcement, FactorKind
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -31,9 +32,11 @@ Right = Literal[
     "start_lockdown",
     "release_lockdown",
     "set_door_modes",
+    "set_threat_level",
 ]
 """`acknowledge_alerts`: also comment, assign, resolve and close; `force_alerts`: close while the cause is active.
-`repair_devices`: assign, report as repaired and close; `force_repairs`: close while the fault is there."""
+`repair_devices`: assign, report as repaired and close; `force_repairs`: close while the fault is there.
+`set_threat_level`: also clear it, and end heightened monitoring."""
 
 
 class Window(Frozen):
@@ -242,6 +245,7 @@ class Policy(Message):
     lockout: Lockout = Lockout()
     alerts: AlertRules = AlertRules()
     lockdowns: tuple[LockdownPlan, ...] = ()
+    threats: ThreatRules = ThreatRules()
     operators: tuple[OperatorRights, ...] = ()
 
     @model_validator(mode="after")

@@ -183,6 +183,14 @@ class ThreatLevel(StrEnum):
     HIGH = "high"
     EXTREME = "extreme"
 
+    @property
+    def rank(self) -> int:
+        """The higher, the more serious."""
+        return _THREAT_RANKS[self]
+
+
+_THREAT_RANKS = {level: rank for rank, level in enumerate(ThreatLevel)}
+
 
 class Severity(StrEnum):
     """Alert severities (ISA-18.2)."""

@@ -29,6 +29,7 @@ HISTORY_TOPICS = (
     "alerts",
     "notifications",
     "lockouts",
+    "threats",
     "lockouts.global",
     "door.modes",
     "incidents",
@@ -38,7 +39,7 @@ HISTORY_TOPICS = (
 OUR_TOPICS = ("access.decisions", "device.commands", "device.states", "alerts", "notifications")
 """What the decide role writes, in its one form; what controllers send has as many forms as there are makers."""
 
-DURESS_TOPICS = ("duress.alerts",)
+DURESS_TOPICS = ("duress.alerts", "duress.threats")
 """What PostgreSQL keeps besides, in tables for monitoring alone."""
 
 REFERENCE_TOPICS = tuple(entity.topic for entity in ENTITIES if entity.name not in {"secret", "recipient"})

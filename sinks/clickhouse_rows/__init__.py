@@ -7,10 +7,20 @@ from typing import Any
 
 from schemas.canonical import model_of
 from schemas.record import Record
-from sinks.clickhouse_rows import access, alerts, commands, devices, exceptions, incidents, lockouts, notifications
+from sinks.clickhouse_rows import (
+    access,
+    alerts,
+    commands,
+    devices,
+    exceptions,
+    incidents,
+    lockouts,
+    notifications,
+    threats,
+)
 from sinks.clickhouse_rows.table import Columns, Maker, Row
 
-_SUBJECTS = (access, commands, devices, exceptions, alerts, lockouts, notifications, incidents)
+_SUBJECTS = (access, commands, devices, exceptions, alerts, lockouts, notifications, incidents, threats)
 
 TABLES: dict[str, Columns] = {name: columns for subject in _SUBJECTS for name, columns in subject.TABLES.items()}
 _MAKERS: dict[type, Maker] = {model: maker for subject in _SUBJECTS for model, maker in subject.MAKERS.items()}

@@ -19,6 +19,7 @@ from sinks.postgres_rows import (
     notifications,
     operators,
     reference,
+    threats,
 )
 from sinks.postgres_rows.table import Maker, Row, Table
 
@@ -32,11 +33,12 @@ TABLES: tuple[Table, ...] = (
     *operators.TABLES,
     *lockouts.TABLES,
     *incidents.TABLES,
+    *threats.TABLES,
     *reference.TABLES,
 )
 """In the order in which every writer writes them."""
 
-_SUBJECTS = (access, commands, devices, exceptions, alerts, notifications, operators, lockouts, incidents)
+_SUBJECTS = (access, commands, devices, exceptions, alerts, notifications, operators, lockouts, incidents, threats)
 _MAKERS: dict[type, tuple[Maker, ...]] = {
     model: makers for subject in _SUBJECTS for model, makers in subject.MAKERS.items()
 }

@@ -228,6 +228,19 @@ def _other(fields: Fields) -> str:
     return " ".join(f"{name}={fields[name]}" for name in shown if fields.get(name) not in (None, ""))
 
 
+def _threat(fields: Fields) -> str:
+    found = fields.get("assessment") or fields
+    parts = [str(fields.get("threat_key")), str(found.get("level") or "")]
+    parts += [f"{found['score']} points"] if found.get("score") is not None else []
+    parts += [str(fields["summary"])] if fields.get("summary") else []
+    parts += [f"({fields['response'].replace('_', ' ')})"] if fields.get("response") else []
+    parts += [f"asks for clearance {fields['asked']}"] if fields.get("asked") else []
+    parts += [f"until {clock(fields['until'])[:8]}"] if fields.get("until") else []
+    parts += [str(fields["cause"])] if fields.get("cause") else []
+    parts += [f"by {fields['operator_id']}: {fields.get('reason')}"] if fields.get("operator_id") else []
+    return " ".join(part for part in parts if part)
+
+
 _LINES: dict[str, Callable[[Fields], str]] = {
     "access_granted": _granted,
     "access_denied": _denied,
@@ -252,3 +265,4 @@ _LINES: dict[str, Callable[[Fields], str]] = {
 }
 _LINES.update(dict.fromkeys(registry()["notifications"].messages, _notification))
 _LINES.update(dict.fromkeys(registry()["alerts"].messages, _alert))
+_LINES.update(dict.fromkeys(registry()["threats"].messages, _threat))

@@ -11,6 +11,7 @@ from streams.core.entities import DoorState, ZonePosture, door_key
 from streams.core.lockouts import is_exempt, until
 from streams.core.permission_checks import check_permission
 from streams.core.question import Findings, Question
+from streams.core.threat_checks import check_threat_level
 
 _BLOCKED, _SHUT = DoorMode.BLOCKED, (DoorMode.BLOCKED, DoorMode.LOCKED_DOWN)
 _NORMAL = ZonePosture(Posture.NORMAL)
@@ -22,6 +23,7 @@ def check_person(question: Question, findings: Findings) -> None:
     """The checks up to the device permission, in the order of A2."""
     _in_service(question, findings)
     _posture(question, findings)
+    check_threat_level(question, findings)
     known = question.authentication
     if known.heard:
         findings.note("credential", known.failure, known.detail)

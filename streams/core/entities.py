@@ -8,6 +8,7 @@ from schemas.vocabulary import DoorMode, Posture
 from streams.core.keeping import codec
 from streams.core.lockdown_state import Lockdown, LockdownDoors, SiteLockdowns
 from streams.core.mode_state import Converging, DoorModes
+from streams.core.threat_state import Lately, Monitored, ThreatsAt, ZoneThreat
 
 
 class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=True):
@@ -221,6 +222,10 @@ Entity = (
     | Lockdown
     | LockdownDoors
     | SiteLockdowns
+    | ZoneThreat
+    | Monitored
+    | ThreatsAt
+    | Lately
 )
 
 encode, decode = codec(Entity)

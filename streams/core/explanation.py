@@ -11,6 +11,7 @@ TITLES = {
     "admission": "the message itself",
     "in-service": "access point and device in service",
     "posture": "posture of the zone",
+    "threat-level": "threat level of the zone",
     "credential": "credential and authentication",
     "lockout": "lockout",
     "permission": "a permission at this site",

@@ -10,7 +10,7 @@ from schemas.ids import derive
 from schemas.incidents import DoorModeRequested, LockdownReleaseRequested, LockdownRequested
 from schemas.operators import DoorUnlockRequested, LockoutEndRequested, OperatorRequest, PassbackForgiven
 from schemas.places import Door
-from streams.core import reference
+from streams.core import reference, threats
 from streams.core.admission import Keys
 from streams.core.entities import DoorState, door_key
 from streams.core.lockdown_requests import request_release, request_start
@@ -41,7 +41,9 @@ RIGHTS = {
 
 def decide_operator(arrival: Arrival, state: State, context: Context, keys: Keys) -> Iterator[Outcome]:
     """What comes of an operator's request to the site; nothing of one to another processor."""
-    if arrival.message.type in RIGHTS:
+    if arrival.message.type in threats.RIGHTS:
+        yield from decide_request(arrival, state, context, keys, threats.RIGHTS, threats.carry_out)
+    elif arrival.message.type in RIGHTS:
         yield from decide_request(arrival, state, context, keys, RIGHTS, _carry_out)
 
 

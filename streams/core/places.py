@@ -12,6 +12,7 @@ from schemas.rules import Policy
 from streams.core import reference
 from streams.core.entities import posture_key
 from streams.core.processor import References
+from streams.core.threat_state import threats_key
 
 Way = tuple[tuple[str, ...], tuple[str, ...]]
 """The zones that are left, and those that are entered."""
@@ -22,7 +23,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
     `policy_known` is false where the policy that it names is not on file. `zone` is the one that it leads to, None
     where that is not on file, and `zone_path` is that zone and what it lies in, innermost first; `posture_keys` are
-    the keys of these zones' postures.
+    the keys of these zones' postures, `threats_key` that of what threatens the site.
     """
 
     point: AccessPoint
@@ -32,6 +33,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     zone: Zone | None
     zone_path: tuple[str, ...]
     posture_keys: tuple[str, ...]
+    threats_key: str
 
 
 def place(references: References, access_point_id: str) -> Place | None:
@@ -54,6 +56,7 @@ def place(references: References, access_point_id: str) -> Place | None:
         zone=reference.zone(references, point.zone_to),
         zone_path=path,
         posture_keys=tuple(posture_key(zone_id) for zone_id in path or (point.zone_to,)),
+        threats_key=threats_key(point.site_id),
     )
     return reference.remember(references, key, found)
 

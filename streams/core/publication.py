@@ -7,6 +7,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from schemas.alerts import DURESS
 from schemas.base import Message
 from schemas.commands import Command
 from schemas.envelope import CONTENT_TYPE, SPECVERSION
@@ -17,6 +18,7 @@ from schemas.record import Headers, Output, Record
 from schemas.registry import topic_of
 from schemas.sealing import Sealer
 from schemas.signing import sign
+from schemas.threats import ThreatAssessed
 from schemas.topics import registry
 from streams.core import reference
 from streams.core.admission import Keys
@@ -25,6 +27,8 @@ from streams.core.processor import Context, Outcome
 from streams.core.times import rfc3339
 
 SEALED = "sealed"
+DURESS_THREATS = "duress.threats"
+"""Where nobody but monitoring reads."""
 SOURCE = "/doorstream/site"
 _SOURCE = ("ce_source", SOURCE.encode())
 _MAY_BE_SECRET = (b"pin", b"template", b"secret", b"\\u", b"\\U")
@@ -72,6 +76,13 @@ _IDS: Mapping[str, Callable[[Any], str]] = {
         ),
         attrgetter("command_id"),
     ),
+    "threat_assessed": attrgetter("event_id"),
+    "monitoring_started": attrgetter("event_id"),
+    "monitoring_extended": attrgetter("event_id"),
+    "monitoring_ended": attrgetter("event_id"),
+    "threat_level_set": attrgetter("event_id"),
+    "threat_level_cleared": attrgetter("event_id"),
+    "abnormal_passage": attrgetter("event_id"),
 }
 
 
@@ -107,6 +118,8 @@ def publish_site(outcome: Outcome, context: Context, keys: Keys) -> Output | Non
     if form is None:
         return _publish_lockout(outcome, context, keys) if kind in _LOCKOUTS else None
     topic, key_field, id_of, is_command, type_header = form
+    if kind is ThreatAssessed and outcome.kind == DURESS:
+        topic = DURESS_THREATS
     value = outcome.to_json()
     key = getattr(outcome, key_field).encode()
     headers: Headers = (

@@ -15,7 +15,7 @@ from schemas.operators import OperatorRequest
 from schemas.record import Output, Record
 from schemas.sealing import Sealer
 from schemas.vocabulary import Reason
-from streams.core import entities, reference, verifying
+from streams.core import entities, reference, threats, verifying
 from streams.core.access import decide_access
 from streams.core.admission import DeviceHeard, Keys, Verdict, admit, source_of
 from streams.core.convergence import (
@@ -41,10 +41,13 @@ from streams.core.passage import decide_command_failed, decide_door_event, decid
 from streams.core.processor import Arrival, Cause, Context, Need, Outcome, State, Tick
 from streams.core.publication import publish_site, scrub
 from streams.core.reference_tables import FOR_DECISIONS, tables
+from streams.core.threat_state import Lately, Monitored, ZoneThreat
 from streams.core.times import from_ms
+from streams.core.unexplained import notice_opening, tampered
 from streams.core.unlocking import run_out
+from streams.core.vigilance import watch
 
-VERSION = "site-20"
+VERSION = "site-21"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (
@@ -57,7 +60,8 @@ INPUTS = (
 )
 
 
-_FORGOTTEN = frozenset({OperatorAsked, Failures, Guesses, LockoutLet})
+_FORGOTTEN = frozenset({OperatorAsked, Failures, Guesses, LockoutLet, Lately, Monitored})
+"""What has an end in `until_ms`."""
 
 
 class SiteProcessor:
@@ -98,8 +102,13 @@ class SiteProcessor:
         return verifying.needs(message, arrival.record, point, site, state, context)
 
     def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
-        """The outcomes of a message or a deadline."""
+        """The outcomes of a message or a deadline, and what follows for the security of the site."""
+        return watch(self._decide(state, cause, context), cause, state, context)
+
+    def _decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
         if isinstance(cause, Tick):
+            if cause.key.startswith(("threat/", "monitored/")):
+                return threats.run_out(cause.key, cause.deadline_ms, state, context)
             if cause.key.startswith("door/"):
                 return list(decide_overdue(cause.key, max(cause.deadline_ms, context.now_ms), state, context))
             if cause.key.startswith("lockout/"):
@@ -124,12 +133,14 @@ class SiteProcessor:
         if admission.state is not None:
             outcomes.append(DeviceHeard(message.device_id, admission.state, admission.verdict is Verdict.DUPLICATE))
         if admission.verdict is Verdict.ADMITTED:
+            outcomes += tampered(message)
             if isinstance(message, DoorEvent):
                 door = reference.door(context.references, message.door_id)
                 if door is None or door.device_id != message.device_id:
                     detail = f"this controller has no door {message.door_id}"
                     outcomes.append(_refused(cause, context, Reason.UNKNOWN_ACCESS_POINT, detail))
                 else:
+                    outcomes += notice_opening(message, door, state, cause, context)
                     outcomes += decide_door_event(message, door, state, context)
                     outcomes += decide_door_alarm(message, state, context)
             elif isinstance(message, Heartbeat):
@@ -187,6 +198,9 @@ class SiteProcessor:
             return lockdown_deadline(entity)
         if kind is Converging:
             return converging_deadline(entity)
+        if kind is ZoneThreat:
+            due: int | None = entity.due_ms
+            return due
         return entity.until_ms if kind in _FORGOTTEN else None
 
     def encode_entity(self, entity: Any) -> bytes:

@@ -71,6 +71,8 @@ def _zones(draft: Draft) -> None:
             draft.wrong("zone", id_, ("kind",), "a zone of kind site lies in no other zone")
         else:
             _refer(draft, "zone", id_, "parent", "zone", zone.parent_id, zone.site_id)
+        if zone.policy_id is not None:
+            _refer(draft, "zone", id_, "policy", "policy", zone.policy_id)
         _way_up(draft, zone)
         if zone.occupancy.enforcement is not Enforcement.OFF and zone.occupancy.limit == 0:
             draft.wrong("zone", id_, ("occupancy",), "occupancy: a limit of 0 lets nobody in: give the limit")

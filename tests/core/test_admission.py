@@ -50,7 +50,7 @@ def test_a_message_without_a_mac_or_with_anothers_is_refused_recorded_and_not_ac
     for found in (unsigned, forged, other):
         assert [one.type for one in found] == ["access_denied"]
         assert reason(found) is Reason.INVALID_SIGNATURE
-    assert len({output.topic for output in world.sent}) == 1
+    assert {output.topic for output in world.sent} == {"access.decisions", "threats"}
 
 
 def test_a_message_is_provably_of_a_controller_only_where_that_signed_it_and_is_at_its_site() -> None:

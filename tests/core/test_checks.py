@@ -15,8 +15,9 @@ from tests.core.world import World, card, event, of_type, outcomes_of
 
 PAST, FUTURE = "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"
 ORDER = [
-    "in-service", "posture", "credential", "lockout", "permission", "validity", "permission-type", "schedule",
-    "device-permission", "passback", "occupancy", "two-person", "escort", "interlock", "first-person-in", "risk",
+    "in-service", "posture", "threat-level", "credential", "lockout", "permission", "validity", "permission-type",
+    "schedule", "device-permission", "passback", "occupancy", "two-person", "escort", "interlock", "first-person-in",
+    "risk",
 ]  # fmt: skip
 
 

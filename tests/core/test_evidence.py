@@ -172,7 +172,9 @@ def test_a_duress_pin_opens_like_any_other_and_tells_monitoring_alone() -> None:
     own = {"decision_id", "request_id", "sequence", "journal"}
     assert usual.model_dump(exclude=own) == forced.model_dump(exclude=own)
     assert [output.topic for output in world.sent].count("duress.events") == 1
-    assert world.sent[-1].topic == "duress.events", "nothing that others see waits for it"
+    assert [one.topic for one in world.sent[-2:]] == ["duress.events", "duress.threats"], (
+        "nothing that others see waits for it"
+    )
 
 
 def test_duress_is_told_also_where_the_door_stays_shut() -> None:

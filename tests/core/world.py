@@ -28,6 +28,8 @@ from streams.core.site import SiteProcessor
 from streams.hashing import PinHashing, hasher
 
 MASTER = bytes(range(32))
+_THREATS = ("threats", "duress.threats")
+"""What is told beside everything else, and asked for apart."""
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday, 10:00 at the site
 CHEAP = hasher(memory_kib=8, time_cost=1)
 _ENTITIES = {entity.model: entity for entity in ENTITIES}
@@ -206,7 +208,11 @@ class World:
                 self._put(key, value)
         outputs = [one for outcome in outcomes if (one := self.site.publish(outcome, cause, context)) is not None]
         self.sent += outputs
-        return [decode(output.topic, output.value) for output in outputs]
+        return [decode(output.topic, output.value) for output in outputs if output.topic not in _THREATS]
+
+    def threats(self, topic: str = "threats") -> list[Any]:
+        """What was told of threats so far."""
+        return [decode(one.topic, one.value) for one in self.sent if one.topic == topic]
 
 
 _HOW = ("age_s", "key")
