@@ -46,6 +46,14 @@ OutcomeType = Literal[
     "lockout_ended",
     "door_alarm",
     "device_state",
+    "device_exception",
+    "lockdown_started",
+    "lockdown_progress",
+    "lockdown_confirmed",
+    "lockdown_effective",
+    "lockdown_release_approved",
+    "lockdown_releasing",
+    "lockdown_released",
 ]
 
 SubscribedType = OutcomeType | AlertType
@@ -137,12 +145,14 @@ def event_class(type_: EventType, facts: Facts) -> Classification:
         case (
             "message_refused" | "duress" | "door_forced_open" | "tamper" | "tamper_restored"
             | "lockout_impending" | "lockout_started" | "lockout_ended"
+            | "lockdown_started" | "lockdown_progress" | "lockdown_confirmed" | "lockdown_effective"
+            | "lockdown_release_approved" | "lockdown_releasing" | "lockdown_released"
         ):  # fmt: skip
             return _SECURITY
         case (
             "heartbeat" | "announced" | "controller_online" | "controller_offline" | "fault" | "fault_cleared"
             | "power_failure" | "power_restored" | "battery_low" | "battery_restored"
-            | "command_delivered" | "command_confirmed" | "command_failed"
+            | "command_delivered" | "command_confirmed" | "command_failed" | "device_exception"
         ):  # fmt: skip
             return _DEVICE
         case (

@@ -26,9 +26,9 @@ WantedType = Annotated[SubscribedType, BeforeValidator(_not_duress)]
 class EventFilter(Frozen):
     """Which events: those that fit each criterion that is given; of a criterion, one of its values is enough.
 
-    A zone stands for all that lies in it: an event is there when it leads into or out of it, or happens at one of its
-    doors or at a controller of one. An event that lacks what a criterion asks for (a door alarm has no severity) does
-    not fit it.
+    A zone stands for all that lies in it: an event is there when it leads into or out of it, is about it, or happens
+    at one of its doors or at a controller of one. An event that lacks what a criterion asks for (a door alarm has no
+    severity) does not fit it.
     """
 
     classes: tuple[Classification, ...] = ()

@@ -25,6 +25,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     access_point_id: str | None = None
     zone_from: str | None = None
     zone_to: str | None = None
+    zone_id: str | None = None
     device_id: str | None = None
     cardholder_id: str | None = None
     severity: str | None = None
@@ -109,8 +110,9 @@ def door_of(seen: Seen, references: References) -> str | None:
 
 def zones_of(seen: Seen, references: References) -> frozenset[str]:
     """Every zone that it concerns, and what these lie in."""
-    if seen.zone_from is not None or seen.zone_to is not None:
-        return frozenset(_upwards((seen.zone_from, seen.zone_to), references))
+    told = (seen.zone_from, seen.zone_to, seen.zone_id)
+    if told != (None, None, None):
+        return frozenset(_upwards(told, references))
     place = door_of(seen, references)
     key = ("zones of", place, None if place is not None else seen.device_id)
     known: frozenset[str] | None = references.derived.get(key)

@@ -144,4 +144,12 @@ class Deliveries:
 
 
 def _events(path: Path) -> bool:
-    return path.parts[-3] in {"access.decisions", "alerts", "door.alarms", "device.states", "lockouts"}
+    return path.parts[-3] in {
+        "access.decisions",
+        "alerts",
+        "door.alarms",
+        "device.states",
+        "lockouts",
+        "exceptions",
+        "incidents",
+    }

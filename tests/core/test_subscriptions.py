@@ -63,6 +63,7 @@ def test_an_event_that_nobody_wants_goes_nowhere() -> None:
         ({"zone_ids": ["hall"]}, {"zone_to": "lab"}, {"zone_from": "street", "zone_to": "elsewhere"}),
         ({"zone_ids": ["lab"]}, {"type_": "door_alarm", "door_id": "lab"}, {"type_": "door_alarm"}),
         ({"zone_ids": ["lab"]}, {"type_": "device_state", "device_id": "c1"}, {"type_": "device_state"}),
+        ({"zone_ids": ["lab"]}, {"type_": "lockdown_started", "zone_id": "lab"}, {"zone_to": "elsewhere"}),
         ({"door_ids": ["front"]}, {"door_id": None}, {"door_id": "lab"}),
         ({"cardholder_ids": ["ann"]}, {"cardholder_id": "ann"}, {"cardholder_id": None}),
         ({"severities": ["high"]}, {"type_": "alert_raised", "severity": "high"}, {"type_": "door_alarm"}),

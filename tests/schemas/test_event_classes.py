@@ -23,6 +23,7 @@ NO_EVENTS = {
     "operator.requests",
     "device.commands",
     "device.snapshots",
+    "door.modes",
     "notifications",
     "deliveries",
     "duress.requests",

@@ -46,6 +46,7 @@ def events() -> Iterator[tuple[str, bytes]]:
             yield topic, example(type_, sequence=100 + number)
     for number, event in enumerate(DeviceEvent):
         yield "device.states", example("device_state", event=event.value, event_id=derive("state", number))
+    yield "exceptions", example("device_exception")
     for kind in {*ALERT_CLASSES, "somebody's own"} - {"duress"}:
         yield "alerts", example("alert_raised", alert_id=derive("alert", kind), kind=kind)
 

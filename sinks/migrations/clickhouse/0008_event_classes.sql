@@ -30,6 +30,9 @@ select incarnation, if(event in ('tamper', 'tamper_restored'), 'security', 'devi
     device_id, '', decided_at
 from device_state_events
 union all
+select incarnation, 'device', 'device_exception', site_id, '', device_id, '', decided_at
+from device_exception_steps
+union all
 select incarnation, multiIf(
         kind in ('authentication_failed', 'soft_breach', 'door_held_open', 'door_pre_alarm'), 'abnormal',
         kind in ('controller_offline', 'site_offline', 'network_outage', 'fault', 'power_failure', 'battery_low',
