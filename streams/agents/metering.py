@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -106,16 +106,23 @@ class StoredCounts:
 
 
 class MetricsObserver(Observer):
-    """What the engine tells, as metrics and log lines."""
+    """What the engine tells, as metrics and log lines; `count` counts one outcome."""
 
-    def __init__(self, processor: str) -> None:
+    def __init__(self, processor: str, count: Callable[[Any], None] | None = None) -> None:
         self._name = processor
+        self._count = count
         self._cycles = telemetry.CYCLE_SECONDS.labels(processor)
         self._entries = telemetry.JOURNAL_ENTRIES.labels(processor)
 
     def cycle(self, seconds: float, messages: int, partitions: int) -> None:  # noqa: ARG002 - the engine's signature
         """Observe how long a cycle took."""
         self._cycles.observe(seconds)
+
+    def came_out(self, outcomes: Sequence[Any]) -> None:
+        """Count outcomes."""
+        if self._count is not None:
+            for outcome in outcomes:
+                self._count(outcome)
 
     def journalled(self, partition: int, records: int) -> None:  # noqa: ARG002
         """Count journal records."""

@@ -41,25 +41,12 @@ OURS = frozenset({"recovering", "running"})
 recovery is addressed to it, and not to one that is gone."""
 
 
-class MeteredNotify(NotifyProcessor):
-    """The notify processor, what becomes of notifications counted as it is published; of duress nothing is."""
-
-    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
-        """Count, then publish."""
-        if isinstance(outcome, Publication) and outcome.topic == NOTIFICATIONS:
-            kind = str(getattr(outcome.message, "type", "")).removeprefix("notification_")
-            telemetry.NOTIFICATIONS.labels(outcome.message.channel, kind).inc()
-        return super().publish(outcome, cause, context)
-
-
 class MeteredSubscriptions(SubscriptionsProcessor):
-    """The subscriptions processor, what becomes of events counted as it is published."""
+    """The subscriptions processor, how each lane stands told as it is published: a recovery tells it, too."""
 
     def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
-        """Count, then publish."""
-        if isinstance(outcome, DeliveryPublication):
-            _count_delivery(outcome.message)
-        elif isinstance(outcome, LaneKept) and isinstance(outcome.value, Lane):
+        """Tell, then publish."""
+        if isinstance(outcome, LaneKept) and isinstance(outcome.value, Lane):
             lane: Lane = outcome.value
             telemetry.EVENTS_PENDING.labels(lane.subscription_id, str(context.partition)).set(lane.pending)
             failing = 0 if lane.failing_ms is None else lane.failing_ms / 1000
@@ -67,13 +54,25 @@ class MeteredSubscriptions(SubscriptionsProcessor):
         return super().publish(outcome, cause, context)
 
 
-def _count_delivery(message: Any) -> None:
+def count_notification(outcome: Any) -> None:
+    """Count what becomes of notifications; of duress nothing is."""
+    if isinstance(outcome, Publication) and outcome.topic == NOTIFICATIONS:
+        kind = str(getattr(outcome.message, "type", "")).removeprefix("notification_")
+        telemetry.NOTIFICATIONS.labels(outcome.message.channel, kind).inc()
+
+
+def count_delivery(outcome: Any) -> None:
+    """Count what becomes of subscribers' events."""
+    message = outcome.message if isinstance(outcome, DeliveryPublication) else None
     if isinstance(message, EventsDelivered):
         telemetry.EVENTS_DELIVERED.labels(message.subscription_id, "delivered").inc(len(message.events))
     elif isinstance(message, EventsDropped):
         telemetry.EVENTS_DELIVERED.labels(message.subscription_id, "dropped").inc(len(message.events))
     elif isinstance(message, DeliveryFailed):
         telemetry.DELIVERY_FAILURES.labels(message.subscription_id).inc()
+
+
+_COUNTS = {NotifyProcessor.name: count_notification, SubscriptionsProcessor.name: count_delivery}
 
 
 class NotifyWorker:
@@ -84,13 +83,13 @@ class NotifyWorker:
         signed = settings.reference_authentication == "required"
         master = settings.master_secret() if signed or settings.master_secret_file is not None else None
         processors: list[Processor] = [
-            MeteredNotify(master if signed else None),
+            NotifyProcessor(master if signed else None),
             MeteredSubscriptions(master if signed else None),
         ]
         self._deciding = DecideWorker(
             DecideOptions(
                 kafka=KafkaSettings.of(options),
-                observer=lambda processor: MetricsObserver(processor.name),
+                observer=lambda processor: MetricsObserver(processor.name, _COUNTS[processor.name]),
                 # There may be many events, and an alert's notification is not to wait for them.
                 unhurried=frozenset({MeteredSubscriptions.name}),
             ),

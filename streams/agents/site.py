@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schemas.record import Output
 from sinks.lookups import PostgresLookups
 from streams.agents.metering import MetricsObserver, count_device, count_outcome
 from streams.agents.verification import SecretVerifier
@@ -14,7 +13,7 @@ from streams.core.alerts import AlertsProcessor
 from streams.core.devices import DevicesProcessor
 from streams.core.everywhere import LockoutsProcessor
 from streams.core.notifications import NotifyProcessor
-from streams.core.processor import Cause, Context, Found, Lookup, Outcome, Processor
+from streams.core.processor import Found, Lookup, Processor
 from streams.core.site import SiteProcessor
 from streams.core.subscriptions import SubscriptionsProcessor
 from streams.engine.faust_transport import GroupOptions
@@ -22,23 +21,7 @@ from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.worker import DecideOptions, DecideWorker
 from streams.settings import Settings
 
-
-class MeteredSite(SiteProcessor):
-    """The site's processor, its decisions counted as they are published."""
-
-    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
-        """Count, then publish."""
-        count_outcome(outcome)
-        return super().publish(outcome, cause, context)
-
-
-class MeteredDevices(DevicesProcessor):
-    """The devices' processor, what it tells counted as it is published."""
-
-    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
-        """Count, then publish."""
-        count_device(outcome)
-        return super().publish(outcome, cause, context)
+_COUNTS = {"site": count_outcome, "devices": count_device}
 
 
 class _Lookups:
@@ -75,8 +58,8 @@ def wire(settings: Settings, incarnation: int) -> DecideWorker:
     master = settings.master_secret()
     signed = settings.reference_authentication == "required"
     processors: list[Any] = [
-        MeteredSite(master, signed_references=signed),
-        MeteredDevices(master, signed_references=signed),
+        SiteProcessor(master, signed_references=signed),
+        DevicesProcessor(master, signed_references=signed),
         AlertsProcessor(master, signed_references=signed),
         LockoutsProcessor(master),
     ]
@@ -85,7 +68,7 @@ def wire(settings: Settings, incarnation: int) -> DecideWorker:
         group=GroupOptions.missed_after(settings.session_timeout_s),
         lookups=_Lookups(settings.postgres, incarnation) if settings.postgres else None,
         verifier=SecretVerifier(master),
-        observer=lambda processor: MetricsObserver(processor.name),
+        observer=lambda processor: MetricsObserver(processor.name, _COUNTS.get(processor.name)),
         # Nobody stands at a door and waits for these; what they cost, the site's requests would wait for.
         unhurried=frozenset(one.name for one in processors[1:]),
     )

@@ -52,6 +52,7 @@ class Decision(msgspec.Struct, gc=False):
 
     outputs: list[Output]
     digest: bytes
+    outcomes: list[Outcome] = msgspec.field(default_factory=list)
     messages: int = 0
     ticks: int = 0
     tally: Tally = msgspec.field(default_factory=Tally)
@@ -183,6 +184,7 @@ class Decider:
             if isinstance(cause, Tick):
                 store.put_off(cause.key, context.now_ms + TICK_AGAIN_MS)
         else:
+            run.decision.outcomes.extend(outcomes)
             if isinstance(cause, Arrival):
                 run.decision.tally.passed()
         if isinstance(cause, Tick) and store.deadlines.armed.get(cause.key) == cause.deadline_ms:
@@ -192,8 +194,10 @@ class Decider:
         text = safe_text(error)
         kept_outputs, kept_parts = len(run.decision.outputs), len(run.parts)
         try:
-            for outcome in self._processor.refuse(cause, context, text):
+            outcomes = self._processor.refuse(cause, context, text)
+            for outcome in outcomes:
                 run.add(outcome, self._processor.publish(outcome, cause, context))
+            run.decision.outcomes.extend(outcomes)
         except Exception as again:  # noqa: BLE001 - then the dead letter alone tells of it
             run.cut(kept_outputs, kept_parts)
             text = f"{text}; refusing it: {safe_text(again)}"

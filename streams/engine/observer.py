@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from schemas.record import Record
+from streams.core.processor import Outcome
 
 
 class Observer:
@@ -13,6 +16,9 @@ class Observer:
 
     def decided(self, partition: int, messages: int, ticks: int) -> None:
         """An entry was decided (not counting recoveries)."""
+
+    def came_out(self, outcomes: Sequence[Outcome]) -> None:
+        """What came out of an entry, refusals included; like `decided` not counting recoveries."""
 
     def journalled(self, partition: int, records: int) -> None:
         """Journal records were acknowledged."""

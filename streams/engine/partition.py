@@ -268,6 +268,7 @@ class Partition:
             return None
         self.lanes.put(work.frame.number, decision.outputs, work.since_ms)
         self._around.observer.decided(self.index, decision.messages, decision.ticks)
+        self._around.observer.came_out(decision.outcomes)
         return self._limit.count(decision.tally)
 
     # -- checkpoints --------------------------------------------------------------------------------------------

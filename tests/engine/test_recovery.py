@@ -46,6 +46,17 @@ def test_only_entries_after_the_checkpoint_are_decided_again(make: MakeHarness) 
     assert balances(harness) == [1, 2]
 
 
+def test_what_comes_out_is_told_once_and_not_again_by_a_recovery(make: MakeHarness) -> None:
+    harness = make(options=MachineOptions(checkpoint_interval_s=10_000))
+    deposit(harness)
+    harness.publish("requests", "a", message("nonsense", "a"), partition=0)
+    harness.run_until_idle()
+    harness.restart()
+    harness.run_until_idle()
+    assert sum(entries for _, entries in watching(harness).recoveries) > 0
+    assert [outcome.kind for outcome in watching(harness).outcomes] == ["deposited", "failed"]
+
+
 def test_other_outcomes_than_the_digest_says_halt_the_partition_loudly(make: MakeHarness) -> None:
     harness = make(Bank())
     for _ in range(2):

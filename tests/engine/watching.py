@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from streams.engine.harness import Harness
@@ -22,11 +23,15 @@ class Watching(Observer):
         self.retries: list[str] = []
         self.skews: list[int] = []
         self.decisions: list[tuple[int, int]] = []
+        self.outcomes: list[Any] = []
         self.checkpoints: list[tuple[int, int]] = []
 
     def decided(self, partition: int, messages: int, ticks: int) -> None:
         assert messages >= 0 <= ticks
         self.decisions.append((partition, messages))
+
+    def came_out(self, outcomes: Sequence[Any]) -> None:
+        self.outcomes += outcomes
 
     def dropped(self, partition: int, reason: str) -> None:
         self.drops.append((partition, reason))
