@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -53,6 +54,10 @@ async def load(kafka: str, processor: SiteProcessor, clock: SystemClock) -> Refe
     return views
 
 
+_FILES = tempfile.TemporaryDirectory(prefix="bench-faust-")
+"""Faust makes a folder for its tables, here or wherever the process was started."""
+
+
 def build(kafka: str, name: str, kind: str) -> Any:
     """The application."""
     processor, clock = SiteProcessor(MASTER), SystemClock()
@@ -60,6 +65,7 @@ def build(kafka: str, name: str, kind: str) -> Any:
     register("entity", EntityCodec())
     app = faust.App(
         name,
+        datadir=_FILES.name,
         broker=f"kafka://{kafka}",
         store="memory://",
         web_enabled=False,

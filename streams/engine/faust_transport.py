@@ -141,6 +141,9 @@ class ChunkApp(faust.App):  # type: ignore[misc]
     idempotent = True
     fetch_min_bytes = 1
 
+    def _create_directories(self) -> None:
+        """Keep nothing in files: Faust would leave a folder for its tables wherever the process was started."""
+
 
 def chunk_app(
     name: str,

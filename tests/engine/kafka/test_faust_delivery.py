@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -173,7 +174,9 @@ async def test_an_app_with_another_assignor_is_refused(ours: ChunkConsumer) -> N
         assert_safe(ours.app)
 
 
-def _raising(kind: str, bootstrap: str, topic: str, group: str) -> None:
+def _raising(kind: str, bootstrap: str, topic: str, group: str, folder: Path) -> None:
+    os.chdir(folder)
+
     async def main() -> None:
         if kind == "stock":
             app: Any = faust.App(
@@ -206,13 +209,15 @@ def _raising(kind: str, bootstrap: str, topic: str, group: str) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("kind", ["stock", "ours"])
-def test_a_message_whose_processing_raised_is_not_committed(cluster: Cluster, prefix: str, kind: str) -> None:
+def test_a_message_whose_processing_raised_is_not_committed(
+    cluster: Cluster, prefix: str, kind: str, tmp_path: Path
+) -> None:
     topic, group = prefix + "orders", f"doorstream-{prefix}{kind}"
     cluster.make_topics([topic])
     cluster.publish(topic, "k", b"x")
     cluster.flush()
     context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=_raising, args=(kind, cluster.bootstrap, topic, group), daemon=True)
+    process = context.Process(target=_raising, args=(kind, cluster.bootstrap, topic, group, tmp_path), daemon=True)
     process.start()
 
     def committed() -> dict[Any, Any]:
@@ -224,6 +229,7 @@ def test_a_message_whose_processing_raised_is_not_committed(cluster: Cluster, pr
         else:
             wait_for(lambda: not process.is_alive())
             assert process.exitcode == 3
+            assert list(tmp_path.iterdir()) == [], "a worker leaves nothing where it was started"
             assert all(found.offset < 1 for found in committed().values())
     finally:
         process.kill()
