@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import signal
@@ -28,6 +29,15 @@ _KILL_WAIT_S = 5.0
 
 # Popen complains when it is collected while its process lives; the parts outlive the call that starts them.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@atexit.register
+def _part() -> None:
+    """Reap the parts that have ended, and let the others go: they may outlive this process, too."""
+    for child in _children.values():
+        if child.poll() is None:
+            child.returncode = 0
+    _children.clear()
 
 
 @dataclass(frozen=True)
