@@ -54,6 +54,13 @@ OutcomeType = Literal[
     "lockdown_release_approved",
     "lockdown_releasing",
     "lockdown_released",
+    "threat_assessed",
+    "monitoring_started",
+    "monitoring_extended",
+    "monitoring_ended",
+    "threat_level_set",
+    "threat_level_cleared",
+    "abnormal_passage",
 ]
 
 SubscribedType = OutcomeType | AlertType
@@ -116,6 +123,10 @@ _KINDS: Mapping[Classification, tuple[str, ...]] = {
         "cardholder_lockout",
         "access_point_lockout",
         "permanent_lockout",
+        "lockdown",
+        "lockdown_confirmed",
+        "lockdown_over",
+        "lockdown_drill",
     ),
     _DEVICE: (
         "controller_offline",
@@ -126,6 +137,8 @@ _KINDS: Mapping[Classification, tuple[str, ...]] = {
         "battery_low",
         "clock_wrong",
         "flapping",
+        "door_mode_unconfirmed",
+        "door_mode_drift",
     ),
 }
 ALERT_CLASSES: Mapping[str, Classification] = {kind: one for one, kinds in _KINDS.items() for kind in kinds}
@@ -140,13 +153,15 @@ def event_class(type_: EventType, facts: Facts) -> Classification:
             | "door_opened" | "door_closed" | "request_to_exit" | "no_entry_after_granted"
         ):  # fmt: skip
             return _NORMAL
-        case "door_pre_alarm" | "door_held_open" | "door_held_open_cleared":
+        case "door_pre_alarm" | "door_held_open" | "door_held_open_cleared" | "abnormal_passage":
             return _ABNORMAL
         case (
             "message_refused" | "duress" | "door_forced_open" | "tamper" | "tamper_restored"
             | "lockout_impending" | "lockout_started" | "lockout_ended"
             | "lockdown_started" | "lockdown_progress" | "lockdown_confirmed" | "lockdown_effective"
             | "lockdown_release_approved" | "lockdown_releasing" | "lockdown_released"
+            | "threat_assessed" | "monitoring_started" | "monitoring_extended" | "monitoring_ended"
+            | "threat_level_set" | "threat_level_cleared"
         ):  # fmt: skip
             return _SECURITY
         case (

@@ -14,7 +14,16 @@ from streams.core.keeping import codec
 COURIER = "courier"
 """The key of the partition's courier."""
 
-TOPICS = ("lockouts", "access.decisions", "door.alarms", "device.states", "alerts", "exceptions", "incidents")
+TOPICS = (
+    "lockouts",
+    "access.decisions",
+    "door.alarms",
+    "device.states",
+    "alerts",
+    "exceptions",
+    "incidents",
+    "threats",
+)
 """What can be subscribed to. Positions are kept by the topic's place here: a new one goes to the end."""
 
 BLOCK_EVENTS = 100

@@ -12,6 +12,7 @@ from schemas.delivering import CourierReady, DeliveryAttempted, EventsDue
 from schemas.reference import BY_NAME, id_of
 from schemas.registry import decode
 from schemas.subscriptions import Subscription
+from streams.core.subscription_state import TOPICS
 from streams.core.subscriptions import RESULTS, SubscriptionsProcessor
 from streams.engine.harness import Harness
 from tests.core.telling import START_S, person
@@ -144,12 +145,4 @@ class Deliveries:
 
 
 def _events(path: Path) -> bool:
-    return path.parts[-3] in {
-        "access.decisions",
-        "alerts",
-        "door.alarms",
-        "device.states",
-        "lockouts",
-        "exceptions",
-        "incidents",
-    }
+    return path.parts[-3] in TOPICS

@@ -13,6 +13,7 @@ import pytest
 from deploy.stack.model import Endpoints
 from schemas.event_classes import ALERT_CLASSES, class_of
 from schemas.ids import derive
+from schemas.topics import registry
 from schemas.vocabulary import Classification, DeviceEvent
 from sinks.clickhouse import ClickHouseSink, connect
 from tests.sinks.databases import fresh_clickhouse
@@ -39,16 +40,23 @@ def events() -> Iterator[tuple[str, bytes]]:
             yield "access.decisions", example(type_, decision_id=id_, classification=given.value)
     for type_ in ("access_taken", "access_not_taken", "message_refused"):
         yield "access.decisions", example(type_)
+    yield from plain()
+    for number, event in enumerate(DeviceEvent):
+        yield "device.states", example("device_state", event=event.value, event_id=derive("state", number))
+    for kind in {*ALERT_CLASSES, "somebody's own"} - {"duress"}:
+        yield "alerts", example("alert_raised", alert_id=derive("alert", kind), kind=kind)
+
+
+def plain() -> Iterator[tuple[str, bytes]]:
+    """One of each type whose class depends on nothing else."""
     for number, type_ in enumerate(("lockout_impending", "lockout_started", "lockout_ended")):
         yield "lockouts", example(type_, lockout_id=derive("lock", number))
     for topic, types in REPORTED.items():
         for number, type_ in enumerate(types):
             yield topic, example(type_, sequence=100 + number)
-    for number, event in enumerate(DeviceEvent):
-        yield "device.states", example("device_state", event=event.value, event_id=derive("state", number))
-    yield "exceptions", example("device_exception")
-    for kind in {*ALERT_CLASSES, "somebody's own"} - {"duress"}:
-        yield "alerts", example("alert_raised", alert_id=derive("alert", kind), kind=kind)
+    for topic in ("exceptions", "incidents", "threats"):
+        for number, type_ in enumerate(registry()[topic].messages):
+            yield topic, example(type_, event_id=derive(type_), transition=number + 1)
 
 
 async def stored(endpoints: Endpoints, given: list[tuple[str, bytes]], *queries: str) -> list[list[tuple[Any, ...]]]:
