@@ -11,6 +11,7 @@ from schemas.factors import Factor
 from schemas.vocabulary import (
     CheckOutcome,
     Classification,
+    DifferenceCause,
     Direction,
     Display,
     FactorKind,
@@ -58,6 +59,21 @@ Check = tuple[str, CheckOutcome, str]
 """A check's name, its outcome, and its inputs in short (`name=value` pairs); `explain` derives the full text."""
 
 
+class Recorded(Frozen):
+    """What a controller decided alone, beside the decision that the rules give.
+
+    `cause` of a difference: `no_snapshot` (or none that was ever issued), `stale_snapshot` (its validity was over),
+    `rights_changed` (since the snapshot, or by it), `state_unknown` (who is where, and locks, only the site knows),
+    `factor_unverified` (a PIN or a biometric), `facility_code`, `denies_alone` (as the door is set), `door_shut`.
+    """
+
+    outcome: Literal["granted", "denied"]
+    reason: Reason | None = None
+    mode: Literal["deny", "facility_code", "snapshot"]
+    snapshot_version: Id | None = None
+    cause: DifferenceCause | None = None
+
+
 class Decision(Message):
     """What granted and denied share. Zones, cardholder and the rest are null where they are not known.
 
@@ -93,6 +109,7 @@ class Decision(Message):
     actuated: bool = False
     recorded_outcome: Literal["granted", "denied"] | None = None
     difference: bool = False
+    recorded: Recorded | None = None
     policy_version: str
     journal: JournalPosition
 

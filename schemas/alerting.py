@@ -113,6 +113,11 @@ KINDS = (
         severity=Severity.HIGH,
         procedure="Controllers fell silent together: check the switch and power that they share, and their doors.",
     ),
+    AlertKind(
+        kind="offline_difference",
+        severity=Severity.MEDIUM,
+        procedure="Somebody was let in whom the rules keep out: find them, and see why the controller did not know.",
+    ),
     AlertKind(kind="fault", severity=Severity.MEDIUM, procedure="Open a repair case."),
     AlertKind(kind="power_failure", severity=Severity.MEDIUM, procedure="It runs on its battery. Restore the mains."),
     AlertKind(kind="battery_low", severity=Severity.MEDIUM, procedure="Replace the battery."),

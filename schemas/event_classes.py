@@ -111,6 +111,7 @@ _KINDS: Mapping[Classification, tuple[str, ...]] = {
         "soft_breach",
         "door_held_open",
         "door_pre_alarm",
+        "offline_difference",
     ),
     _SECURITY: (
         "duress",

@@ -155,6 +155,19 @@ class Classification(StrEnum):
     DEVICE = "device"
 
 
+class DifferenceCause(StrEnum):
+    """Why a controller alone most likely decided otherwise than the rules do (A5)."""
+
+    NO_SNAPSHOT = "no_snapshot"
+    STALE_SNAPSHOT = "stale_snapshot"
+    RIGHTS_CHANGED = "rights_changed"
+    STATE_UNKNOWN = "state_unknown"
+    FACTOR_UNVERIFIED = "factor_unverified"
+    FACILITY_CODE = "facility_code"
+    DENIES_ALONE = "denies_alone"
+    DOOR_SHUT = "door_shut"
+
+
 class DoorMode(StrEnum):
     """ONVIF door modes."""
 

@@ -34,6 +34,11 @@ DECISIONS: dict[str, str] = {
     "occurred_at": TIME,
     "decided_at": TIME,
     "policy_version": WORD,
+    "recorded_outcome": WORD,
+    "recorded_reason": WORD,
+    "recorded_mode": WORD,
+    "snapshot_version": "String",
+    "difference_cause": WORD,
 }
 PASSAGES: dict[str, str] = {
     "decision_id": "UUID",
@@ -98,7 +103,16 @@ def _decision(message: Decision, outcome: str) -> Row:
         ms(message.occurred_at),
         ms(message.decided_at),
         message.policy_version,
+        *_recorded(message),
     )
+
+
+def _recorded(message: Decision) -> Row:
+    """What a controller had decided alone."""
+    alone = message.recorded
+    if alone is None:
+        return (message.recorded_outcome or "", "", "", "", "")
+    return (alone.outcome, alone.reason or "", alone.mode, alone.snapshot_version or "", alone.cause or "")
 
 
 def _taken(message: AccessTaken, _record: Record) -> Row:

@@ -42,6 +42,8 @@ DEVICE_STATE_EVENTS: dict[str, str] = {
     "site_offline": "UInt32",
     "site_devices": "UInt32",
     "decided_at": TIME,
+    "network": WORD,
+    "snapshot_version": "String",
 }
 
 
@@ -68,7 +70,8 @@ def _device_state(message: DeviceState, _record: Record) -> Row:
     offset_ms = None if message.clock_offset_ms is None else whole(message.clock_offset_ms)
     counts = (message.site_offline, message.site_devices, ms(message.decided_at))
     who = (message.site_id, message.device_id, message.connection)
-    return (*what, *who, *seen, *wrong, message.clock_wrong, offset_ms, message.flapping, *counts)
+    network = (message.network, message.snapshot_version or "")
+    return (*what, *who, *seen, *wrong, message.clock_wrong, offset_ms, message.flapping, *counts, *network)
 
 
 TABLES: dict[str, Columns] = {

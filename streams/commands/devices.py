@@ -118,12 +118,20 @@ def _lines(device: Mapping[str, Any]) -> list[str]:
         ("model", device["model"] or "-"),
         ("state", f"{device['connection']} since {_time(device['since'])}"),
         ("last heard", _time(device["last_seen"])),
+        ("network", _network(value)),
+        ("snapshot", value.get("snapshot_version") or "it never told of one"),
         ("clock", clock + (" (wrong)" if value.get("clock_wrong") else "")),
         ("troubles", ", ".join(device["troubles"]) or "none"),
         ("last told", f"{device['last_event'] or '-'} {_time(device['told_at'])}"),
     ]
     faults = [("fault", f"{one['code']} since {one['since']}: {one['detail']}") for one in value.get("faults", ())]
     return [f"{name:14} {text}".rstrip() for name, text in [*rows, *faults]]
+
+
+def _network(value: Mapping[str, Any]) -> str:
+    network = str(value.get("network") or "ok")
+    doors = value.get("offline_doors") or ()
+    return f"{network}: {', '.join(doors)} in offline mode" if doors else network
 
 
 def _time(moment: datetime | None) -> str:

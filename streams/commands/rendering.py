@@ -91,13 +91,21 @@ def _who(fields: Fields) -> str:
 def _granted(fields: Fields) -> str:
     soft = "".join(f" ({reason}: soft)" for reason in fields.get("soft_breaches", ()))
     way = f"{fields.get('access_point_id')} -> {fields.get('zone_to')}"
-    return f"{_who(fields):12} {way} in {fields.get('age_ms')} ms{soft}"
+    return f"{_who(fields):12} {way} in {fields.get('age_ms')} ms{soft}{_alone(fields)}"
+
+
+def _alone(fields: Fields) -> str:
+    """What the controller had decided alone, where it was something else."""
+    recorded = fields.get("recorded")
+    if not fields.get("difference") or not recorded:
+        return ""
+    return f" (alone it was {recorded['outcome']}: {recorded['cause']})"
 
 
 def _denied(fields: Fields) -> str:
     failed = ", ".join(fields.get("failed_checks", ())[1:])
     also = f" (also {failed})" if failed else ""
-    return f"{_who(fields):12} {fields.get('access_point_id')} {fields.get('reason')}{also}"
+    return f"{_who(fields):12} {fields.get('access_point_id')} {fields.get('reason')}{also}{_alone(fields)}"
 
 
 def _passage(fields: Fields) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.access import AccessDenied, AccessGranted, AccessRecorded, Duress
+from schemas.access import AccessDenied, AccessGranted, AccessRecorded, Duress, Recorded
 from schemas.base import RequestNumber, trusted
 from schemas.ids import derive
 from schemas.record import Record
@@ -18,6 +18,7 @@ from streams.core.admission import BACKLOG, Admission, DeviceHeard, Keys, Verdic
 from streams.core.asking import Request, question_of
 from streams.core.checks import check_person, is_free_egress
 from streams.core.denials import classify, display_of, id_of, refusal, show
+from streams.core.differences import cause_of
 from streams.core.entities import Pending
 from streams.core.failures import count_attempt
 from streams.core.passage import await_passage, command_for, journal_position, taken
@@ -111,7 +112,15 @@ def _decide(request: Request, record: Record, question: Question, outcomes: list
     fields = _fields(request, question, findings, timeliness, age_ms)
     if isinstance(request, AccessRecorded):
         fields["recorded_outcome"] = request.outcome
-        fields["difference"] = (request.outcome == "granted") is not granted
+        differs = (request.outcome == "granted") is not granted
+        fields["difference"] = differs
+        fields["recorded"] = Recorded(
+            outcome=request.outcome,
+            reason=request.reason,
+            mode=request.mode,
+            snapshot_version=request.snapshot_version,
+            cause=cause_of(request, record, question, findings) if differs else None,
+        )
     decision: AccessGranted | AccessDenied
     if granted:
         fields["actuated"] = actuates

@@ -37,7 +37,7 @@ from streams.core.reference_tables import tables
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
-VERSION = "alerts-10"
+VERSION = "alerts-11"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"

@@ -52,6 +52,10 @@ def explain(decision: Mapping[str, Any]) -> list[str]:
     if decision.get("recorded_outcome"):
         agrees = "another outcome than" if decision.get("difference") else "the same outcome as"
         lines.append(f"the controller had {decision['recorded_outcome']} it alone: {agrees} now")
+        recorded = decision.get("recorded") or {}
+        if recorded.get("cause"):
+            version = recorded.get("snapshot_version") or "none"
+            lines.append(f"its mode was {recorded['mode']}, snapshot {version}; likely because: {recorded['cause']}")
     return lines
 
 

@@ -34,6 +34,10 @@ MOST_OFFLINE = 3
 _SECURITY = frozenset({Reason.INVALID_SIGNATURE, Reason.REPLAYED_REQUEST})
 
 
+OFFLINE_DIFFERENCE = "offline_difference"
+"""A controller alone let somebody in whom the rules keep out (A5)."""
+
+
 class Trouble(msgspec.Struct, frozen=True, gc=False):
     """Something to be raised. `where` and the kind tell one trouble from another; `clears`: it will be told when over.
 
@@ -115,6 +119,11 @@ def _denied(message: AccessDenied) -> Iterator[Event]:
     reason, point = message.reason, message.access_point_id
     if reason is None:
         return
+    if message.difference and message.recorded is not None:
+        cause = message.recorded.cause or "unknown"
+        summary = f"{message.device_id} alone let somebody in at {point} against the rules: {reason} ({cause})"
+        kind, where = OFFLINE_DIFFERENCE, f"{point}/{message.cardholder_id or '-'}"
+        yield Trouble(kind=kind, where=where, cause_id=message.decision_id, summary=summary, **_at(message))
     if authentication_failed(message):
         kind, where, summary = "authentication_failed", point, f"Authentication failed at {point}: {reason}"
     elif reason in _SECURITY:

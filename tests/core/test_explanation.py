@@ -49,4 +49,6 @@ def test_a_score_and_its_threshold_are_told() -> None:
 def test_what_a_controller_had_decided_alone_is_compared() -> None:
     world = World()
     assert told(world, outcome="granted")[-1] == "the controller had granted it alone: the same outcome as now"
-    assert told(world, card("999"), outcome="granted")[-1].endswith("another outcome than now")
+    *_, compared, why = told(world, card("999"), outcome="granted")
+    assert compared.endswith("another outcome than now")
+    assert why == "its mode was snapshot, snapshot none; likely because: no_snapshot"

@@ -124,3 +124,36 @@ async def test_the_alert_of_a_device_is_stored(store: Store) -> None:
         "controller_offline",
         "fault",
     ]
+
+
+@pytest.mark.branch("A5.14")
+async def test_the_doors_of_a_controller_that_is_cut_off_are_seen_in_offline_mode(store: Store) -> None:
+    if not isinstance(store, Postgres):
+        pytest.skip("views of the state as it stands are PostgreSQL's")
+    topics = Topics()
+    down: dict[str, Any] = {"connection": "offline", "network": "down", "offline_doors": ["d1"]}
+    told(topics, 1, "offline_mode_started", "c1", 1, snapshot_version="1772413200000", **down)
+    told(topics, 2, "offline_mode_started", "c2", 1, **down)
+    told(topics, 3, "offline_mode_ended", "c2", 2)
+    await store.sink.write(INCARNATION, [*on_file(), *topics.records])
+    doors = await ask(store, "select door_id, device_id, connection, snapshot_version from offline_doors")
+    assert doors == [("d1", "c1", "offline", "1772413200000")]
+
+
+@pytest.mark.branch("A5.16")
+async def test_what_was_decided_alone_against_the_rules_is_stored_with_its_cause(store: Store) -> None:
+    topics = Topics()
+    alone = {"outcome": "granted", "mode": "snapshot", "snapshot_version": "1772413200000"}
+    for number, difference in enumerate((True, False)):
+        recorded = {**alone, "cause": "rights_changed" if difference else None}
+        ids = {"decision_id": derive("d", number), "request_id": derive("r", number), "timeliness": "offline"}
+        given = {"recorded_outcome": "granted", "difference": difference, "recorded": recorded}
+        topics.add("access.decisions", example("access_denied", **ids, **given))
+    await store.sink.write(INCARNATION, topics.records)
+    expected = {"granted", "denied", "snapshot", "1772413200000", "rights_changed"}
+    if isinstance(store, Postgres):
+        rows = await ask(store, "select * from offline_differences")
+    else:
+        rows = (await store.tables())["offline_differences"]
+    (found,) = rows
+    assert expected <= {str(value) for value in found}
