@@ -134,6 +134,22 @@ KINDS = (
         procedure="Somebody guesses numbers at this reader: send a guard.",
     ),
     AlertKind(kind="lockout_impending", severity=Severity.MEDIUM, procedure="Look at the camera of this reader."),
+    AlertKind(kind="threat_low", severity=Severity.LOW),
+    AlertKind(
+        kind="threat_medium",
+        severity=Severity.MEDIUM,
+        procedure="Monitoring is heightened: look at the cameras there. It ends by itself, or with `threats clear`.",
+    ),
+    AlertKind(
+        kind="threat_high",
+        severity=Severity.CRITICAL,
+        procedure="Decide now: start the plan that is proposed by its command, or clear the threat with a reason.",
+    ),
+    AlertKind(
+        kind="abnormal_passage",
+        severity=Severity.LOW,
+        procedure="Look at the camera of this door, and ask the person what they did there.",
+    ),
     AlertKind(
         kind="lockdown",
         severity=Severity.CRITICAL,

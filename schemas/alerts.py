@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.alerting import Action, AlertLevel, Channel
 from schemas.base import Counter, Frozen, Id, JournalPosition, Message, Text, Timestamp
+from schemas.threats import Assessment
 from schemas.vocabulary import Severity
 
 DURESS = "duress"
@@ -52,6 +53,14 @@ class AlertAction(Frozen):
     verdict: Literal["pending", "succeeded", "failed"]
 
 
+class AlertThreat(Frozen):
+    """The threat that an alert is about, what was begun because of it, and the command that starts its plan."""
+
+    threat_id: Id
+    response: Id
+    confirm: Text = ""
+
+
 class Alert(Message):
     """An alert as it stands. `dedup_key` groups what is one trouble; `count` is how often it was seen in its window.
 
@@ -59,7 +68,8 @@ class Alert(Message):
     be told because of this message. `operator_id`, `request_id` and `comment` are those of the operator's request that
     led to it. `escalation` is the policy as it was when the alert was raised; unless somebody acknowledges it, it is
     told again or raised at `next_escalation_at`. `led_to` are the last troubles at the same place. `result` says how it
-    was handled. `suppressed_by` is the alert that inhibits this one.
+    was handled. `suppressed_by` is the alert that inhibits this one. `assessment` is how a threat or an abnormal
+    passage was assessed, with all that contributed.
     """
 
     alert_id: Id
@@ -92,6 +102,8 @@ class Alert(Message):
     suppressed_by: Id | None = None
     action: AlertAction | None = None
     plan_proposed: Id | None = None
+    assessment: Assessment | None = None
+    threat: AlertThreat | None = None
     result: Text = ""
     forced: bool = False
     operator_id: Id | None = None

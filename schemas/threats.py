@@ -49,9 +49,10 @@ class ThreatAssessed(ThreatEvent):
     """A security exception: what happened where, its level with all that contributed, and what was begun.
 
     `cause_id` is the decision, refusal, alarm or message that it was seen by, of type `cause_type`. `recent` counts the
-    other threats of the zone within the window, as far as they count. Where a plan is proposed, `plan_proposed` names
-    it, `scope_zone_id` what it is to cover, and `confirm` is the command by which a person starts it. `plan_pending`:
-    it is proposed already, or runs. A threat of duress is on `duress.threats` alone, and begins nothing.
+    other threats of the zone within the window, as far as they count. `monitoring_of` says what is monitored because of
+    it (`zone/<id>`). Where a plan is proposed, `plan_proposed` names it, `scope_zone_id` what it is to cover, and
+    `confirm` is the command by which a person starts it. `plan_pending`: it is proposed already, or runs. A threat of
+    duress is on `duress.threats` alone, and begins nothing.
     """
 
     type: Literal["threat_assessed"] = "threat_assessed"
@@ -69,6 +70,7 @@ class ThreatAssessed(ThreatEvent):
     cause_type: Id
     cause_id: Id
     monitored_until: Timestamp | None = None
+    monitoring_of: Id | None = None
     plan_proposed: Id | None = None
     scope_zone_id: Id | None = None
     confirm: Text = ""

@@ -18,6 +18,7 @@ from streams.commands import (
     lockouts,
     stack,
     subscriptions,
+    threats,
     topics,
     worker,
 )
@@ -54,6 +55,7 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(keys.app, name="keys")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(lockouts.app, name="lockouts")
+app.add_typer(threats.app, name="threats")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(lockdown.app, name="lockdown")
 app.add_typer(doors.app, name="doors")

@@ -33,6 +33,7 @@ from streams.core.alert_state import (
     recent_key,
     site_key,
 )
+from streams.core.alert_watch import severity_of
 from streams.core.alert_work import Work, level_of
 from streams.core.troubles import NETWORK_OUTAGE, DeviceGone, Ended, Event, Trouble, led_of
 
@@ -117,7 +118,7 @@ def _seen_again(case: Case, work: Work) -> None:
 def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
     rules = work.rules(trouble.site_id)
     kind = rules.kind(trouble.kind)
-    severity = Severity.CRITICAL if trouble.kind == DURESS else kind.severity
+    severity = Severity.CRITICAL if trouble.kind == DURESS else severity_of(trouble, kind.severity, work)
     case = Case(
         alert_id=derive("alert", trouble.dedup_key, trouble.cause_id),
         site_id=trouble.site_id,
@@ -138,8 +139,9 @@ def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
         active=trouble.clears,
         levels=_levels(rules, severity, trouble.kind),
         procedure=kind.procedure,
-        plan=None if trouble.kind == DURESS else kind.plan,
+        plan=None if trouble.kind == DURESS else trouble.plan or kind.plan,
         led_to=led_to,
+        assessed=trouble.assessed,
         acting=_acting(rules, kind),
         upstream=outages.part_of(trouble.device_id, work) if trouble.upstream is None else trouble.upstream,
     )

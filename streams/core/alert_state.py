@@ -58,6 +58,20 @@ class Acting(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return msgspec.structs.replace(self, attempt=self.attempt - 1, due_ms=None)
 
 
+class Assessed(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """How a threat or an abnormal passage was assessed: its level, the score and its parts (name, points, why).
+
+    A threat's has its id, what was begun, and the command that starts the plan that is proposed.
+    """
+
+    level: str
+    score: int
+    factors: tuple[tuple[str, int, str], ...]
+    threat_id: str | None = None
+    response: str = ""
+    confirm: str = ""
+
+
 class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
     """An alert: `alert/<id>`, kept until it is closed and its window is over.
 
@@ -108,6 +122,7 @@ class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
     recheck_ms: int | None = None
     upstream: str = ""
     outage: str | None = None
+    assessed: Assessed | None = None
 
     @property
     def state(self) -> str:
@@ -209,7 +224,13 @@ class Recent(msgspec.Struct, frozen=True, gc=False, tag="recent", array_like=Tru
     until_ms: int
 
 
-Entity = Case | Pointer | Around | AtSite | Outage | Outages | Recent | OperatorAsked
+class Heightened(msgspec.Struct, frozen=True, gc=False, tag="heightened", array_like=True):
+    """What is monitored at a site, and until when, by `<zone or cardholder>/<id>`: `heightened/<site>`."""
+
+    until: dict[str, int]
+
+
+Entity = Heightened | Case | Pointer | Around | AtSite | Outage | Outages | Recent | OperatorAsked
 
 encode, decode = codec(Entity)
 
@@ -227,6 +248,11 @@ def pointer_key(dedup_key: str) -> str:
 def around_key(site_id: str, device_id: str) -> str:
     """`around/<site>/<controller>`."""
     return f"around/{site_id}/{device_id}"
+
+
+def heightened_key(site_id: str) -> str:
+    """`heightened/<site>`."""
+    return f"heightened/{site_id}"
 
 
 def site_key(site_id: str) -> str:

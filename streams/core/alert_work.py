@@ -8,13 +8,15 @@ from typing import Any
 import msgspec
 
 from schemas.alerting import AlertLevel, AlertRules
-from schemas.alerts import Alert, AlertAction, LedTo, Notify
+from schemas.alerts import Alert, AlertAction, AlertThreat, LedTo, Notify
 from schemas.base import JournalPosition
 from schemas.operators import OperatorRequest
+from schemas.threats import Assessment
 from schemas.vocabulary import Severity
 from streams.core import reference
 from streams.core.alert_state import (
     Around,
+    Assessed,
     AtSite,
     Case,
     Level,
@@ -173,12 +175,25 @@ def _message(
             {"action": acting.action, "attempt": acting.attempt, "attempts": acting.attempts, "verdict": acting.verdict}
         ),
         plan_proposed=case.plan if case.severity == Severity.CRITICAL.value else None,
+        assessment=None if case.assessed is None else _assessment(case.assessed),
+        threat=None if case.assessed is None else _threat(case.assessed),
         result=case.result,
         forced=case.forced,
         operator_id=request.operator_id if request is not None else None,
         request_id=request.request_id if request is not None else None,
         comment=request.reason if request is not None else "",
     )
+
+
+def _assessment(found: Assessed) -> Assessment:
+    factors = [{"name": name, "points": points, "detail": detail} for name, points, detail in found.factors]
+    return Assessment.model_validate({"level": found.level, "score": found.score, "factors": factors})
+
+
+def _threat(found: Assessed) -> AlertThreat | None:
+    if found.threat_id is None:
+        return None
+    return AlertThreat(threat_id=found.threat_id, response=found.response, confirm=found.confirm)
 
 
 def _state(case: Case) -> Any:

@@ -27,6 +27,7 @@ from streams.core.alert_course import due
 from streams.core.alert_handling import DURESS_RIGHTS, RIGHTS, handle, handle_duress
 from streams.core.alert_raising import happen
 from streams.core.alert_state import Case
+from streams.core.alert_watch import note_monitoring
 from streams.core.alert_work import Work
 from streams.core.decoding import message_in
 from streams.core.emergency_troubles import emergency_events
@@ -34,6 +35,7 @@ from streams.core.keeping import Kept
 from streams.core.operator_admission import OperatorAnswered, decide_request, evolve_answered, refuse_operator
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, ReferenceTable, State, Tick
 from streams.core.reference_tables import tables
+from streams.core.threat_troubles import threat_events
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
@@ -51,11 +53,12 @@ INPUTS = (
     "device.states",
     "door.modes",
     "incidents",
+    "threats",
     DECISIONS,
 )
 
-REFERENCES = ("site", "policy", "device")
-"""The reference data that alerts depend on: rights and rules of the site, and the keys of controllers."""
+REFERENCES = ("site", "policy", "device", "zone", "door", "access-point")
+"""What alerts depend on: rights and rules of the site, the keys of controllers, and where doors lead."""
 
 
 class _Glance(msgspec.Struct):
@@ -121,7 +124,8 @@ class AlertsProcessor:
                 return list(decide_request(cause, state, context, self._keys, DURESS_RIGHTS, handle_duress))
             return list(decide_request(cause, state, context, self._keys, RIGHTS, handle))
         work = Work(state, context)
-        for event in (*events_of(message), *emergency_events(message)):
+        note_monitoring(message, work)
+        for event in (*events_of(message), *emergency_events(message), *threat_events(message)):
             happen(event, work)
         return work.outcomes()
 

@@ -101,24 +101,25 @@ def _respond(sign: Sign, where: Locus, rank: int, work: ThreatWork) -> dict[str,
     """Begin what the level asks for; gives what the record says of it."""
     if rank < _MEDIUM:
         return {"response": "recorded"}
-    until_ms = _monitor(sign, where, work)
-    fields: dict[str, Any] = {"response": "recorded"}
-    if until_ms is not None:
-        fields = {"response": "monitoring", "monitored_until": from_ms(until_ms)}
+    fields = _monitor(sign, where, work)
     scope = scope_of(work.context.references, where.path, where.rules.scope) or where.zone_id
     if rank < _HIGH or scope is None:
         return fields
     return {**fields, "scope_zone_id": scope, **_propose(sign, where, scope, work)}
 
 
-def _monitor(sign: Sign, where: Locus, work: ThreatWork) -> int | None:
+def _monitor(sign: Sign, where: Locus, work: ThreatWork) -> dict[str, Any]:
     subject, subject_id = "zone", where.zone_id
     if sign.kind in PERSONAL and sign.cardholder_id is not None:
         subject, subject_id = "cardholder", sign.cardholder_id
     if subject_id is None:
-        return None
-    until_ms = work.at_ms + where.rules.monitor_s * 1000
-    return work.monitor(sign.site_id, subject, subject_id, threat_id_of(sign), until_ms)
+        return {"response": "recorded"}
+    end_ms = work.at_ms + where.rules.monitor_s * 1000
+    until_ms = work.monitor(sign.site_id, subject, subject_id, threat_id_of(sign), end_ms)
+    if until_ms is None:
+        return {"response": "recorded"}
+    of = f"{subject}/{subject_id}"
+    return {"response": "monitoring", "monitored_until": from_ms(until_ms), "monitoring_of": of}
 
 
 def _propose(sign: Sign, where: Locus, scope: str, work: ThreatWork) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from schemas.ids import derive
 from schemas.lockouts import LockoutEnded, LockoutImpending, LockoutStarted
 from schemas.operators import OperatorRequestRefused
 from schemas.vocabulary import Connection, Reason
-from streams.core.alert_state import Led
+from streams.core.alert_state import Assessed, Led
 from streams.core.denials import authentication_failed
 from streams.core.times import to_ms
 
@@ -31,6 +31,7 @@ NETWORK_OUTAGE = "network_outage"
 MOST_OFFLINE = 3
 """Where at least so many controllers are offline, and half of a site's, it is no trouble of a controller."""
 
+_ABNORMAL = frozenset({Reason.PASSBACK, Reason.OUT_OF_TIME_RANGE})
 _SECURITY = frozenset({Reason.INVALID_SIGNATURE, Reason.REPLAYED_REQUEST})
 
 
@@ -42,7 +43,8 @@ class Trouble(msgspec.Struct, frozen=True, gc=False):
     """Something to be raised. `where` and the kind tell one trouble from another; `clears`: it will be told when over.
 
     `place` is where what leads to alerts is remembered. `before` happened there before it. `upstream` is the part of
-    the network that has the trouble.
+    the network that has the trouble. `assessed` is how it was assessed, `severity` what follows from that instead of
+    the kind's, and `plan` what is proposed; `raisable`: heightened monitoring makes it more severe.
     """
 
     site_id: str
@@ -59,6 +61,10 @@ class Trouble(msgspec.Struct, frozen=True, gc=False):
     device_id: str | None = None
     cardholder_id: str | None = None
     upstream: str | None = None
+    severity: str | None = None
+    raisable: bool = True
+    assessed: Assessed | None = None
+    plan: str | None = None
 
     @property
     def dedup_key(self) -> str:
@@ -134,7 +140,8 @@ def _denied(message: AccessDenied) -> Iterator[Event]:
 
 
 def _granted(message: AccessGranted) -> Iterator[Event]:
-    if message.soft_breaches:
+    # What is out of time or against anti-passback is told as an abnormal passage, with its risk.
+    if message.soft_breaches and not _ABNORMAL.intersection(message.soft_breaches):
         point, broken = message.access_point_id, ", ".join(message.soft_breaches)
         summary = f"Passed {point} although: {broken}"
         yield Trouble(kind="soft_breach", where=point, cause_id=message.decision_id, summary=summary, **_at(message))

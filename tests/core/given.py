@@ -211,7 +211,7 @@ class House:
     def alerts(self) -> list[Json]:
         """What the alerts' machine raises of all that was decided so far."""
         with Harness(AlertsProcessor()) as alerts:
-            for record in self.harness.outputs("access.decisions"):
+            for record in (*self.harness.outputs("access.decisions"), *self.harness.outputs("threats")):
                 alerts.publish(record.topic, record.key, record.value, record.headers)
             alerts.run_until_idle()
             found = [json.loads(value or b"null") for value in alerts.values("alerts")]

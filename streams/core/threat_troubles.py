@@ -1,0 +1,86 @@
+"""What somebody is told of threats and abnormal passages, with how they were assessed (M2).
+
+A threat's alert is of the kind of its level and stands as long as what it began: heightened monitoring, or the zone's
+level. A high one carries the plan that is proposed, and the command that starts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.threats import AbnormalPassage, Assessment, MonitoringEnded, ThreatAssessed, ThreatLevelCleared
+from schemas.vocabulary import Severity, ThreatLevel
+from streams.core.alert_state import Assessed
+from streams.core.troubles import LONGEST_SUMMARY, Ended, Event, Trouble
+
+ABNORMAL = "abnormal_passage"
+LOW, MEDIUM, HIGH = "threat_low", "threat_medium", "threat_high"
+THREATS = frozenset({LOW, MEDIUM, HIGH})
+_SEVERITIES = {
+    ThreatLevel.LOW: Severity.LOW,
+    ThreatLevel.MEDIUM: Severity.MEDIUM,
+    ThreatLevel.HIGH: Severity.HIGH,
+    ThreatLevel.EXTREME: Severity.CRITICAL,
+}
+
+
+def threat_events(message: Any) -> Iterator[Event]:
+    """What a message tells of threats; usually nothing."""
+    if isinstance(message, ThreatAssessed):
+        yield _threat(message)
+    elif isinstance(message, AbnormalPassage):
+        # What is only recorded of a softly broken rule, its decision tells of.
+        if message.kind != "soft_breach" or message.assessment.level is not ThreatLevel.LOW:
+            yield _passage(message)
+    elif isinstance(message, MonitoringEnded):
+        yield Ended(message.site_id, MEDIUM, f"{message.subject}/{message.subject_id}")
+    elif isinstance(message, ThreatLevelCleared) and message.source == "assessment":
+        yield Ended(message.site_id, HIGH, f"zone/{message.zone_id}")
+
+
+def _threat(message: ThreatAssessed) -> Trouble:
+    kind, where, clears = LOW, f"{message.kind}/{message.zone_id}", False
+    if message.scope_zone_id is not None:
+        kind, where, clears = HIGH, f"zone/{message.scope_zone_id}", True
+    elif message.monitored_until is not None:
+        kind, where, clears = MEDIUM, message.monitoring_of or f"zone/{message.zone_id}", True
+    elif message.assessment.level is not ThreatLevel.LOW:
+        kind = MEDIUM
+    return Trouble(
+        kind=kind,
+        where=where,
+        cause_id=message.threat_id,
+        summary=f"{message.summary}: a {message.assessment.level} threat ({message.assessment.score} points)"[
+            :LONGEST_SUMMARY
+        ],
+        clears=clears,
+        assessed=_assessed(message.assessment, message.threat_id, message.response, message.confirm),
+        plan=message.plan_proposed,
+        **_at(message),
+    )
+
+
+def _passage(message: AbnormalPassage) -> Trouble:
+    return Trouble(
+        kind=ABNORMAL,
+        where=f"{message.kind}/{message.threat_key}",
+        cause_id=message.event_id,
+        summary=message.summary[:LONGEST_SUMMARY],
+        assessed=_assessed(message.assessment),
+        severity=_SEVERITIES[message.assessment.level].value,
+        raisable=message.kind != "monitored_passage",
+        **_at(message),
+    )
+
+
+def _at(message: ThreatAssessed | AbnormalPassage) -> dict[str, Any]:
+    """Where and who; under no controller, so that its silence does not hide a threat."""
+    names = ("site_id", "type", "door_id", "access_point_id", "cardholder_id")
+    found = {name: getattr(message, name) for name in names}
+    return {**found, "place": message.door_id or message.access_point_id}
+
+
+def _assessed(found: Assessment, threat_id: str | None = None, response: str = "", confirm: str = "") -> Assessed:
+    factors = tuple((factor.name, factor.points, factor.detail) for factor in found.factors)
+    return Assessed(found.level.value, found.score, factors, threat_id, response, confirm)
