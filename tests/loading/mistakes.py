@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+from schemas.rules import Right
+
+_RIGHTS = [f"'{right}'" for right in get_args(Right)]
+
 WRONG: dict[str, tuple[str, str, str, str]] = {
     "an unknown key of YAML": (
         "zones.yaml",
@@ -213,9 +219,8 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "[unlock]",
         "[unlok]",
         (
-            "policies.yaml:4: policy card: operators[1].rights[1]: input should be 'unlock', 'forgive_passback', "
-            "'end_lockout', 'acknowledge_alerts', 'shelve_alerts', 'force_alerts', "
-            "'monitor_duress', 'start_lockdown', 'release_lockdown' or 'set_door_modes', not 'unlok'"
+            f"policies.yaml:4: policy card: operators[1].rights[1]: input should be {', '.join(_RIGHTS[:-1])} or "
+            f"{_RIGHTS[-1]}, not 'unlok'"
         ),
     ),
     "a PIN of no credential": (

@@ -28,6 +28,7 @@ def test_a_sound_folder_gives_every_record(tmp_path: Path) -> None:
         "policy": 2,
         "recipient": 2,
         "on-call": 1,
+        "subscription": 1,
     }
     assert campus.pins["n0017"].pin == "4711"
     assert campus.templates["f0018"].templates == ((0.1, -0.2, 0.3, 0.4),)
