@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.base import DeviceMessage
 from schemas.device_states import DeviceState
+from schemas.devices import Heartbeat
 from schemas.record import Record
 from sinks.clickhouse_rows.table import TIME, WORD, WORDS, Columns, Maker, Row, ms, number
 from sinks.reading import whole
@@ -21,6 +22,7 @@ DEVICE_MESSAGES: dict[str, str] = {
     "partition": "UInt32",
     "position": "UInt64",
 }
+HEARTBEATS: dict[str, str] = {name: type_ for name, type_ in DEVICE_MESSAGES.items() if name not in {"type", "door_id"}}
 DEVICE_STATE_EVENTS: dict[str, str] = {
     "event_id": "UUID",
     "event": WORD,
@@ -63,6 +65,12 @@ def _device_message(message: DeviceMessage, record: Record) -> Row:
     )
 
 
+def _heartbeat(message: Heartbeat, record: Record) -> Row:
+    numbers = (message.boot, message.sequence)
+    times = (ms(message.occurred_at), record.timestamp_ms)
+    return (message.device_id, *numbers, message.site_id, *times, record.topic, record.partition, record.offset)
+
+
 def _device_state(message: DeviceState, _record: Record) -> Row:
     what = (number(message.event_id), message.event, message.condition or "", message.code or "", message.detail)
     seen = (ms(message.since), None if message.last_seen is None else ms(message.last_seen))
@@ -76,9 +84,11 @@ def _device_state(message: DeviceState, _record: Record) -> Row:
 
 TABLES: dict[str, Columns] = {
     "device_messages_rows": DEVICE_MESSAGES,
+    "device_heartbeats_rows": HEARTBEATS,
     "device_state_events_rows": DEVICE_STATE_EVENTS,
 }
 MAKERS: dict[type, Maker] = {
+    Heartbeat: ("device_heartbeats_rows", _heartbeat),
     DeviceMessage: ("device_messages_rows", _device_message),
     DeviceState: ("device_state_events_rows", _device_state),
 }
