@@ -59,7 +59,6 @@ class Summary:
     broker: str
     stories: Sequence[Told] = ()
     leaks: Sequence[str] = ()
-    interrupted: bool = False
 
     @property
     def decisions(self) -> int:
@@ -76,7 +75,7 @@ class Summary:
     @property
     def unfinished(self) -> list[Told]:
         """Stories that should have come to their end and have not; none where somebody ended the day early."""
-        return [] if self.interrupted else [one for one in self.stories if one.lacks and not one.missing]
+        return [] if self.report.interrupted else [one for one in self.stories if one.lacks and not one.missing]
 
     def as_json(self) -> dict[str, Any]:
         """The report's fields, those of the stores, `broker`, `drift` and `sound`."""
@@ -142,8 +141,7 @@ async def _demo(
                 report = await play(
                     kafka_options(settings), settings.master_secret(), campus, options, view, stories.on_story
                 )
-                interrupted = report.seconds < options.seconds - 1.0
-                if not interrupted:
+                if not report.interrupted:
                     view.note("the day is over; waiting until the last story is, too")
                     await guards.until_over(STORIES_WITHIN_S)
             view.note("waiting for the stores, then deciding it all again")
@@ -151,9 +149,7 @@ async def _demo(
             granted, denied = await _decided(settings)
             postgres, clickhouse = await _stored(settings, granted + denied)
     told = [stories.told[key] for key in sorted(stories.told, key=lambda key: (key[0], list(Story).index(key[1])))]
-    return Summary(
-        report, granted, denied, postgres, clickhouse, drift_of(replayed), broker, told, stories.leaks, interrupted
-    )
+    return Summary(report, granted, denied, postgres, clickhouse, drift_of(replayed), broker, told, stories.leaks)
 
 
 async def _decided(settings: Settings) -> tuple[int, int]:

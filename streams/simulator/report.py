@@ -22,7 +22,7 @@ class Report:
     `recorded` requests were decided by controllers alone; `hostile` records were published by somebody who should not;
     `stale_actuations` are openings that the auditor can't account for; `unavailable` are denials because something
     could not be looked up or verified in time; `oracle_unsure` decisions had more than one right outcome. Controllers
-    were told offline (`devices_lost`) and broken (`faults`) so often.
+    were told offline (`devices_lost`) and broken (`faults`) so often. `interrupted`: somebody ended the day early.
     """
 
     scenario: str
@@ -60,6 +60,7 @@ class Report:
     unsent: int
     p50_ms: float | None
     p99_ms: float | None
+    interrupted: bool = False
 
     @property
     def sound(self) -> bool:

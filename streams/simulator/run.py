@@ -8,7 +8,7 @@ import json
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.access import AccessRequested
@@ -131,7 +131,9 @@ class Simulation:
             on_progress(self._progress())
             name = (self._options.scenario, self._options.seed, len(self._places.sites))
             seconds = self._ended_s - self._began_s
-            return report_of(name, seconds, self._book, self._judge, self._auditor, len(line.failures), self._watch)
+            unsent = len(line.failures)
+            found = report_of(name, seconds, self._book, self._judge, self._auditor, unsent, self._watch)
+            return replace(found, interrupted=self._stopping.is_set())
 
     async def _while_listening(self, work: Coroutine[Any, Any, None], tasks: Sequence[asyncio.Task[None]]) -> None:
         """Do something while everything else goes on; whatever fails there fails here."""
