@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.base import Counter, DeviceMessage, Frozen, Id, JournalPosition, Message, Text, Timestamp
 from schemas.factors import Factor
+from schemas.people import PermissionState
 from schemas.vocabulary import (
     CheckOutcome,
     Classification,
@@ -74,6 +75,18 @@ class Recorded(Frozen):
     cause: DifferenceCause | None = None
 
 
+class AccessException(Frozen):
+    """What a decision is an exception of (A5): of five kinds, by the first check that failed.
+
+    Of a lack of permission: how the permission stands that came closest (`missing`: there is none), and whether it was
+    verified again, once, with what the database had. `network`: what had to be asked did not answer.
+    """
+
+    kind: Literal["authentication", "permission", "device", "network", "security"]
+    permission_state: PermissionState | None = None
+    retried: bool = False
+
+
 class Decision(Message):
     """What granted and denied share. Zones, cardholder and the rest are null where they are not known.
 
@@ -110,6 +123,7 @@ class Decision(Message):
     recorded_outcome: Literal["granted", "denied"] | None = None
     difference: bool = False
     recorded: Recorded | None = None
+    exception: AccessException | None = None
     policy_version: str
     journal: JournalPosition
 

@@ -133,6 +133,12 @@ KINDS = (
         severity=Severity.HIGH,
         procedure="Somebody guesses numbers at this reader: send a guard.",
     ),
+    AlertKind(
+        kind="permission_updated",
+        severity=Severity.MEDIUM,
+        window_s=3600,
+        procedure="The permission no longer holds: renew or revoke it.",
+    ),
     AlertKind(kind="lockout_impending", severity=Severity.MEDIUM, procedure="Look at the camera of this reader."),
     AlertKind(kind="threat_low", severity=Severity.LOW),
     AlertKind(
@@ -171,6 +177,9 @@ KINDS = (
     ),
 )
 """How the kinds that doorstream raises by itself are handled where a policy says nothing else."""
+
+INFORMING = frozenset({"permission_updated"})
+"""Kinds that are told once and resolved when nobody has acknowledged them in time: nobody is called up for them."""
 
 OTHER_KINDS = AlertKind(kind="other", severity=Severity.LOW)
 """All other kinds: recorded."""

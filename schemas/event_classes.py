@@ -47,6 +47,7 @@ OutcomeType = Literal[
     "door_alarm",
     "device_state",
     "device_exception",
+    "permission_updated",
     "lockdown_started",
     "lockdown_progress",
     "lockdown_confirmed",
@@ -109,6 +110,7 @@ _KINDS: Mapping[Classification, tuple[str, ...]] = {
     _ABNORMAL: (
         "authentication_failed",
         "soft_breach",
+        "permission_updated",
         "door_held_open",
         "door_pre_alarm",
         "offline_difference",
@@ -154,7 +156,7 @@ def event_class(type_: EventType, facts: Facts) -> Classification:
             | "door_opened" | "door_closed" | "request_to_exit" | "no_entry_after_granted"
         ):  # fmt: skip
             return _NORMAL
-        case "door_pre_alarm" | "door_held_open" | "door_held_open_cleared" | "abnormal_passage":
+        case "door_pre_alarm" | "door_held_open" | "door_held_open_cleared" | "abnormal_passage" | "permission_updated":
             return _ABNORMAL
         case (
             "message_refused" | "duress" | "door_forced_open" | "tamper" | "tamper_restored"

@@ -12,6 +12,8 @@ from pydantic import StringConstraints
 
 from schemas.base import Counter, Id, JournalPosition, Message, Text, Timestamp
 from schemas.diagnosis import Nature, Remedy
+from schemas.people import PermissionState
+from schemas.vocabulary import Reason
 
 DeviceStep = Literal[
     "diagnosed", "recovered", "opened", "assigned", "repaired", "resynced", "verified", "reopened", "closed"
@@ -57,5 +59,29 @@ class DeviceException(Message):
     operator_id: Id | None = None
     request_id: Id | None = None
     comment: Text = ""
+    decided_at: Timestamp
+    journal: JournalPosition
+
+
+class PermissionUpdated(Message):
+    """A permission that is on file as active has ended or is used up, as somebody who had it was turned away.
+
+    It is about the record at `permission_version` in `reference.permission`; a newer one makes it void. `decision_id`
+    is the decision that noticed, `result` what verifying again gave.
+    """
+
+    type: Literal["permission_updated"] = "permission_updated"
+    update_id: Id
+    site_id: Id
+    permission_id: Id
+    permission_version: int
+    cardholder_id: Id
+    state: PermissionState
+    valid_until: Timestamp | None = None
+    decision_id: Id
+    access_point_id: Id
+    door_id: Id | None = None
+    result: Literal["granted", "denied"]
+    reason: Reason | None = None
     decided_at: Timestamp
     journal: JournalPosition

@@ -62,6 +62,10 @@ class Secret(Message):
     sealed: Sealed = Field(repr=False)
 
 
+PermissionState = Literal["normal", "missing", "revoked", "not_yet_valid", "expired", "exhausted"]
+"""How a permission stands when it is looked at: `exhausted` is a single-use one that was used."""
+
+
 class Permission(Message):
     """A right of a cardholder at a site, for doors, access points or whole zones (with all below them).
 

@@ -39,6 +39,9 @@ DECISIONS: dict[str, str] = {
     "recorded_mode": WORD,
     "snapshot_version": "String",
     "difference_cause": WORD,
+    "exception": WORD,
+    "permission_state": WORD,
+    "retried": "Bool",
 }
 PASSAGES: dict[str, str] = {
     "decision_id": "UUID",
@@ -76,6 +79,10 @@ def _denied(message: Decision, _record: Record) -> Row:
 
 
 def _decision(message: Decision, outcome: str) -> Row:
+    exception = message.exception
+    judged = ("", "", False)
+    if exception is not None:
+        judged = (exception.kind, exception.permission_state or "", exception.retried)
     return (
         number(message.decision_id),
         number(message.request_id),
@@ -104,6 +111,7 @@ def _decision(message: Decision, outcome: str) -> Row:
         ms(message.decided_at),
         message.policy_version,
         *_recorded(message),
+        *judged,
     )
 
 

@@ -1,8 +1,8 @@
-"""Every step of the exceptions of devices and their repair."""
+"""Every step of the exceptions of devices and their repair, and permissions that were found not to hold any longer."""
 
 from __future__ import annotations
 
-from schemas.exceptions import DeviceException
+from schemas.exceptions import DeviceException, PermissionUpdated
 from schemas.record import Record
 from sinks.clickhouse_rows.table import TIME, WORD, Columns, Maker, Row, ms, number
 
@@ -23,6 +23,29 @@ DEVICE_EXCEPTION_STEPS: dict[str, str] = {
     "operator_id": "String",
     "decided_at": TIME,
 }
+PERMISSION_UPDATES: dict[str, str] = {
+    "update_id": "UUID",
+    "site_id": WORD,
+    "permission_id": "String",
+    "cardholder_id": "String",
+    "door_id": WORD,
+    "state": WORD,
+    "result": WORD,
+    "decision_id": "UUID",
+    "decided_at": TIME,
+}
+
+
+def _update(message: PermissionUpdated, _record: Record) -> Row:
+    what = (number(message.update_id), message.site_id, message.permission_id, message.cardholder_id)
+    return (
+        *what,
+        message.door_id or "",
+        message.state,
+        message.result,
+        number(message.decision_id),
+        ms(message.decided_at),
+    )
 
 
 def _step(message: DeviceException, _record: Record) -> Row:
@@ -33,5 +56,11 @@ def _step(message: DeviceException, _record: Record) -> Row:
     return (*what, *where, message.nature, message.active, ms(message.began_at), opened, *who, ms(message.decided_at))
 
 
-TABLES: dict[str, Columns] = {"device_exception_steps_rows": DEVICE_EXCEPTION_STEPS}
-MAKERS: dict[type, Maker] = {DeviceException: ("device_exception_steps_rows", _step)}
+TABLES: dict[str, Columns] = {
+    "device_exception_steps_rows": DEVICE_EXCEPTION_STEPS,
+    "permission_updates_rows": PERMISSION_UPDATES,
+}
+MAKERS: dict[type, Maker] = {
+    DeviceException: ("device_exception_steps_rows", _step),
+    PermissionUpdated: ("permission_updates_rows", _update),
+}

@@ -1,10 +1,10 @@
-"""Exceptions of devices with their repair cases: each as it stands, and all its steps."""
+"""Exceptions of devices with their repair cases, and what has become of permissions."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from schemas.exceptions import DeviceException
+from schemas.exceptions import DeviceException, PermissionUpdated
 from schemas.record import Record
 from sinks.postgres_rows.table import Maker, Row, Table, json_text, newest
 from sinks.reading import within
@@ -49,6 +49,26 @@ DEVICE_EXCEPTION_HISTORY = Table(
     },
     ("case_id", "transition", "incarnation"),
 )
+PERMISSION_STATES = newest(
+    "permission_states",
+    {
+        "permission_id": "text",
+        "site_id": "text",
+        "cardholder_id": "text",
+        "state": "text",
+        "permission_version": "bigint",
+        "decision_id": "uuid",
+        "result": "text",
+        "decided_at": "timestamptz",
+        "position": "bigint",
+    },
+    ("permission_id",),
+)
+
+
+def _permission(message: PermissionUpdated, record: Record) -> Row:
+    who = (message.permission_id, message.site_id, message.cardholder_id, message.state, message.permission_version)
+    return (*who, message.decision_id, message.result, within(message.decided_at), record.offset)
 
 
 def _exception(message: DeviceException, record: Record) -> Row:
@@ -69,7 +89,8 @@ def _moment(moment: datetime | None) -> datetime | None:
     return None if moment is None else within(moment)
 
 
-TABLES = (DEVICE_EXCEPTIONS, DEVICE_EXCEPTION_HISTORY)
+TABLES = (DEVICE_EXCEPTIONS, DEVICE_EXCEPTION_HISTORY, PERMISSION_STATES)
 MAKERS: dict[type, tuple[Maker, ...]] = {
     DeviceException: ((DEVICE_EXCEPTIONS, _exception), (DEVICE_EXCEPTION_HISTORY, _step)),
+    PermissionUpdated: ((PERMISSION_STATES, _permission),),
 }

@@ -22,6 +22,7 @@ from streams.core.differences import cause_of
 from streams.core.entities import Pending
 from streams.core.failures import count_attempt
 from streams.core.passage import await_passage, command_for, journal_position, taken
+from streams.core.permission_exceptions import exception_of, updated
 from streams.core.presence import lose_presence, may_accompany
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.question import Findings, Question
@@ -130,6 +131,8 @@ def _decide(request: Request, record: Record, question: Question, outcomes: list
         fields |= {"reason": reason, "display": display_of(reason)}
         decision = _denied(fields)
     outcomes.append(decision)
+    if findings.checked is not None and (update := updated(question, findings, decision)) is not None:
+        outcomes.append(update)
     if actuates and isinstance(decision, AccessGranted):
         outcomes += _let_in(request, question, findings, decision)
     elif actuates and isinstance(decision, AccessDenied):
@@ -249,6 +252,7 @@ def _fields(
         "fused_score": known.fused_score,
         "checks": tuple(findings.checks),
         "classification": classify(findings.failed[:1] + findings.soft),
+        "exception": exception_of(findings),
         "policy_version": _version(policy, context),
         "journal": journal_position(context),
     }

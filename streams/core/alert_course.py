@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.alerting import INFORMING
 from schemas.alerts import (
     AlertActionTaken,
     AlertActionVerified,
@@ -64,6 +65,8 @@ def _nobody_answered(case: Case, work: Work) -> None:
     level, at_site = case.level, work.inhibitor_at_site(case)
     if at_site is not None:
         work.tell(AlertSuppressed, case, suppressed_by=at_site, recheck_ms=work.now_ms + RECHECK_MS)
+    elif case.kind in INFORMING:
+        resolve(case, work, "told")
     elif level is not None and case.told < level.repeats:
         work.tell(AlertRepeated, case, notify=True, told=case.told + 1)
     else:

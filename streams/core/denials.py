@@ -10,6 +10,7 @@ from schemas.commands import ShowDisplay
 from schemas.ids import derive, request_id
 from schemas.vocabulary import CheckOutcome, Classification, Display, Reason, Timeliness
 from streams.core.passage import journal_position
+from streams.core.permission_exceptions import refusal_exception
 from streams.core.processor import Arrival, Context
 from streams.core.times import from_ms
 
@@ -123,6 +124,7 @@ def refusal(
         decided_at=from_ms(context.now_ms),
         checks=(("admission", CheckOutcome.FAILED, detail),),
         classification=classify([reason]),
+        exception=refusal_exception(reason),
         recorded_outcome=request.outcome if isinstance(request, AccessRecorded) else None,
         difference=isinstance(request, AccessRecorded) and request.outcome == "granted",
         policy_version="none",

@@ -111,10 +111,15 @@ class ZoneState(msgspec.Struct, frozen=True, gc=False, tag="zone", array_like=Tr
 
 
 class PermissionUse(msgspec.Struct, frozen=True, gc=False, tag="permission", array_like=True):
-    """A single-use permission: `permission/<id>`: how often it was used up, and the grants that may yet use it."""
+    """A permission: `permission/<id>`: how often it was used up, and the grants that may yet use it (single-use).
+
+    `told` is the state that was last told of it, of its record at `version`.
+    """
 
     used: int = 0
     reserved: tuple[str, ...] = ()
+    told: str = ""
+    version: int = -1
 
 
 class LockCause(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -20,6 +20,7 @@ from schemas.commands import (
     UnlockDoor,
 )
 from schemas.door_alarms import DoorAlarm
+from schemas.exceptions import PermissionUpdated
 from streams.core.access import Accompanied
 from streams.core.admission import DeviceHeard
 from streams.core.entities import (
@@ -124,6 +125,12 @@ def _use(state: State, permission_id: str) -> PermissionUse:
     return found
 
 
+def _permission_updated(state: State, outcome: PermissionUpdated) -> Iterable[Change]:
+    use = _use(state, outcome.permission_id)
+    told = _replace(use, told=outcome.state, version=outcome.permission_version)
+    return ((permission_key(outcome.permission_id), told),)
+
+
 def _grant_pending(state: State, outcome: GrantPending) -> Iterator[Change]:
     door = _door(state, outcome.door_id)
     kept = (*door.pending, outcome.pending)[-MOST_PENDING:]
@@ -177,7 +184,7 @@ def _passed(state: State, outcome: Passed) -> Iterator[Change]:
     if outcome.permission_id is not None:
         use = _use(state, outcome.permission_id)
         reserved = tuple(one for one in use.reserved if one != outcome.decision_id)
-        yield permission_key(outcome.permission_id), PermissionUse(use.used + 1, reserved)
+        yield permission_key(outcome.permission_id), _replace(use, used=use.used + 1, reserved=reserved)
 
 
 def _lost(state: State, outcome: PresenceLost) -> Iterator[Change]:
@@ -197,6 +204,7 @@ def _counted(zone: ZoneState, step: int, *, escort: bool) -> ZoneState:
 
 
 _EVOLVERS: Mapping[type, Callable[[State, Any], Iterable[Change]]] = {
+    PermissionUpdated: _permission_updated,
     DeviceHeard: lambda _, outcome: ((device_key(outcome.device_id), outcome.state),),
     AccessDoor: _commanded,
     **dict.fromkeys(

@@ -10,10 +10,12 @@ from schemas.people import Permission
 from schemas.vocabulary import Direction, Reason
 from streams.core import reference, schedules, times
 from streams.core.entities import PermissionUse, permission_key
+from streams.core.permission_exceptions import Checked, looked_up, refreshed, state_of, version_of
 from streams.core.question import Findings, Question
 
 _NO_RIGHTS = Reason.NO_ACCESS_RIGHTS
 _PERMISSION_CHECKS = ("validity", "permission-type", "schedule", "device-permission")
+_SCHEDULE = 2
 _Found = tuple[Reason | None, str]
 """Why a check fails, and its inputs."""
 
@@ -32,6 +34,11 @@ class _Candidate(msgspec.Struct, frozen=True, gc=False):
         return len(self.found)
 
     @property
+    def lacks_permission(self) -> bool:
+        """Whether what fails first is not the schedule: that is no matter of how the permission stands."""
+        return self.first_failure not in {_SCHEDULE, len(self.found)}
+
+    @property
     def is_for_here(self) -> bool:
         reason, _ = self.found[3]
         return reason is None
@@ -45,37 +52,54 @@ def check_permission(question: Question, findings: Findings) -> None:
             findings.skip(name, "no cardholder")
         return
     known, reason = _permissions(question, holder.cardholder_id)
+    # Who was refused before this has no need of a permission; what happened earlier says nothing of those of now.
+    looks = question.live and not findings.failed
     if not known:
+        if looks and reason is _NO_RIGHTS:
+            findings.checked = Checked("missing", retried=_was_asked(question, holder.cardholder_id))
         findings.note("permission", reason, f"cardholder={holder.cardholder_id} permissions=0")
         for name in _PERMISSION_CHECKS:
             findings.skip(name, "no permission")
         return
     best = _best(question, known)
+    if looks and best.lacks_permission:
+        best = _verify_again(question, findings, known, best)
     findings.permission = best.permission
     findings.note("permission", None, f"permission={best.permission.permission_id}")
     for name, (failure, inputs) in zip(_PERMISSION_CHECKS, best.found, strict=True):
         findings.note(name, failure, inputs)
 
 
+def _was_asked(question: Question, cardholder_id: str) -> bool:
+    """Whether the database has answered about somebody's permissions."""
+    return f"permission:{cardholder_id}" in question.context.resolved
+
+
+def _verify_again(question: Question, findings: Findings, known: Sequence[Permission], best: _Candidate) -> _Candidate:
+    """Check how the permission stands by what the database has, and verify again with that, once (A5)."""
+    context = question.context
+    newer = looked_up(context, best.permission.cardholder_id)
+    retried = newer is not None
+    if retried:
+        permissions = refreshed(known, newer or (), question.site.site_id)
+        best = _best(question, permissions) if permissions else best
+    permission = best.permission
+    state = state_of(permission, question.at_ms, question.state)
+    findings.checked = Checked(state, permission, version_of(permission, newer or (), context), retried)
+    return best
+
+
 def _permissions(question: Question, cardholder_id: str) -> tuple[Sequence[Permission], Reason]:
     """The cardholder's permissions at this site, and why there are none where there are none."""
     context, site_id = question.context, question.site.site_id
     at_site = reference.permissions_at(context.references, cardholder_id, site_id)
-    if at_site or reference.permissions_of(context.references, cardholder_id):
+    if at_site:
         return at_site, _NO_RIGHTS
-    rows = context.resolved.get(f"permission:{cardholder_id}")
+    rows = looked_up(context, cardholder_id)
     if rows is None:
-        return (), Reason.AUTHENTICATION_UNAVAILABLE
-    found = [permission for row in rows if (permission := _decoded(row)) is not None]
-    return [one for one in found if one.site_id == site_id and one.cardholder_id == cardholder_id], _NO_RIGHTS
-
-
-def _decoded(row: object) -> Permission | None:
-    value = row["value"] if isinstance(row, dict) else getattr(row, "value", b"")
-    try:
-        return Permission.model_validate_json(value)
-    except ValueError:
-        return None
+        elsewhere = reference.permissions_of(context.references, cardholder_id)
+        return (), _NO_RIGHTS if elsewhere else Reason.AUTHENTICATION_UNAVAILABLE
+    return [one for _, one in rows if one.site_id == site_id and one.cardholder_id == cardholder_id], _NO_RIGHTS
 
 
 def _best(question: Question, permissions: Sequence[Permission]) -> _Candidate:

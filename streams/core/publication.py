@@ -62,6 +62,7 @@ _IDS: Mapping[str, Callable[[Any], str]] = {
     "access_door": attrgetter("command_id"),
     "display": attrgetter("command_id"),
     "door_alarm": attrgetter("alarm_id"),
+    "permission_updated": attrgetter("update_id"),
     "door_mode_desired": _mode_id,
     **dict.fromkeys(registry()["incidents"].messages, _incident_id),
     **dict.fromkeys(

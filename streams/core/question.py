@@ -13,6 +13,7 @@ from schemas.rules import Policy
 from schemas.vocabulary import CheckOutcome, Enforcement, Reason
 from streams.core.authentication import Authentication
 from streams.core.lockouts import Locks
+from streams.core.permission_exceptions import Checked
 from streams.core.places import Place
 from streams.core.processor import Context, State
 
@@ -48,9 +49,10 @@ class Question(msgspec.Struct, frozen=True, gc=False):
 class Findings:
     """What the checks found, in their order."""
 
-    __slots__ = ("checks", "denied", "failed", "override", "permission", "reserves", "soft")
+    __slots__ = ("checked", "checks", "denied", "failed", "override", "permission", "reserves", "soft")
 
     def __init__(self) -> None:
+        self.checked: Checked | None = None
         self.checks: list[Check] = []
         self.failed: list[Reason] = []
         self.soft: list[Reason] = []

@@ -11,6 +11,7 @@ from schemas.access import AccessDenied, AccessGranted, Duress, MessageRefused
 from schemas.alerts import DURESS
 from schemas.device_states import DeviceState
 from schemas.door_alarms import DoorAlarm
+from schemas.exceptions import PermissionUpdated
 from schemas.ids import derive
 from schemas.lockouts import LockoutEnded, LockoutImpending, LockoutStarted
 from schemas.operators import OperatorRequestRefused
@@ -254,6 +255,15 @@ def _most_are_offline(message: DeviceState) -> bool:
     return message.site_offline >= MOST_OFFLINE and 2 * message.site_offline >= message.site_devices
 
 
+def _permission_updated(message: PermissionUpdated) -> Iterator[Event]:
+    who, what = message.cardholder_id, message.permission_id
+    summary = f"Permission {what} of {who} is {message.state}; {who} was turned away at {message.access_point_id}"
+    yield Trouble(
+        kind="permission_updated", where=what, cause_id=message.update_id, summary=summary[:LONGEST_SUMMARY],
+        **_at(message),
+    )  # fmt: skip
+
+
 def _over(message: DeviceState) -> Iterator[str]:
     """The kinds of trouble that a device does not have."""
     if message.connection is Connection.ONLINE:
@@ -299,6 +309,7 @@ _TELLERS: Mapping[type, Callable[[Any], Iterator[Event]]] = {
     OperatorRequestRefused: _request_refused,
     DoorAlarm: _door_alarm,
     DeviceState: _device_state,
+    PermissionUpdated: _permission_updated,
     LockoutImpending: _lockout,
     LockoutStarted: _lockout,
     LockoutEnded: _lockout_ended,

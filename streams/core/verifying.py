@@ -12,11 +12,13 @@ from schemas.factors import Card, Face, Fingerprint, Pin
 from schemas.people import Cardholder, Credential
 from schemas.places import AccessPoint, Site
 from schemas.record import Record
-from schemas.vocabulary import FactorKind
+from schemas.vocabulary import Direction, FactorKind
 from streams.core import reference
 from streams.core.answers import answer_name, claimed_id
 from streams.core.checks import in_service, is_free_egress
 from streams.core.lockouts import event_ms_of, locks_on, refuses_unheard
+from streams.core.permission_exceptions import covers
+from streams.core.places import place as find_place
 from streams.core.processor import Context, Lookup, Need, State, Verification
 
 PIN = "pin"
@@ -63,13 +65,22 @@ def may_need(request: AccessRequested | AccessRecorded, context: Context) -> boo
         if not isinstance(factor, Card):
             return True
         found = context.references.find("credential", "card_number", factor.card_number)
-        if not found or _lacks_permissions(found[0].cardholder_id, context):
+        if not found or _lacks_permissions(found[0].cardholder_id, request, context):
             return True
     return False
 
 
-def _lacks_permissions(cardholder_id: str | None, context: Context) -> bool:
-    return cardholder_id is not None and not reference.permissions_of(context.references, cardholder_id)
+def _lacks_permissions(cardholder_id: str | None, request: AccessRequested | AccessRecorded, context: Context) -> bool:
+    """Whether no permission at hand may let somebody in here: the database may have a newer one (A5)."""
+    if cardholder_id is None:
+        return False
+    place = find_place(context.references, request.access_point_id)
+    if place is None or isinstance(request, AccessRecorded):
+        return not reference.permissions_of(context.references, cardholder_id)
+    point = place.point
+    if point.direction is Direction.EGRESS:
+        return not reference.permissions_of(context.references, cardholder_id)
+    return not covers(cardholder_id, point.site_id, point, place.zone_path or (point.zone_to,), context)
 
 
 def needs(
@@ -87,7 +98,7 @@ def needs(
     several = len({factor.kind for factor in request.factors}) > 1
     for factor in request.factors:
         if isinstance(factor, Card):
-            card, holder = _card_needs(factor, context, found)
+            card, holder = _card_needs(factor, request, context, found)
     asked = _Asked(
         point,
         site,
@@ -96,6 +107,7 @@ def needs(
         event_ms_of(request, record, context),
         isinstance(request, AccessRequested),
         several,
+        request,
     )
     for index, factor in enumerate(request.factors):
         if not isinstance(factor, Card):
@@ -103,7 +115,9 @@ def needs(
     return found
 
 
-def _card_needs(card: Card, context: Context, found: list[Need]) -> tuple[Credential | None, Cardholder | None]:
+def _card_needs(
+    card: Card, request: AccessRequested | AccessRecorded, context: Context, found: list[Need]
+) -> tuple[Credential | None, Cardholder | None]:
     number = card.card_number
     if not context.references.find("credential", "card_number", number):
         found.append(Lookup(f"credential:{number}", "credential", "card_number", number))
@@ -111,12 +125,14 @@ def _card_needs(card: Card, context: Context, found: list[Need]) -> tuple[Creden
     credential = reference.credential_by_card(context.references, number, card.facility_code)
     if credential is None or credential.cardholder_id is None:
         return credential, None
-    _permission_needs(credential.cardholder_id, context, found)
+    _permission_needs(credential.cardholder_id, request, context, found)
     return credential, reference.cardholder(context.references, credential.cardholder_id)
 
 
-def _permission_needs(cardholder_id: str, context: Context, found: list[Need]) -> None:
-    if _lacks_permissions(cardholder_id, context):
+def _permission_needs(
+    cardholder_id: str, request: AccessRequested | AccessRecorded, context: Context, found: list[Need]
+) -> None:
+    if _lacks_permissions(cardholder_id, request, context):
         found.append(Lookup(f"permission:{cardholder_id}", "permission", "cardholder_id", cardholder_id))
 
 
@@ -130,6 +146,7 @@ class _Asked(NamedTuple):
     event_ms: int
     live: bool
     several: bool
+    request: AccessRequested | AccessRecorded
 
 
 def _factor_needs(
@@ -146,7 +163,7 @@ def _factor_needs(
         holder = reference.cardholder(context.references, named)
         if holder is None:
             return found
-        _permission_needs(holder.cardholder_id, context, found)
+        _permission_needs(holder.cardholder_id, asked.request, context, found)
     elif holder is not None and named not in {None, holder.cardholder_id}:
         return found
     own = None
