@@ -25,12 +25,21 @@ def whole() -> Campus:
     return read_campus(CAMPUS)
 
 
+@pytest.mark.branch("A5.15", "A5.16")
 @pytest.mark.parametrize(("scenario", "seed"), [("day", 1), ("outage", 2), ("rush", 3)])
 def test_a_seeded_day_goes_as_the_oracle_expects(whole: Campus, scenario: str, seed: int) -> None:
-    report, failed = simulate(whole, Options(seconds=60, rate=10, seed=seed, scenario=scenario), MORNING)
+    options, alone = Options(seconds=60, rate=10, seed=seed, scenario=scenario), set[tuple[str, bool]]()
+
+    def heard(output: Output) -> None:
+        recorded = json.loads(output.value or b"{}").get("recorded") if output.topic == "access.decisions" else None
+        if recorded is not None:
+            alone.add((recorded["mode"], recorded["snapshot_version"] is not None))
+
+    report, failed = simulate(whole, options, MORNING, on_output=heard)
     assert (report.differences, report.stale, failed) == ([], [], [])
     assert report.sound
     assert report.oracle_checked > 450
+    assert ("snapshot", True) in alone or scenario != "outage"
     assert report.granted > report.denied > 0 or scenario == "rush"
 
 
