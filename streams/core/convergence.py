@@ -142,7 +142,8 @@ def _overdue(doors: Doors, one: Awaited, device_id: str, deadline_ms: int) -> No
     if not one.told and one.since_ms + ALERT_MS <= deadline_ms:
         one = _replace(one, told=True)
         refused = _why(one, device_id, door.site_id, doors.state, doors.context)
-        doors.tell(door, _replace(modes, refused=refused), awaited=one)
+        # A controller that is back and says nothing of its modes may have any.
+        doors.tell(door, _replace(modes, refused=refused, confirmed_ms=0), awaited=one)
         doors.await_door(door, one)
     if one.sent_ms + retry_ms(one.attempts) <= deadline_ms:
         doors.send(door, one)

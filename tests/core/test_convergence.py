@@ -134,3 +134,11 @@ def test_the_last_mode_that_an_operator_gave_counts_and_one_that_was_not_given_c
     found = site.request("door_mode_requested", door_id="front", mode="unlocked")
     assert desired(found).mode == "unlocked"
     assert len(desired(found).causes) == 1
+
+
+def test_a_controller_that_came_back_and_does_not_confirm_its_modes_again_is_unconfirmed() -> None:
+    site = Site()
+    site.obey(blocked(site))
+    assert len(commands(site.send(event("controller_online")))) == 1
+    (told,) = of_type(site.wait(10), "door_mode_desired")
+    assert (told.unconfirmed, told.confirmed_at) == ("no_answer", None)
