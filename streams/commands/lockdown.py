@@ -6,6 +6,7 @@ import asyncio
 import json as jsonlib
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from schemas.incidents import LockdownReleaseRequested, LockdownRequested
 from schemas.operators import OperatorRequest
 from schemas.registry import describe
 from schemas.vocabulary import ThreatLevel
+from streams.commands.lockdown_report import html_report, seconds_until
 from streams.commands.operating import moment, new_request_id, send_and_await
 from streams.commands.reading import read_topics
 from streams.commands.rendering import clock
@@ -25,6 +27,7 @@ app = typer.Typer(help="Lockdowns: start, watch, release.", no_args_is_help=True
 
 Fields = dict[str, Any]
 LOOK_S = 0.5
+_TIMES = ("confirmed", "secured", "effective", "released")
 _REFERENCES = ("reference.zone", "reference.access-point")
 
 Operator = Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")]
@@ -111,14 +114,21 @@ def status(
 @app.command()
 def report(
     incident: Annotated[str, typer.Argument(help="The lockdown's id, or as much of its beginning as is its own.")],
+    html: Annotated[Path | None, typer.Option(help="Write it to this file as a page that can be printed.")] = None,
     json: Json = False,
 ) -> None:
     """What happened in a lockdown, from its start to its end."""
     settings = settings_or_fail()
     found = run(_the_incident(settings, incident))
     steps = [one for one in run(_told(settings)) if one["incident_id"] == found["incident_id"]]
+    if html is not None:
+        try:
+            html.write_text(html_report(found, steps), encoding="utf-8")
+        except OSError as error:
+            fail(f"{html}: {error.strerror}: give another file", WRONG_USE)
     if json:
-        print_json(found | {"steps": steps})
+        times = {f"seconds_until_{name}": seconds_until(found, f"{name}_at") for name in _TIMES}
+        print_json(found | times | {"steps": steps})
         return
     for line in page(found):
         say(line)
