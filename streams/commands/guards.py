@@ -66,6 +66,7 @@ class Guards:
         self._alerts: dict[str, dict[str, Any]] = {}
         self._asked: dict[tuple[str, str], str] = {}
         self._seen = 0
+        self._unread: list[Mapping[str, Any]] = []
         self.refused: list[str] = []
 
     @asynccontextmanager
@@ -121,15 +122,22 @@ class Guards:
         caught = await self._catcher.caught()
         for one in caught[self._seen :]:
             self._stories.on_caught(one)
-            whom = self._stories.people.of(one)
-            guard = next((g for g in GUARDS if whom is not None and g.recipient_id == whom.recipient_id), None)
-            if guard is None or one["channel"] not in guard.channels or not one["taken"]:
-                continue
-            for alert in self._alerts.values():
-                if tells_of(one, alert) and alert["state"] != "closed":
-                    phoned.setdefault(alert["alert_id"], now_s)
-                    self._asked.setdefault((alert["alert_id"], "who"), guard.operator_id)
+        # A message may be there before the alert has been read that it tells of.
+        self._unread = [one for one in [*self._unread, *caught[self._seen :]] if not self._read(one, phoned, now_s)]
         self._seen = len(caught)
+
+    def _read(self, one: Mapping[str, Any], phoned: dict[str, float], now_s: float) -> bool:
+        """Let its guard read a message; says whether that is done, or nobody's to do."""
+        whom = self._stories.people.of(one)
+        guard = next((g for g in GUARDS if whom is not None and g.recipient_id == whom.recipient_id), None)
+        if guard is None or one["channel"] not in guard.channels or not one["taken"]:
+            return True
+        meant = [alert for alert in self._alerts.values() if tells_of(one, alert)]
+        for alert in meant:
+            if alert["state"] != "closed":
+                phoned.setdefault(alert["alert_id"], now_s)
+                self._asked.setdefault((alert["alert_id"], "who"), guard.operator_id)
+        return bool(meant)
 
     async def _act(self, alert_id: str, producer: AIOKafkaProducer) -> None:
         """Acknowledge, and close when its cause is gone, or, of a lock, although it is not."""

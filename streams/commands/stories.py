@@ -136,8 +136,11 @@ class Stories:
             self.leaks.append("an alert of duress is on the topic that everybody reads")
         found = self._story_of(fields)
         if found is not None:
-            found.alert = fields
+            first, found.alert = found.alert is None, fields
             found.steps += _steps_of(fields, found)
+            for caught in self._caught if first else ():
+                # A message may be there before the alert has been read that it tells of.
+                self._arrived(found, caught)
 
     def on_notification(self, fields: Fields, *, monitoring: bool) -> None:
         """What became of a message, on the topic for everybody or that for monitoring."""
@@ -155,11 +158,7 @@ class Stories:
             return
         self._caught.append(caught)
         for found in self.told.values():
-            if found.alert is not None and tells_of(caught, found.alert):
-                whom = self.people.of(caught)
-                name = whom.name or whom.recipient_id if whom is not None else address_of(caught)
-                found.steps.append(Step(_moment(caught["at"]), "told", f"{name} by {caught['channel']}"))
-                self._match(found, caught)
+            self._arrived(found, caught)
 
     def conclude(self) -> None:
         """Look once more through everything that was caught, now that every alert of duress is known."""
@@ -180,6 +179,13 @@ class Stories:
         yield from (word for word in self._words if word in text.lower())
         for alert in self._duress.values():
             yield from (str(alert[name]) for name in ("alert_id", "summary", "cause_id") if str(alert[name]) in text)
+
+    def _arrived(self, found: Told, caught: Fields) -> None:
+        if found.alert is not None and tells_of(caught, found.alert):
+            whom = self.people.of(caught)
+            name = whom.name or whom.recipient_id if whom is not None else address_of(caught)
+            found.steps.append(Step(_moment(caught["at"]), "told", f"{name} by {caught['channel']}"))
+            self._match(found, caught)
 
     def _match(self, found: Told, caught: Fields) -> None:
         whom = self.people.of(caught)

@@ -74,6 +74,14 @@ def test_a_story_is_over_when_its_alert_was_told_raised_acknowledged_and_closed(
     assert steps[4].endswith("Chen Jing by phone")
 
 
+def test_a_message_counts_that_arrives_before_its_alert_has_been_read(campus: Campus) -> None:
+    stories = begun(campus, Story.FORCED_DOOR, "door_forced_open", door_id="hq-d22")
+    stories.on_caught(caught("sms", CONTROL_ROOM, "Ack: door_forced_open-1"))
+    stories.on_alert(alert("door_forced_open", door_id="hq-d22"), monitoring=False)
+    told = stories.told["hq", Story.FORCED_DOOR]
+    assert [step.text for step in told.steps if step.kind == "told"] == ["Control room by sms"]
+
+
 def test_an_alert_of_another_door_or_of_before_is_another_story(campus: Campus) -> None:
     stories = begun(campus, Story.FORCED_DOOR, "door_forced_open", door_id="hq-d22")
     stories.on_alert(alert("door_forced_open", door_id="hq-d23"), monitoring=False)
