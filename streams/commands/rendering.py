@@ -218,6 +218,19 @@ def _device_state(fields: Fields) -> str:
     return f"{fields.get('device_id'):12} {what} ({now}; {site})"
 
 
+def _device_exception(fields: Fields) -> str:
+    by = " by ".join(str(fields[name]) for name in ("step", "operator_id") if fields.get(name))
+    who = f", for {fields['assigned_to']}" if fields.get("assigned_to") else ""
+    there = "" if fields.get("active") else ", gone"
+    what = f"{fields.get('cause')} {fields.get('detail', '')}".rstrip()
+    return f"{fields.get('device_id'):12} {what} ({fields.get('nature')}{there}): {by}{who}"
+
+
+def _permission_updated(fields: Fields) -> str:
+    what = f"permission {fields.get('permission_id')} is {fields.get('state')}"
+    return f"{_who(fields):12} {what}, noticed at {fields.get('access_point_id')}: {fields.get('result')}"
+
+
 def _probe(fields: Fields) -> str:
     return f"{fields.get('device_id'):12} tell how you are"
 
@@ -265,6 +278,8 @@ _LINES: dict[str, Callable[[Fields], str]] = {
     "sync_permissions": _sync,
     "permission_snapshot": _snapshot,
     "device_state": _device_state,
+    "device_exception": _device_exception,
+    "permission_updated": _permission_updated,
     "access_requested": _requested,
     "access_recorded": _requested,
     "message_refused": _refused,

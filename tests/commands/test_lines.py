@@ -49,6 +49,21 @@ def test_a_lockout_says_whom_it_is_of_and_why(type_: str, says: str) -> None:
     assert says in line_of("lockouts", json.loads(path.read_text(encoding="utf-8")))
 
 
+@pytest.mark.parametrize(
+    ("type_", "says"),
+    [
+        (
+            "device_exception",
+            "hq-c01       fault/lock_jammed lock 1 does not move (permanent): assigned by op-7, for fitter-2",
+        ),
+        ("permission_updated", "p0017        permission of-p0017 is expired, noticed at hq-d01-in: denied"),
+    ],
+)
+def test_an_exception_says_what_it_is_and_what_became_of_it(type_: str, says: str) -> None:
+    path = EXAMPLES / "exceptions" / "v1" / f"{type_}.json"
+    assert says in line_of("exceptions", json.loads(path.read_text(encoding="utf-8")))
+
+
 def test_a_notification_says_who_was_told_by_what_and_why_not() -> None:
     path = EXAMPLES / "notifications" / "v1" / "notification_failed.json"
     line = line_of("notifications", json.loads(path.read_text(encoding="utf-8")))

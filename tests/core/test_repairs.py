@@ -123,7 +123,7 @@ def test_a_permanent_fault_opens_a_case_at_once_by_the_table_of_its_type() -> No
         assert shop.steps()[2:] == ["diagnosed", "opened"], "the usual table stands behind it"
 
 
-@pytest.mark.branch("A5.10", "A5.11", "M2.20")
+@pytest.mark.branch("A5.10", "A5.11", "M2.20", "D3.10")
 def test_a_case_is_assigned_repaired_resynced_verified_and_closed_and_the_state_follows() -> None:
     with Workshop() as shop:
         shop.tell("fault", code="lock_jammed")
