@@ -114,6 +114,11 @@ KINDS = (
         procedure="Controllers fell silent together: check the switch and power that they share, and their doors.",
     ),
     AlertKind(
+        kind="offline_mode",
+        severity=Severity.MEDIUM,
+        procedure="It can be heard and hears nothing, so its doors decide alone: check the network on the way to it.",
+    ),
+    AlertKind(
         kind="offline_difference",
         severity=Severity.MEDIUM,
         procedure="Somebody was let in whom the rules keep out: find them, and see why the controller did not know.",

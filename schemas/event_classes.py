@@ -143,6 +143,7 @@ _KINDS: Mapping[Classification, tuple[str, ...]] = {
         "battery_low",
         "clock_wrong",
         "flapping",
+        "offline_mode",
         "door_mode_unconfirmed",
         "door_mode_drift",
     ),

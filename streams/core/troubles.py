@@ -206,6 +206,7 @@ _DEVICE_ENDS = {
     "clock_right": "clock_wrong",
     "fault_cleared": "fault",
     "settled": "flapping",
+    "offline_mode_ended": "offline_mode",
 }
 
 
@@ -223,6 +224,12 @@ def _device_state(message: DeviceState) -> Iterator[Event]:
             # While it flapped, its ends were not told one by one.
             for kind in _over(message):
                 yield Ended(message.site_id, kind, device)
+    elif event == "offline_mode_started" and message.connection is Connection.ONLINE:
+        # Of one that is offline, that is known already.
+        doors = ", ".join(message.offline_doors) or "none of its doors"
+        summary = f"{device} speaks and hears nothing; offline mode: {doors}"[:LONGEST_SUMMARY]
+        kind = "offline_mode"
+        yield Trouble(kind=kind, where=device, cause_id=message.event_id, summary=summary, clears=True, **_at(message))
     elif event in _DEVICE_TROUBLES:
         if event == "controller_offline" and _most_are_offline(message):
             yield Trouble(

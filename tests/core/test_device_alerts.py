@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.places import Door
 from schemas.registry import decode
 from tests.core.desk import Desk
 from tests.core.plant import STATES, Plant
@@ -69,3 +70,22 @@ def test_a_device_that_flaps_raises_one_alert_more_and_not_one_for_each_change()
         kinds = [alert.kind for alert in site.alerts()]
         assert kinds.count("flapping") == 1
         assert kinds.count("power_failure") <= 3
+
+
+@pytest.mark.branch("A5.14")
+def test_a_controller_that_speaks_and_hears_nothing_raises_an_alert_that_ends_when_it_answers_a_probe() -> None:
+    with Plant(monitoring={"probe_every_s": 300}) as plant, Desk() as desk:
+        site = Watched(plant, desk)
+        door = {"door_id": "lobby", "site_id": "hq", "device_id": "c1", "name": "Lobby", "degraded_mode": "snapshot"}
+        plant.put(Door.model_validate(door))
+        plant.wait(20)
+        plant.tell(snapshot_version="none")
+        plant.beat(40, snapshot_version="none", every_s=10)
+        (raised,) = site.alerts()
+        assert (raised.kind, raised.device_id) == ("offline_mode", "c1")
+        assert raised.summary == "c1 speaks and hears nothing; offline mode: lobby"
+        plant.beat(300, snapshot_version="none")
+        probe = [one for one in plant.probes("c1") if one["type"] == "probe"][-1]
+        plant.tell(snapshot_version="none", probe_id=probe["command_id"])
+        (over,) = site.alerts("alert_returned_to_normal", "alert_closed", "alert_resolved")
+        assert over.alert_id == raised.alert_id
