@@ -114,6 +114,7 @@ _KINDS: Mapping[Classification, tuple[str, ...]] = {
         "door_held_open",
         "door_pre_alarm",
         "offline_difference",
+        "abnormal_passage",
     ),
     _SECURITY: (
         "duress",
@@ -126,6 +127,9 @@ _KINDS: Mapping[Classification, tuple[str, ...]] = {
         "cardholder_lockout",
         "access_point_lockout",
         "permanent_lockout",
+        "threat_low",
+        "threat_medium",
+        "threat_high",
         "lockdown",
         "lockdown_confirmed",
         "lockdown_over",
