@@ -9,7 +9,8 @@ from streams.loading.campus import Campus
 LEAST_ACKNOWLEDGE_S = 10
 """No policy asks for less."""
 
-HEARTBEAT_S, OFFLINE_AFTER_S = 5, 15
+HEARTBEAT_S, OFFLINE_AFTER_S = 5, 25
+"""So much longer that no controller is missed before the day begins, nor on a machine that has much else to do."""
 
 
 def hurried(campus: Campus) -> Campus:

@@ -53,7 +53,7 @@ def nothing_is_left(folder: Path) -> bool:
 
 
 def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behind(folder: Path) -> None:
-    demo = start(folder, "--seconds", "22", "--rate", "12", "--json")
+    demo = start(folder, "--seconds", "32", "--rate", "12", "--json")
     out, err = demo.communicate(timeout=240)
     assert demo.returncode == 0, err
     found = json.loads(out)
@@ -68,13 +68,12 @@ def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behin
     assert (found["broker"], found["sites"]) == ("embedded", 1)
     stories = {one["story"]: one for one in found["stories"]}
     assert set(stories) == {story.value for story in Story}
-    assert stories.pop("held_door")["missing"] == "it takes 29 s of a day"
     assert all(one["complete"] for one in stories.values()), found["stories"]
     assert found["duress_leaks"] == []
     told = {name: {s["text"] for s in one["steps"] if s["step"] == "told"} for name, one in stories.items()}
     assert told["duress_pin"] == {"Monitoring centre by sms", "Monitoring centre by phone"}
     assert "Chen Jing by phone" in told["forced_door"], "nobody answered the first message, so it was raised"
-    assert all("Control room by email" in told[name] for name in ("dying_controller", "pin_guesser"))
+    assert all("Control room by email" in told[name] for name in ("held_door", "dying_controller", "pin_guesser"))
     steps = [s["step"] for s in stories["forced_door"]["steps"]]
     assert steps.index("escalated") < steps.index("acknowledged") < steps.index("closed")
     assert err == "", "a machine's reader gets JSON and no chatter"
