@@ -54,7 +54,7 @@ def nothing_is_left(folder: Path) -> bool:
 
 def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behind(folder: Path) -> None:
     demo = start(folder, "--seconds", "32", "--rate", "12", "--json")
-    out, err = demo.communicate(timeout=240)
+    out, err = demo.communicate(timeout=420)
     assert demo.returncode == 0, err
     found = json.loads(out)
     assert found["requests"] == found["granted"] + found["denied"] > 50
