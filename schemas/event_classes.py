@@ -108,6 +108,7 @@ _NOT_GENUINE = frozenset({"invalid_signature", "no_right", "repeated", "unknown_
 
 _KINDS: Mapping[Classification, tuple[str, ...]] = {
     _ABNORMAL: (
+        "abnormal_passage",
         "authentication_failed",
         "soft_breach",
         "permission_updated",

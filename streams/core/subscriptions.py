@@ -23,7 +23,7 @@ from streams.core.subscription_state import COURIER, TOPICS, Courier, Lane
 from streams.core.subscription_work import LaneKept, Publication, Work
 from streams.core.times import rfc3339
 
-VERSION = "subscriptions-3"
+VERSION = "subscriptions-4"
 
 RESULTS = "doorstream.subscriptions.results"
 INPUTS = (RESULTS, *TOPICS)

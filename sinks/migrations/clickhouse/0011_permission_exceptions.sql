@@ -71,7 +71,7 @@ from threat_events
 union all
 select incarnation, multiIf(
         kind in ('authentication_failed', 'soft_breach', 'door_held_open', 'door_pre_alarm',
-            'offline_difference', 'permission_updated'), 'abnormal',
+            'offline_difference', 'permission_updated', 'abnormal_passage'), 'abnormal',
         kind in ('controller_offline', 'site_offline', 'network_outage', 'fault', 'power_failure', 'battery_low',
             'clock_wrong', 'flapping', 'door_mode_unconfirmed', 'door_mode_drift'), 'device',
         'security'
