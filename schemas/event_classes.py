@@ -135,9 +135,6 @@ _KINDS: Mapping[Classification, tuple[str, ...]] = {
         "lockdown_confirmed",
         "lockdown_over",
         "lockdown_drill",
-        "threat_low",
-        "threat_medium",
-        "threat_high",
     ),
     _DEVICE: (
         "controller_offline",

@@ -73,7 +73,7 @@ select incarnation, multiIf(
         kind in ('authentication_failed', 'soft_breach', 'door_held_open', 'door_pre_alarm',
             'offline_difference', 'permission_updated', 'abnormal_passage'), 'abnormal',
         kind in ('controller_offline', 'site_offline', 'network_outage', 'fault', 'power_failure', 'battery_low',
-            'clock_wrong', 'flapping', 'door_mode_unconfirmed', 'door_mode_drift'), 'device',
+            'clock_wrong', 'flapping', 'offline_mode', 'door_mode_unconfirmed', 'door_mode_drift'), 'device',
         'security'
     ), type, site_id, door_id, device_id, cardholder_id, updated_at
 from alert_transitions;
