@@ -184,6 +184,8 @@ def _schedules(draft: Draft) -> None:
 def _policies(draft: Draft) -> None:
     policies: dict[str, Policy] = draft.records["policy"]
     for id_, policy in policies.items():
+        if policy.threats.working_hours is not None:
+            _refer(draft, "policy", id_, "threats", "schedule", policy.threats.working_hours)
         operators = Counter(operator.operator_id for operator in policy.operators)
         for operator, count in operators.items():
             if count > 1:
