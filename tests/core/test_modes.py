@@ -152,5 +152,5 @@ class AnyCauses(RuleBasedStateMachine):
         assert {(one.kind, one.cause_id) for one in self.causes} == set(self.model)
 
 
-TestAnyCauses = pytest.mark.chaos(AnyCauses.TestCase)
+TestAnyCauses = pytest.mark.timeout(3600)(pytest.mark.chaos(AnyCauses.TestCase))
 TestAnyCauses.settings = settings(stateful_step_count=20)
