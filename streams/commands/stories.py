@@ -57,7 +57,8 @@ class Told:
     def lacks(self) -> list[str]:
         """The steps that it needs and has not had."""
         wanted = ["caused", "raised", "told", "acknowledged", "closed"]
-        wanted += ["escalated"] if self.story is ESCALATES else []
+        worst = any(step.kind == "raised" and step.text.startswith("critical") for step in self.steps)
+        wanted += ["escalated"] if self.story is ESCALATES and not worst else []
         return [kind for kind in wanted if not self.done(kind)] + (["every message caught"] if self.owed else [])
 
     def as_json(self) -> dict[str, Any]:
