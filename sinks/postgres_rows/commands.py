@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from schemas.commands import Command, Probe
 from schemas.devices import CommandResult
 from schemas.record import Record
@@ -57,16 +55,16 @@ COMMANDS = Table(
 
 
 def _command(message: Command, _record: Record) -> Row:
-    door: Any = message if hasattr(message, "door_id") else None
+    # Commands of different types have different fields: those of a door's mode follow no request.
     return (
         message.command_id,
         message.device_id,
         message.site_id,
         getattr(message, "type", None),
-        door.door_id if door else None,
+        getattr(message, "door_id", None),
         getattr(message, "decision_id", None),
-        door.operator_request_id if door else None,
-        door.sequence if door else None,
+        getattr(message, "operator_request_id", None),
+        getattr(message, "sequence", None),
         within(message.issued_at),
         "sent",
         RANKS["sent"],

@@ -16,8 +16,8 @@ from schemas.canonical import Canonical
 from schemas.record import Record
 from sinks.poison import MOST_A_BATCH, TooManyUnstorable
 from sinks.queries import Counts
-from sinks.reading import Messages, SinkUnavailable
-from tests.sinks.records import PIN, Topics, a_day, as_we_write, example
+from sinks.reading import HISTORY_TOPICS, Messages, SinkUnavailable
+from tests.sinks.records import EXAMPLES, PIN, Topics, a_day, as_we_write, example
 from tests.sinks.stores import Postgres, Store
 
 INCARNATION = 1_772_000_000
@@ -55,6 +55,17 @@ async def test_messages_in_the_form_that_we_write_give_the_same_tables_as_in_any
     assert len(read) > 100
     await store.sink.write(INCARNATION, ours)
     assert await store.tables() == tables
+
+
+async def test_every_kind_of_message_that_is_read_is_taken(store: Store) -> None:
+    topics = Topics()
+    for topic in HISTORY_TOPICS:
+        for path in sorted((EXAMPLES / topic / "v1").glob("*.json")):
+            topics.add(topic, path.read_bytes())
+    assert len(topics.records) > len(HISTORY_TOPICS)
+    await store.sink.write(INCARNATION, as_we_write(topics.records))
+    places = {(record.topic, record.partition): record.offset + 1 for record in topics.records}
+    assert await store.sink.positions(INCARNATION, places) == places
 
 
 async def test_positions_are_where_the_batch_ended(store: Store) -> None:
