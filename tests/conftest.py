@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,10 @@ from deploy.stack.model import Endpoints
 
 # What holds the tests' own evidence says what it found, too.
 pytest.register_assert_rewrite("tests.e2e", "tests.engine.contract", "tests.engine.watching")
+
+# Started in a shell's background, the run's processes would ignore what the tests interrupt them with.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("anywhere", deadline=None)
