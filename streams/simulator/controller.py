@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from schemas.access import AccessRequested
 from schemas.commands import AccessDoor, Command, ModeCommand, Probe, ShowDisplay, SyncPermissions
@@ -28,44 +27,24 @@ from schemas.devices import (
     Heartbeat,
 )
 from schemas.doors import RequestToExit
-from schemas.factors import Factor
 from schemas.permission_snapshots import PermissionSnapshot
 from schemas.places import AccessPoint, Device, Door
 from schemas.registry import decode
 from schemas.sealing import Sealer
-from schemas.vocabulary import Direction, DoorMode, Reason
+from schemas.vocabulary import DoorMode
 from streams.simulator.effects import Answered, Effect, Number, Released
-from streams.simulator.factors import CardShown, Shown, travelling
+from streams.simulator.factors import Shown, travelling
 from streams.simulator.lock import SHUT, DoorMemory, Lock, Moment
+from streams.simulator.pending import PENDING_S, FailureReason, Waiting, decide_alone, free_egress, refusal
 from streams.simulator.wire import Incoming, Memory, Signature, Voice
 
 ANSWER_WITHIN_S = 2.0
 """Without an answer for that long, the door's degraded mode decides."""
 
-PENDING_S = 10.0
-"""How long a request stays pending, by the controller's own timer."""
-
-LATE_S = 0.5
-"""How much later than that the controller's timer may notice it."""
-
 HEARTBEAT_S = 15.0
 """How often it tells its whole state, unless it is set to something else."""
 
 COMMANDS_REMEMBERED = 512
-Mode = Literal["deny", "facility_code", "snapshot"]
-
-FailureReason = Literal[
-    "not_pending", "stale_sequence", "stale_epoch", "invalid_signature", "locked_down", "expired", "fault"
-]
-
-
-@dataclass
-class _Waiting:
-    point: AccessPoint
-    shown: tuple[Shown, ...]
-    factors: tuple[Factor, ...]
-    since: Moment
-    degraded: bool = False
 
 
 class Controller:
@@ -93,7 +72,7 @@ class Controller:
         self._begin()
 
     def _begin(self) -> None:
-        self._waiting: dict[Number, _Waiting] = {}
+        self._waiting: dict[Number, Waiting] = {}
         self._answered: OrderedDict[str, FailureReason | None] = OrderedDict()
         self._heartbeat_at_s = 0.0
         self._faults: dict[str, DeviceFault] = {}
@@ -123,14 +102,14 @@ class Controller:
         """Somebody presents something at a reader: the request's number and what follows."""
         number = self._voice.number()
         point, factors = self.points[point_id], travelling(shown, self._sealer)
-        waiting = _Waiting(point, tuple(shown), factors, now)
+        waiting = Waiting(point, tuple(shown), factors, now)
         self._waiting[number] = waiting
         if not self.online:
             return number, self._degrade(number, waiting, now, for_good=True)
         effects: list[Effect] = []
         effects += self._voice.say(AccessRequested, now.clock, number, access_point_id=point_id, factors=factors)
         lock = self.locks[point.door_id]
-        if lock.memory.mode in SHUT and self._free_egress(point):
+        if lock.memory.mode in SHUT and free_egress(point, lock):
             # A locked-down door still lets everybody out, and the server's command for it would not be obeyed.
             lock.release(now, lock.door.access_time_s, None, by_command=False)
             effects.append(Released(self.device_id, point.door_id, "exit", None, number))
@@ -251,9 +230,10 @@ class Controller:
             return self._confirmed(command, now, repeated=True)
         lock.memory.last_sequence = command.sequence
         number = (command.request.boot, command.request.sequence) if command.request is not None else None
-        refusal = self._refusal(command, number, lock, now)
-        if refusal is not None:
-            return self._failed(command.command_id, refusal, now)
+        waiting = None if number is None else self._waiting.get(number)
+        why = refusal(command, waiting, lock, self._server_time(now), now)
+        if why is not None:
+            return self._failed(command.command_id, why, now)
         lock.release(now, command.access_time_s, command.command_id, by_command=True)
         effects: list[Effect] = []
         if number is None:
@@ -276,20 +256,6 @@ class Controller:
         if (command.mode, command.mode_epoch) == (memory.mode, memory.mode_epoch):
             return self._confirmed(command, now, repeated=True)
         return self._failed(command.command_id, "stale_epoch", now)
-
-    def _refusal(self, command: AccessDoor, number: Number | None, lock: Lock, now: Moment) -> FailureReason | None:
-        memory = lock.memory
-        if command.mode_epoch < memory.mode_epoch:
-            return "stale_epoch"
-        if memory.mode in SHUT and not (command.override and command.mode_epoch == memory.mode_epoch):
-            return "locked_down"
-        if number is None:
-            in_time = command.not_after is not None and self._server_time(now) <= command.not_after
-            return None if in_time else "expired"
-        waiting = self._waiting.get(number)
-        if waiting is None or waiting.point.door_id != command.door_id:
-            return "not_pending"
-        return "not_pending" if now.timer_s - waiting.since.timer_s >= PENDING_S else None
 
     def _server_time(self, now: Moment) -> datetime:
         """The server's time, by the last probe and the controller's own timer since; before one, its own clock."""
@@ -315,15 +281,16 @@ class Controller:
             self._answered[command_id] = reason
         return [*self._voice.say(CommandFailed, now.clock, command_id=command_id, reason=reason, detail=detail)]
 
-    def _degrade(self, number: Number, waiting: _Waiting, now: Moment, *, for_good: bool) -> list[Effect]:
+    def _degrade(self, number: Number, waiting: Waiting, now: Moment, *, for_good: bool) -> list[Effect]:
         """The door's degraded mode decides. A denial leaves the request pending, for an answer that comes in time."""
         lock = self.locks[waiting.point.door_id]
-        reason, mode = self._alone(waiting, lock, now)
+        secret, vault = self._signature.secret, self._memory.vault
+        reason, mode = decide_alone(waiting, lock, vault, secret, self._server_time(now), now)
         waiting.degraded = True
         if reason is not None and not for_good:
             return []
         del self._waiting[number]
-        version = self._memory.vault.version if lock.door.degraded_mode == "snapshot" else 0
+        version = vault.version if lock.door.degraded_mode == "snapshot" else 0
         recorded = self._voice.record(
             waiting.since.clock,
             access_point_id=waiting.point.access_point_id,
@@ -338,26 +305,6 @@ class Controller:
         lock.release(now, lock.door.access_time_s, None, by_command=False)
         released = Released(self.device_id, lock.door.door_id, "degraded", None, number)
         return [*recorded, released, Answered(self.device_id, number, "granted", alone=True)]
-
-    def _alone(self, waiting: _Waiting, lock: Lock, now: Moment) -> tuple[Reason | None, Mode]:
-        """Why nobody may pass, or None; and what decided. A snapshot that has ended decides nothing."""
-        mode, vault = lock.door.degraded_mode, self._memory.vault
-        if self._free_egress(waiting.point):
-            return None, mode
-        if lock.memory.mode in SHUT:
-            return Reason.LOCKDOWN, mode
-        if now.timer_s - waiting.since.timer_s > PENDING_S + LATE_S:
-            return Reason.STALE_REQUEST, "deny"  # the timer stood still, and nobody waits there any more
-        if mode == "snapshot" and vault.holds_until(self._server_time(now)):
-            secret, point_id = self._signature.secret, waiting.point.access_point_id
-            return vault.decide(secret, point_id, waiting.shown, waiting.since.clock), mode
-        if mode != "facility_code":
-            return Reason.AUTHENTICATION_UNAVAILABLE, "deny"
-        codes = {one.facility_code for one in waiting.shown if isinstance(one, CardShown)}
-        return None if codes & set(lock.door.facility_codes) else Reason.AUTHENTICATION_UNAVAILABLE, mode
-
-    def _free_egress(self, point: AccessPoint) -> bool:
-        return point.direction is Direction.EGRESS and self.locks[point.door_id].door.egress == "free"
 
     def _heartbeat(self, now: Moment, probe_id: str | None = None) -> list[Effect]:
         """The whole state; with `probe_id` as the answer to a probe."""
