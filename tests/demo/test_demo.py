@@ -72,10 +72,16 @@ def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behin
     assert found["duress_leaks"] == []
     told = {name: {s["text"] for s in one["steps"] if s["step"] == "told"} for name, one in stories.items()}
     assert told["duress_pin"] == {"Monitoring centre by sms", "Monitoring centre by phone"}
+    # What happens where monitoring is heightened is told one level higher: by SMS, and the forced door's at once to all.
+    for name in ("held_door", "dying_controller", "pin_guesser"):
+        assert told[name] & {"Control room by email", "Control room by sms"}, told
     assert "Chen Jing by phone" in told["forced_door"], "nobody answered the first message, so it was raised"
-    assert all("Control room by email" in told[name] for name in ("held_door", "dying_controller", "pin_guesser"))
     steps = [s["step"] for s in stories["forced_door"]["steps"]]
-    assert steps.index("escalated") < steps.index("acknowledged") < steps.index("closed")
+    critical_at_once = any(
+        s["text"].startswith("critical") for s in stories["forced_door"]["steps"] if s["step"] == "raised"
+    )
+    assert critical_at_once or "escalated" in steps[: steps.index("acknowledged")]
+    assert steps.index("acknowledged") < steps.index("closed")
     assert err == "", "a machine's reader gets JSON and no chatter"
     assert nothing_is_left(folder)
 
