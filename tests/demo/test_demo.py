@@ -72,7 +72,7 @@ def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behin
     assert found["duress_leaks"] == []
     told = {name: {s["text"] for s in one["steps"] if s["step"] == "told"} for name, one in stories.items()}
     assert told["duress_pin"] == {"Monitoring centre by sms", "Monitoring centre by phone"}
-    # What happens where monitoring is heightened is told one level higher: by SMS, and the forced door's at once to all.
+    # Where monitoring is heightened, one level higher is told: by SMS, and of the forced door to all at once.
     for name in ("held_door", "dying_controller", "pin_guesser"):
         assert told[name] & {"Control room by email", "Control room by sms"}, told
     assert "Chen Jing by phone" in told["forced_door"], "nobody answered the first message, so it was raised"
