@@ -20,9 +20,9 @@ from schemas.alert_requests import (
 )
 from schemas.registry import describe
 from streams.commands.finding_alerts import history, standing, the_alert
-from streams.commands.operating import EVERYBODYS, MONITORINGS, moment, new_request_id, send_and_await
+from streams.commands.operating import EVERYBODYS, MONITORINGS, moment, new_request_id, send_and_await, show_answer
 from streams.commands.rendering import clock, coloured, line_of, printable
-from streams.commands.running import FOUND_WRONG, WRONG_USE, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.settings import Settings
 
 app = typer.Typer(help="Alerts: what is open, and what is done about it.", no_args_is_help=True)
@@ -163,10 +163,7 @@ def _ask(
     json: bool,
 ) -> None:
     answer = run(_asked(settings_or_fail(), alert, operator, model, given, monitoring=monitoring))
-    if json:
-        print_json(answer)
-    if answer["type"] != "operator_request_accepted":
-        fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
+    show_answer(answer, json=json)
     if not json:
         say(f"{answer['alert_id']}: {answer['request_type'].removeprefix('alert_')} by {operator}")
 

@@ -11,10 +11,10 @@ from schemas.incidents import DoorModeRequested
 from schemas.operators import OperatorRequest, PassbackForgiven
 from schemas.registry import describe
 from schemas.vocabulary import DoorMode
-from streams.commands.operating import moment, new_request_id, send_and_await
+from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
 from streams.commands.reading import read_topics
 from streams.commands.rendering import clock
-from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.settings import Settings
 
@@ -117,10 +117,7 @@ def _ask(
     except ValueError as error:
         fail(describe(error), WRONG_USE)
     answer = run(send_and_await(settings_or_fail(), request))
-    if json:
-        print_json(answer)
-    if answer["type"] != "operator_request_accepted":
-        fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
+    show_answer(answer, json=json)
     if not json:
         say(done)
 

@@ -16,10 +16,10 @@ from schemas.operators import OperatorRequest
 from schemas.registry import describe
 from schemas.vocabulary import ThreatLevel
 from streams.commands.lockdown_report import html_report, seconds_until
-from streams.commands.operating import moment, new_request_id, send_and_await
+from streams.commands.operating import fail_if_refused, moment, new_request_id, send_and_await
 from streams.commands.reading import read_topics
 from streams.commands.rendering import clock
-from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.settings import Settings
 
@@ -214,8 +214,7 @@ async def _asked(
 
 
 def _show(settings: Settings, answer: Fields, *, wait: float, json: bool) -> None:
-    if answer["type"] != "operator_request_accepted":
-        fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
+    fail_if_refused(answer)
     found = run(_followed(settings, answer["incident_id"], wait, quiet=json))
     if json:
         print_json(found)

@@ -11,7 +11,7 @@ import typer
 from schemas.operators import LockoutEndRequested
 from schemas.registry import describe
 from sinks import lockout_queries
-from streams.commands.operating import moment, new_request_id, send_and_await
+from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
 from streams.commands.reading import read_topics
 from streams.commands.rendering import line_of
 from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
@@ -67,14 +67,10 @@ def end(
     except ValueError as error:
         fail(describe(error), WRONG_USE)
     answer = run(send_and_await(settings, request))
-    accepted = answer["type"] == "operator_request_accepted"
-    if json:
-        print_json(answer)
-    elif accepted:
+    show_answer(answer, json=json)
+    if not json:
         say(f"{lock['subject']} {lock['subject_id']} is no longer locked at {request.site_id}")
         _tell_of_holder(lock, run(in_force(settings)))
-    if not accepted:
-        fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
 
 
 def _tell_of_holder(lock: Fields, left: list[Fields]) -> None:

@@ -17,13 +17,14 @@ from schemas.keys import OPERATOR, derive_key
 from schemas.operators import OperatorRequest
 from schemas.partitioning import partition_of
 from streams import signed
-from streams.commands.running import CommandError
+from streams.commands.running import FOUND_WRONG, CommandError, fail, print_json
 from streams.connection import kafka_options, partitions_of, started
 from streams.settings import Settings
 
 VALID_FOR_S = 30
 ANSWER_WITHIN_S = 10.0
-_ANSWERS = ("operator_request_accepted", "operator_request_refused")
+ACCEPTED = "operator_request_accepted"
+_ANSWERS = (ACCEPTED, "operator_request_refused")
 
 
 def new_request_id(operator_id: str) -> str:
@@ -82,6 +83,19 @@ def signed_headers(
     event = signed.Event(request.request_id, source, type_of(request), request.occurred_at.isoformat())
     secret = derive_key(master, OPERATOR, request.operator_id)
     return signed.signed_headers(secret, event, topic, key, value, moment() + timedelta(seconds=VALID_FOR_S))
+
+
+def show_answer(answer: Mapping[str, Any], *, json: bool) -> None:
+    """Print an answer where JSON is asked for, and end the command where it is a refusal."""
+    if json:
+        print_json(answer)
+    fail_if_refused(answer)
+
+
+def fail_if_refused(answer: Mapping[str, Any]) -> None:
+    """End the command with the reason of a refusal, if the answer is one."""
+    if answer["type"] != ACCEPTED:
+        fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
 
 
 async def _answer(consumer: AIOKafkaConsumer, request_id: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 from schemas.registry import describe
 from schemas.repair_requests import RepairAssignRequested, RepairCloseRequested, RepairDoneRequested, RepairRequest
 from sinks import repair_queries
-from streams.commands.operating import moment, new_request_id, send_and_await
+from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
 from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
 from streams.settings import Settings
 
@@ -87,10 +87,7 @@ def close(
 
 def _ask(case: str, operator: str, model: Callable[..., RepairRequest], given: Fields, *, json: bool) -> None:
     answer = run(_asked(settings_or_fail(), case, operator, model, given))
-    if json:
-        print_json(answer)
-    if answer["type"] != "operator_request_accepted":
-        fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
+    show_answer(answer, json=json)
     if not json:
         done = answer["request_type"].removeprefix("repair_").removesuffix("_requested")
         said = {"assign": "assigned", "done": "repaired", "close": "closed"}[done]

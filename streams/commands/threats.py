@@ -12,10 +12,10 @@ from schemas.operators import OperatorRequest
 from schemas.registry import describe
 from schemas.threats import ThreatClearRequested, ThreatLevelRequested
 from schemas.vocabulary import ThreatLevel
-from streams.commands.operating import moment, new_request_id, send_and_await
+from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
 from streams.commands.reading import read_topics
 from streams.commands.rendering import line_of
-from streams.commands.running import FOUND_WRONG, WRONG_USE, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.settings import Settings
 
@@ -97,13 +97,9 @@ def _asked(site: str, operator: str, reason: str) -> Fields:
 
 def _send(request: OperatorRequest, done: str, *, json: bool) -> None:
     answer = run(send_and_await(settings_or_fail(), request))
-    accepted = answer["type"] == "operator_request_accepted"
-    if json:
-        print_json(answer)
-    elif accepted:
+    show_answer(answer, json=json)
+    if not json:
         say(done)
-    if not accepted:
-        fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
 
 
 async def standing(settings: Settings) -> list[Fields]:

@@ -8,8 +8,8 @@ import typer
 
 from schemas.operators import DoorUnlockRequested
 from schemas.registry import describe
-from streams.commands.operating import moment, new_request_id, send_and_await
-from streams.commands.running import FOUND_WRONG, WRONG_USE, fail, print_json, run, say, settings_or_fail
+from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
+from streams.commands.running import WRONG_USE, fail, run, say, settings_or_fail
 
 
 def unlock(
@@ -34,10 +34,6 @@ def unlock(
     except ValueError as error:
         fail(describe(error), WRONG_USE)
     answer = run(send_and_await(settings_or_fail(), request))
-    accepted = answer["type"] == "operator_request_accepted"
-    if json:
-        print_json(answer)
-    elif accepted:
+    show_answer(answer, json=json)
+    if not json:
         say(f"{door} was told to open (command {answer['command_id']})")
-    if not accepted:
-        fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
