@@ -33,6 +33,9 @@ union all
 select incarnation, 'device', 'device_exception', site_id, '', device_id, '', decided_at
 from device_exception_steps
 union all
+select incarnation, 'abnormal', 'permission_updated', site_id, door_id, '', cardholder_id, decided_at
+from permission_updates
+union all
 select incarnation, 'security', type, site_id, '', '', '', at
 from incident_steps
 union all
@@ -41,9 +44,10 @@ select incarnation, if(type = 'abnormal_passage', 'abnormal', 'security'), type,
 from threat_events
 union all
 select incarnation, multiIf(
-        kind in ('authentication_failed', 'soft_breach', 'door_held_open', 'door_pre_alarm'), 'abnormal',
+        kind in ('authentication_failed', 'soft_breach', 'door_held_open', 'door_pre_alarm',
+            'offline_difference', 'permission_updated', 'abnormal_passage'), 'abnormal',
         kind in ('controller_offline', 'site_offline', 'network_outage', 'fault', 'power_failure', 'battery_low',
-            'clock_wrong', 'flapping', 'door_mode_unconfirmed', 'door_mode_drift'), 'device',
+            'clock_wrong', 'flapping', 'offline_mode', 'door_mode_unconfirmed', 'door_mode_drift'), 'device',
         'security'
     ), type, site_id, door_id, device_id, cardholder_id, updated_at
 from alert_transitions;
