@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.stack.model import Endpoints
-from sinks.postgres import PostgresSink
-from streams import cli
-from tests.sinks.databases import fresh_postgres
-from tests.sinks.test_device_states import INCARNATION, a_morning, on_file
-
-Ask = Callable[..., tuple[object, str, str]]
+from schemas.record import Record
+from tests.commands.conftest import Ask
+from tests.sinks.test_device_states import a_morning, on_file
 
 
 @pytest.fixture(scope="module")
-def dsn(endpoints: Endpoints) -> Iterator[str]:
-    """A PostgreSQL in which a morning is stored."""
-    with asyncio.Runner() as runner:
-        stack = contextlib.AsyncExitStack()
-
-        async def start() -> str:
-            dsn: str = await stack.enter_async_context(fresh_postgres(endpoints))
-            sink = PostgresSink(dsn)
-            await sink.write(INCARNATION, [*on_file(), *a_morning()])
-            await sink.close()
-            return dsn
-
-        yield runner.run(start())
-        runner.run(stack.aclose())
-
-
-@pytest.fixture
-def ask(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Run `doorstream devices ...`: its exit code, stdout and stderr."""
-    monkeypatch.setenv("DOORSTREAM_POSTGRES", dsn)
-
-    def run(*args: str) -> tuple[object, str, str]:
-        monkeypatch.setattr("sys.argv", ["doorstream", "devices", *args])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out, said.err
-
-    return run
+def stored() -> list[Record]:
+    """A morning."""
+    return [*on_file(), *a_morning()]
 
 
 @pytest.mark.branch("M1.02")

@@ -9,13 +9,12 @@ from typing import Any, Self
 
 from schemas.deliveries import EventsDelivered, EventsDropped, Position
 from schemas.delivering import CourierReady, DeliveryAttempted, EventsDue
-from schemas.reference import BY_NAME, id_of
 from schemas.registry import decode
 from schemas.subscriptions import Subscription
 from streams.core.subscription_state import TOPICS
 from streams.core.subscriptions import RESULTS, SubscriptionsProcessor
 from streams.engine.harness import Harness
-from tests.core.telling import START_S, person
+from tests.core.telling import START_S, person, put_on_file
 from tests.core.world import hq
 
 SENDS = "doorstream.subscriptions.sends"
@@ -51,11 +50,7 @@ class Deliveries:
         self.attempts: list[EventsDue] = []
         self.courier_id = courier
         self._read = 0
-        known = {table.entity for table in self.harness.processor.references}
-        for record in (*hq(), person(recipient_id="room", webhook="https://example.org/hook")):
-            entity = next(one for one in BY_NAME.values() if one.model is type(record))
-            if entity.name in known:
-                self.harness.publish(entity.topic, id_of(entity, record), record.to_json())
+        put_on_file(self.harness, *hq(), person(recipient_id="room", webhook="https://example.org/hook"))
         self.put(*subscriptions)
         self.harness.start()
         if courier is not None:

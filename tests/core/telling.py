@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
+from schemas.base import Message
 from schemas.recipients import OnCall, Recipient
 from schemas.reference import BY_NAME, id_of
 from schemas.registry import decode
@@ -55,6 +56,15 @@ def delivered(_due: NotificationDue) -> Mapping[str, Any] | None:
     return {"verdict": "delivered"}
 
 
+def put_on_file(harness: Harness, *records: Message) -> None:
+    """Publish reference records of the kinds that the harness' processor reads."""
+    known = {table.entity for table in harness.processor.references}
+    for record in records:
+        entity = next(one for one in BY_NAME.values() if one.model is type(record))
+        if entity.name in known:
+            harness.publish(entity.topic, id_of(entity, record), record.to_json())
+
+
 class Tellings:
     """Site `hq`, the people and the rota above; `answer` says how an attempt ends (None: no answer)."""
 
@@ -72,11 +82,7 @@ class Tellings:
         self._read = 0
         self._transitions: dict[str, int] = {}
         self.sender_id = sender
-        known = {table.entity for table in self.harness.processor.references}
-        for record in (*hq(), *(person(**one) for one in people), OnCall.model_validate(ROTA)):
-            entity = next(one for one in BY_NAME.values() if one.model is type(record))
-            if entity.name in known:
-                self.harness.publish(entity.topic, id_of(entity, record), record.to_json())
+        put_on_file(self.harness, *hq(), *(person(**one) for one in people), OnCall.model_validate(ROTA))
         self.harness.start()
         if sender is not None:
             self.ready(sender)
