@@ -26,7 +26,7 @@ from streams.core.site import SiteProcessor
 from streams.engine.faust_process import SystemClock
 from streams.engine.kafka_log import KafkaBroker
 from streams.engine.kafka_settings import KafkaSettings
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables, ReferenceViews
 
 DECISIONS = "bench.faust.decisions"
 COMMANDS = "bench.faust.commands"
@@ -46,12 +46,12 @@ class EntityCodec(Codec):  # type: ignore[misc]
 async def load(kafka: str, processor: SiteProcessor, clock: SystemClock) -> ReferenceViews:
     """The reference data, in memory."""
     broker = KafkaBroker(KafkaSettings(kafka))
-    views = ReferenceViews(processor.references, clock)
+    tables = ReferenceTables(processor.references, clock)
     try:
-        await views.load(broker)
+        await tables.load(broker)
     finally:
         await broker.close()
-    return views
+    return tables.views(processor.references)
 
 
 _FILES = tempfile.TemporaryDirectory(prefix="bench-faust-")

@@ -32,7 +32,8 @@ from streams.core.subscriptions import SubscriptionsProcessor
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.lagging import Lag
 from streams.engine.ports import TopicPartition
-from streams.engine.worker import DecideOptions, DecideWorker
+from streams.engine.runner import DecideOptions
+from streams.engine.worker import DecideWorker
 from streams.settings import Settings, SettingsError
 
 FROM_FILE = "file:"

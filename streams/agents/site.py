@@ -18,7 +18,8 @@ from streams.core.site import SiteProcessor
 from streams.core.subscriptions import SubscriptionsProcessor
 from streams.engine.faust_transport import GroupOptions
 from streams.engine.kafka_settings import KafkaSettings
-from streams.engine.worker import DecideOptions, DecideWorker
+from streams.engine.runner import DecideOptions
+from streams.engine.worker import DecideWorker
 from streams.settings import Settings
 
 _COUNTS = {"site": count_outcome, "devices": count_device}

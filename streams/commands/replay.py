@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -21,8 +22,10 @@ from streams.engine.kafka_cluster import (
     read_incarnation,
 )
 from streams.engine.kafka_log import KafkaBroker
+from streams.engine.kafka_reading import Readers
 from streams.engine.kafka_settings import KafkaSettings
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
+from streams.engine.worker import LOAD_TIMEOUT_S
 from streams.settings import Settings
 
 
@@ -83,22 +86,34 @@ async def replay_all(settings: Settings) -> list[Replayed]:
     kafka = KafkaSettings.of(kafka_options(settings))
     try:
         incarnation = await read_incarnation(kafka)
-        return [await _replay(processor, kafka, incarnation) for processor in plain_processors(settings)]
+        processors = plain_processors(settings)
+        tables = await _references(processors, kafka)
+        return [await _replay(processor, tables, kafka, incarnation) for processor in processors]
     except ClusterUnreachableError as error:
         raise CommandError(str(error), UNREACHABLE) from error
     except ClusterError as error:
         raise CommandError(str(error)) from error
 
 
-async def _replay(processor: Processor, kafka: KafkaSettings, incarnation: int) -> Replayed:
+async def _references(processors: Sequence[Processor], kafka: KafkaSettings) -> ReferenceTables:
+    specs = [spec for processor in processors for spec in processor.references]
+    abilities = await probe(kafka, list(dict.fromkeys(spec.topic for spec in specs)))
+    tables = ReferenceTables(specs, SystemClock(), stamps=abilities.stamps)
+    readers = Readers(kafka, LOAD_TIMEOUT_S, lists_ends=abilities.idempotent)
+    try:
+        await tables.load(readers)
+    finally:
+        await readers.close()
+    return tables
+
+
+async def _replay(processor: Processor, tables: ReferenceTables, kafka: KafkaSettings, incarnation: int) -> Replayed:
     count = await common_partitions(kafka, processor.inputs)
     abilities = await probe(kafka, processor.inputs)
     broker = KafkaBroker(kafka, idempotent=abilities.idempotent, stamps=abilities.stamps)
-    stamped = await probe(kafka, [table.topic for table in processor.references])
-    views = ReferenceViews(processor.references, SystemClock(), stamps=stamped.stamps)
+    views = tables.views(processor.references)
     found = Replayed(processor.name)
     try:
-        await views.load(broker)
         audit = Audit(processor, broker, views, incarnation, count)
         for partition in range(count):
             found.add(await audit.run(partition))

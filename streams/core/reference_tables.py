@@ -85,7 +85,10 @@ FOR_DECISIONS = tuple(name for name in BY_NAME if name not in {"recipient", "on-
 
 
 def tables(master: bytes | None = None, entities: Collection[str] = tuple(BY_NAME)) -> tuple[ReferenceTable, ...]:
-    """The reference topics that decisions read; with a master secret, only what the administration signed counts."""
+    """The reference topics that decisions read; with a master secret, only what the administration signed counts.
+
+    Two tables of one entity are equal, so that the processors of a process can share what is loaded.
+    """
     authenticate = authentication(master) if master is not None else None
     return tuple(
         ReferenceTable(name, entity.topic, entity.model.model_validate_json, _INDEXES.get(name, {}), authenticate)
@@ -94,6 +97,7 @@ def tables(master: bytes | None = None, entities: Collection[str] = tuple(BY_NAM
     )
 
 
+@lru_cache
 def authentication(master: bytes) -> Callable[[Record], int | None]:
     """What tells until when (Unix, milliseconds) a reference record's signature counts; None = it does not."""
     key = administration_key(master)

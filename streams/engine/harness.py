@@ -19,7 +19,7 @@ from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
 from streams.engine.observer import Observer
 from streams.engine.options import MachineOptions
 from streams.engine.ports import LookupSource, Verifier
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
 from streams.engine.virtual import InlineExecutor, Worker
 
 LONGEST_STEP_S = 5.0
@@ -81,13 +81,14 @@ class Harness:
         code = processor or self.processor
 
         def make(client: MemoryClient) -> Machine:
+            tables = ReferenceTables(code.references, self.clock, stamps=self.broker.stamps)
             return Machine(
                 code,
                 client,
                 self.clock,
                 incarnation=self._incarnation,
                 partitions=self.broker.partitions,
-                references=ReferenceViews(code.references, self.clock, self.refused.append, stamps=self.broker.stamps),
+                references=tables.views(code.references, self.refused.append),
                 options=self._options,
                 lookups=self._lookups,
                 verifier=self._verifier,

@@ -1,4 +1,4 @@
-"""Reference topics into a machine's views: in bulk at start, then as they change."""
+"""Reference topics into a process's tables: in bulk at start, then as they change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.engine.kafka_reading import BATCH_RECORDS, FETCH_BYTES, now_ms, to_
 from streams.engine.kafka_records import TolerantConsumer
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.ports import Readable
-from streams.engine.references import REFERENCE_PARTITION, ReferenceViews
+from streams.engine.references import REFERENCE_PARTITION, ReferenceTables
 
 POLL_MS = 1_000
 FETCH_WAIT_MS = 500
@@ -22,20 +22,20 @@ logger = logging.getLogger(__name__)
 
 
 class ReferenceFeed:
-    """A consumer without a group, of every topic of the views."""
+    """A consumer without a group, of every topic of the tables."""
 
-    def __init__(self, settings: KafkaSettings, logs: Readable, views: ReferenceViews) -> None:
+    def __init__(self, settings: KafkaSettings, logs: Readable, tables: ReferenceTables) -> None:
         self._settings = settings
         self._logs = logs
-        self._views = views
+        self._tables = tables
 
     async def load(self) -> None:
         """Read every topic from its beginning to the end seen now. Raises `TransientError`."""
-        await self._views.load(self._logs)
+        await self._tables.load(self._logs)
 
     async def follow(self) -> None:
         """Apply what is written from now on, until cancelled; needs `load` before."""
-        if not self._views.topics:
+        if not self._tables.by_topic:
             await asyncio.Event().wait()
         while True:
             consumer = TolerantConsumer(
@@ -55,11 +55,11 @@ class ReferenceFeed:
             await asyncio.sleep(BACKOFF_S)
 
     async def _follow(self, consumer: TolerantConsumer) -> None:
-        positions = self._views.positions()
+        positions = self._tables.positions()
         consumer.assign([AioPartition(topic, REFERENCE_PARTITION) for topic in positions])
         for topic, position in positions.items():
             consumer.seek(AioPartition(topic, REFERENCE_PARTITION), position + 1)
         while True:
             fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
             for place, records in fetched.items():
-                self._views.apply(place.topic, to_records(records, now_ms()))
+                self._tables.apply(place.topic, to_records(records, now_ms()))

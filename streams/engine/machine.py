@@ -45,7 +45,7 @@ class PartitionHealth(msgspec.Struct, frozen=True):
 class Machine:
     """Decides what arrives on the owned partitions of a processor's inputs.
 
-    Everything runs on one event loop, `ReferenceViews.apply` included. `incarnation` (Unix, seconds) ranks the
+    Everything runs on one event loop, `ReferenceTables.apply` included. `incarnation` (Unix, seconds) ranks the
     broker's lives and comes from the cluster's own record; `partitions` is how many the inputs have. `observer`
     defaults to a silent one. `executor` runs verifications; by default a small thread pool. `careful` is shared by all
     machines of a process (`Surroundings`).

@@ -20,7 +20,7 @@ from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.lagging import Lag
 from streams.engine.ports import Chunk, TopicPartition
 from streams.engine.recording_lanes import BatchSink, LaneOptions, SinkLane, StalePositionError
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
 from streams.engine.watchdog import Progress, Watchdog
 
 __all__ = ["BatchSink", "LaneOptions", "RecordOptions", "Recorder", "StalePositionError"]
@@ -184,10 +184,10 @@ class Recorder:
     async def _follow(self, follower: Follower, readers: Readers) -> None:
         kafka = self._options.kafka
         stamped = await probe(kafka, [table.topic for table in follower.tables])
-        views = ReferenceViews(follower.tables, SystemClock(), stamps=stamped.stamps)
-        feed = ReferenceFeed(kafka, readers, views)
+        tables = ReferenceTables(follower.tables, SystemClock(), stamps=stamped.stamps)
+        feed = ReferenceFeed(kafka, readers, tables)
         await feed.load()
-        follower.follow(views.live())
+        follower.follow(tables.views(follower.tables).live())
         self._tasks["references"] = asyncio.ensure_future(feed.follow())
 
     async def _stop(self) -> None:

@@ -1,8 +1,8 @@
-"""The reference topics of a machine: fed with records, and asked for what holds now or held at some position."""
+"""The reference topics of a process: fed with records, and asked for what holds now or held at some position."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.record import Record
 from streams.core.processor import References, ReferenceTable
@@ -13,26 +13,36 @@ from streams.engine.reference_views import LiveView, PastView
 REFERENCE_PARTITION = 0
 
 
-class ReferenceViews:
-    """One table per reference topic, fed with records in offset order on the machine's event loop.
+class ReferenceTables:
+    """One table per reference topic, fed with records in offset order on the event loop.
 
-    `stamps`: whether these topics carry the broker's append time.
+    All machines of a process read the same ones (`views`): what is loaded once is kept once. `stamps`: whether these
+    topics carry the broker's append time.
+
+    Raises:
+        ValueError: a topic is to be read in two ways.
     """
 
-    def __init__(
-        self, tables: Sequence[ReferenceTable], clock: Clock, refused: Refused = silent, *, stamps: bool = False
-    ) -> None:
+    def __init__(self, specs: Iterable[ReferenceTable], clock: Clock, *, stamps: bool = False) -> None:
         self._clock = clock
-        self._stamps = stamps
-        self._tables = {spec.entity: Table(spec, refused, stamps=stamps) for spec in tables}
-        self._by_topic = {table.spec.topic: table for table in self._tables.values()}
-        self._entity_topics = {spec.entity: spec.topic for spec in tables}
-        self._live = LiveView(self._tables)
-        self._loaded = not tables
+        self._views: list[ReferenceViews] = []
+        self.stamps = stamps
+        self.by_topic: dict[str, Table] = {}
+        for spec in specs:
+            table = self.by_topic.setdefault(spec.topic, Table(spec, self._refused, stamps=stamps))
+            if table.spec != spec:
+                raise ValueError(f"{spec.topic} is to be read in two ways")
+        self._loaded = not self.by_topic
+
+    def views(self, specs: Sequence[ReferenceTable], refused: Refused = silent) -> ReferenceViews:
+        """What a machine sees: these tables. `refused` is told of their records that nobody entitled wrote."""
+        views = ReferenceViews(self, specs, refused)
+        self._views.append(views)
+        return views
 
     async def load(self, logs: Readable) -> None:
         """Read every topic (partition 0) up to the end seen now; afterwards `loaded` is True."""
-        for topic, table in self._by_topic.items():
+        for topic, table in self.by_topic.items():
             bounds = await logs.bounds(topic, REFERENCE_PARTITION)
             start = max(bounds.start, table.position + 1)
             async for records in logs.read(topic, REFERENCE_PARTITION, start, bounds.end):
@@ -43,24 +53,59 @@ class ReferenceViews:
 
     def apply(self, topic: str, records: Sequence[Record]) -> None:
         """Take newer records of a reference topic; known offsets are ignored. A None value removes."""
-        table = self._by_topic[topic]
+        table = self.by_topic[topic]
         now_ms = self._clock.now_ms()
         table.forget(now_ms)
         position, apply = table.position, table.apply
         if records:
-            self._live.forget()
+            for views in self._views:
+                views.changed(topic)
         for record in records:
             if record.offset > position:
                 apply(record, now_ms)
+
+    def _refused(self, record: Record) -> None:
+        for views in self._views:
+            views.was_refused(record)
 
     @property
     def loaded(self) -> bool:
         """Whether `load` has come to the ends that it saw."""
         return self._loaded
 
+    def positions(self) -> dict[str, int]:
+        """The last applied offset per topic; -1 before the first."""
+        return {topic: table.position for topic, table in self.by_topic.items()}
+
+
+class ReferenceViews:
+    """What a machine sees of the reference topics that its processor reads; made by `ReferenceTables.views`."""
+
+    def __init__(self, tables: ReferenceTables, specs: Sequence[ReferenceTable], refused: Refused) -> None:
+        self.tables = tables
+        self._refused = refused
+        self._tables = {spec.entity: tables.by_topic[spec.topic] for spec in specs}
+        self._by_topic = {table.spec.topic: table for table in self._tables.values()}
+        self._live = LiveView(self._tables)
+
+    def changed(self, topic: str) -> None:
+        """A topic has newer records."""
+        if topic in self._by_topic:
+            self._live.forget()
+
+    def was_refused(self, record: Record) -> None:
+        """Nobody entitled wrote a record."""
+        if record.topic in self._by_topic:
+            self._refused(record)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether every table has been read to the end seen then."""
+        return self.tables.loaded or not self._tables
+
     @property
     def topics(self) -> tuple[str, ...]:
-        """The reference topics, to be read by whoever feeds this."""
+        """The reference topics."""
         return tuple(self._by_topic)
 
     def positions(self) -> dict[str, int]:
@@ -76,7 +121,7 @@ class ReferenceViews:
         return all(self._by_topic[topic].position >= at for topic, at in positions.items() if topic in self._by_topic)
 
     def live(self) -> References:
-        """The view that moves with `apply`."""
+        """The view that moves with the tables."""
         return self._live
 
     def as_of(self, positions: Mapping[str, int], prepared: Mapping[str, Table] | None = None) -> References:
@@ -93,7 +138,7 @@ class ReferenceViews:
             at = positions.get(table.spec.topic, -1)
             if at >= table.forgotten:
                 continue
-            again = Table(table.spec, stamps=self._stamps)
+            again = Table(table.spec, stamps=self.tables.stamps)
             start = (await logs.bounds(table.spec.topic, REFERENCE_PARTITION)).start
             async for records in logs.read(table.spec.topic, REFERENCE_PARTITION, start, table.position + 1):
                 for record in records:

@@ -12,7 +12,7 @@ from streams.engine.machine import Machine
 from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
 from streams.engine.ownership import HALTED, RECOVERING, Slot
 from streams.engine.ports import Chunk
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
 
 POLL_S = 0.001
 PATIENCE_S = 60.0
@@ -66,7 +66,7 @@ class Worker:
         self._clock = clock
         self._loop = VirtualLoop()
         self._machine = self._loop.run_until_complete(self._make(make))
-        self._views: ReferenceViews = self._machine._around.references  # noqa: SLF001 - the harness is the machine's test bench
+        self._tables: ReferenceTables = self._machine._around.references.tables  # noqa: SLF001 - the harness is the machine's test bench
         self._inputs = self._machine._around.processor.inputs  # noqa: SLF001
         self._tasks = [self._loop.create_task(self._machine.run()), self._loop.create_task(self._pump())]
 
@@ -83,13 +83,13 @@ class Worker:
         self._tasks.append(self._loop.create_task(self._take(list(partitions), load=load)))
 
     async def _take(self, partitions: list[int], *, load: bool) -> None:
-        if load and not self._views.loaded:
-            await self._views.load(self.client)
+        if load and not self._tables.loaded:
+            await self._tables.load(self.client)
         await self._machine.assign(partitions)
 
     def load(self) -> None:
         """Load the references."""
-        self.run(self._views.load(self.client))
+        self.run(self._tables.load(self.client))
 
     async def _pump(self) -> None:
         while True:
@@ -103,11 +103,11 @@ class Worker:
             await asyncio.sleep(POLL_S)
 
     def _read_references(self) -> None:
-        if self._views.loaded:
-            for topic, position in self._views.positions().items():
+        if self._tables.loaded:
+            for topic, position in self._tables.positions().items():
                 log = self.client.broker.log(topic, 0)
                 if log.end > position + 1:
-                    self._views.apply(topic, log.slice(position + 1, log.end))
+                    self._tables.apply(topic, log.slice(position + 1, log.end))
 
     def now_s(self) -> float:
         """The loop's own time, which its sleeps have moved."""

@@ -11,7 +11,7 @@ from streams.engine.inputs import MOST_ANSWERED
 from streams.engine.journal import Entry
 from streams.engine.memory import ManualClock
 from streams.engine.options import MachineOptions
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
 from streams.engine.resolve import Resolver
 from tests.engine.conftest import MakeHarness
 from tests.engine.test_resolve import Database, Pins, ask, notes
@@ -83,7 +83,7 @@ async def test_a_flood_of_attempts_at_one_access_point_is_cut_short() -> None:
     resolver = Resolver(
         lookups=None,
         verifier=Slow(),
-        references=ReferenceViews([], clock),
+        references=ReferenceTables([], clock).views([]),
         clock=clock,
         options=MachineOptions(lane_attempts=4),
         observer=Watching(),
@@ -165,7 +165,7 @@ def hanging(free: threading.Event, woken: asyncio.Event, observer: Watching, thr
     return Resolver(
         lookups=None,
         verifier=Hanging(),
-        references=ReferenceViews([], clock),
+        references=ReferenceTables([], clock).views([]),
         clock=clock,
         options=MachineOptions(verifier_threads=threads, verify_timeout_s=0.3, most_hung_verifiers=2),
         observer=observer,

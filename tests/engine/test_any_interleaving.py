@@ -16,7 +16,7 @@ from streams.engine.journal import Entry, Fold, decode_record
 from streams.engine.memory import Fault, ManualClock
 from streams.engine.options import MachineOptions
 from streams.engine.ports import TransientError, UnknownOutcome
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
 from streams.engine.virtual import Worker
 from tests.engine.toy import Bank, message
 from tests.engine.watching import Watching
@@ -196,7 +196,7 @@ def decide_plainly(
     bank: Bank, state: dict[str, Any], cause: Any, now_ms: int, ledger: list[Any], dead: dict[str, int], topic: str
 ) -> None:
 
-    context = Context(now_ms, ReferenceViews([], ManualClock()).live(), {}, 0, 0, 1)
+    context = Context(now_ms, ReferenceTables([], ManualClock()).views([]).live(), {}, 0, 0, 1)
     if topic:
         try:
             cause = Arrival(cause, bank.decode(cause))

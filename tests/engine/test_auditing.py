@@ -12,7 +12,7 @@ from schemas.record import Output
 from streams.engine.auditing import Audit, Audited
 from streams.engine.harness import Harness
 from streams.engine.memory import MemoryClient
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
 from tests.engine.conftest import MakeHarness
 from tests.engine.toy import Bank, message
 
@@ -22,8 +22,9 @@ JOURNAL = "doorstream.bank.journal"
 def audit(harness: Harness, bank: Bank | None = None) -> Audited:
     async def work() -> Audited:
         client, code = MemoryClient(harness.broker), bank or Bank()
-        views = ReferenceViews(code.references, harness.clock)
-        await views.load(client)
+        tables = ReferenceTables(code.references, harness.clock)
+        await tables.load(client)
+        views = tables.views(code.references)
         return await Audit(code, client, views, incarnation=1).run(0)
 
     return asyncio.run(work())

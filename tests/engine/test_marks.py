@@ -10,7 +10,7 @@ from streams.core.processor import Cause, Context, Outcome
 from streams.engine.machine import Machine
 from streams.engine.marks import POSITION_HEADER, Marks
 from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
 from tests.engine.conftest import MakeHarness
 from tests.engine.toy import Bank, Event, message
 from tests.engine.watching import balances, watching
@@ -108,7 +108,7 @@ def test_a_processor_whose_name_no_position_can_carry_is_refused(name: str) -> N
     bank.name = name
     client = MemoryClient(MemoryBroker(clock))
     with pytest.raises(ValueError, match="can't be a processor's name"):
-        Machine(bank, client, clock, incarnation=1, references=ReferenceViews((), clock))
+        Machine(bank, client, clock, incarnation=1, references=ReferenceTables((), clock).views(()))
 
 
 def test_a_processors_name_may_have_dots_and_capitals(make: MakeHarness) -> None:

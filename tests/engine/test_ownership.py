@@ -281,8 +281,8 @@ def test_a_machine_waits_for_references_as_new_as_the_last_owners(make: MakeHarn
     harness.advance(2)
     harness.stop()
     slow = harness.start(loaded=False)
-    slow._views.apply("reference.rate", harness.broker.records("reference.rate")[:1])
-    slow._views._loaded = True
+    slow._tables.apply("reference.rate", harness.broker.records("reference.rate")[:1])
+    slow._tables._loaded = True
     read, slow._read_references = slow._read_references, lambda: None  # type: ignore[method-assign]
     harness.publish("requests", "a", message("ask", rate="r"), partition=0)
     slow.step(0.9)

@@ -10,7 +10,7 @@ from schemas.record import Record
 from streams.core.processor import ReferenceTable
 from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
 from streams.engine.reference_table import KEPT_MS
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables, ReferenceViews
 
 TOPIC = "reference.card"
 
@@ -32,16 +32,17 @@ class Cards:
 
     def fresh(self) -> ReferenceViews:
         table = ReferenceTable("card", TOPIC, json.loads, {"owner": lambda data: [json.loads(data)]}, until_of)
-        return ReferenceViews([table], self.clock, lambda one: self.refused.append(one.offset), stamps=self.stamps)
+        tables = ReferenceTables([table], self.clock, stamps=self.stamps)
+        return tables.views([table], lambda one: self.refused.append(one.offset))
 
     def write(self, owner: str | None, *, until_s: float | None = 60) -> None:
         until = () if until_s is None else (("until", str(self.clock.now_ms() + int(until_s * 1000)).encode()),)
         value = None if owner is None else json.dumps(owner).encode()
-        self.views.apply(TOPIC, [self.broker.publish(TOPIC, "c1", value, until, 0)])
+        self.views.tables.apply(TOPIC, [self.broker.publish(TOPIC, "c1", value, until, 0)])
 
     def again(self, offset: int) -> None:
         old = self.broker.log(TOPIC, 0).records[offset]
-        self.views.apply(TOPIC, [self.broker.publish(TOPIC, "c1", old.value, old.headers, 0)])
+        self.views.tables.apply(TOPIC, [self.broker.publish(TOPIC, "c1", old.value, old.headers, 0)])
 
     @property
     def owner(self) -> str | None:
@@ -92,7 +93,7 @@ def test_without_the_brokers_stamp_a_load_takes_what_ended_long_ago() -> None:
     cards.write("ann")
     cards.clock.move(3600)
     views = cards.fresh()
-    views.apply(TOPIC, list(cards.broker.records(TOPIC)))
+    views.tables.apply(TOPIC, list(cards.broker.records(TOPIC)))
     assert views.live().get("card", "c1") == "ann"
 
 

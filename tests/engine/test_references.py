@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from schemas.record import Record
 from streams.core.processor import References, ReferenceTable
 from streams.engine.memory import ManualClock, MemoryBroker, MemoryClient
 from streams.engine.reference_table import KEPT_MS
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables, ReferenceViews
 
 TOPIC = "reference.card"
 
@@ -33,12 +34,13 @@ class World:
             self.decoded += 1
             return json.loads(data)
 
-        return ReferenceViews([ReferenceTable("card", TOPIC, decode, {"owner": owners})], self.clock)
+        specs = [ReferenceTable("card", TOPIC, decode, {"owner": owners})]
+        return ReferenceTables(specs, self.clock).views(specs)
 
     def write(self, id_: str, owner: str | None) -> Record:
         value = None if owner is None else json.dumps({"id": id_, "owner": owner}).encode()
         record = self.broker.publish(TOPIC, id_, value, partition=0)
-        self.views.apply(TOPIC, [record])
+        self.views.tables.apply(TOPIC, [record])
         return record
 
 
@@ -112,7 +114,7 @@ def test_a_past_view_shows_what_held_then(world: World) -> None:
 def test_records_known_already_are_ignored(world: World) -> None:
     record = world.write("c1", "ann")
     world.write("c1", "bob")
-    world.views.apply(TOPIC, [record])
+    world.views.tables.apply(TOPIC, [record])
     assert found(world.views.live(), "bob") == ["c1"]
 
 
@@ -121,7 +123,7 @@ async def test_a_load_reads_to_the_end_seen(world: World) -> None:
         world.write(f"c{at}", "ann")
     views = world.fresh()
     assert not views.loaded
-    await views.load(world.client)
+    await views.tables.load(world.client)
     assert views.loaded
     assert views.positions() == {TOPIC: 1_199}
     assert len(found(views.live(), "ann")) == 1_200
@@ -151,13 +153,13 @@ async def test_a_fresh_process_knows_the_last_ten_minutes_from_the_topic(world: 
     world.write("c1", "bob")
     world.clock.move(60)
     views = world.fresh()
-    await views.load(world.client)
+    await views.tables.load(world.client)
     assert await views.prepare(world.client, {TOPIC: 0}) == {}
     assert found(views.as_of({TOPIC: 0}), "ann") == ["c1"]
 
 
 def test_a_record_that_cannot_be_decoded_is_absent(world: World) -> None:
-    world.views.apply(TOPIC, [world.broker.publish(TOPIC, "c1", b"{bad", partition=0)])
+    world.views.tables.apply(TOPIC, [world.broker.publish(TOPIC, "c1", b"{bad", partition=0)])
     assert world.views.live().get("card", "c1") is None
     assert found(world.views.live(), "ann") == []
     world.write("c1", "ann")
@@ -192,9 +194,45 @@ def test_a_record_of_any_other_shape_is_absent(world: World, value: bytes) -> No
     def names(data: bytes) -> Iterable[str]:
         return [json.loads(data).get("owner")["name"]]
 
-    views = ReferenceViews([ReferenceTable("card", TOPIC, decode, {"owner": names})], world.clock)
-    views.apply(TOPIC, [world.broker.publish(TOPIC, "c1", value, partition=0)])
+    specs = [ReferenceTable("card", TOPIC, decode, {"owner": names})]
+    views = ReferenceTables(specs, world.clock).views(specs)
+    views.tables.apply(TOPIC, [world.broker.publish(TOPIC, "c1", value, partition=0)])
     good = world.broker.publish(TOPIC, "c2", b'{"owner": {"name": "ann"}}', partition=0)
-    views.apply(TOPIC, [good])
+    views.tables.apply(TOPIC, [good])
     assert views.live().get("card", "c1") is None
     assert views.live().find("card", "owner", "ann") == ("ann",)
+
+
+def card_table(decode: Any = json.loads) -> ReferenceTable:
+    return ReferenceTable("card", TOPIC, decode, {"owner": owners})
+
+
+def test_machines_of_one_process_see_the_same_tables_each_with_thoughts_of_its_own(world: World) -> None:
+    other = ReferenceTable("rate", "reference.rate", json.loads)
+    tables = ReferenceTables([card_table(), other, card_table()], world.clock)
+    cards, rates = tables.views([card_table()]), tables.views([other])
+    tables.apply(TOPIC, [world.broker.publish(TOPIC, "c1", b'{"id": "c1", "owner": "ann"}', partition=0)])
+    assert found(cards.live(), "ann") == ["c1"]
+    assert (cards.topics, rates.topics) == ((TOPIC,), ("reference.rate",))
+    both = tables.views([card_table(), other])
+    assert both.live().get("card", "c1") is cards.live().get("card", "c1")
+    for views in (cards, rates, both):
+        views.live().derived["worked out"] = 1
+    tables.apply(TOPIC, [world.broker.publish(TOPIC, "c1", None, partition=0)])
+    assert [views.live().derived for views in (cards, rates, both)] == [{}, {"worked out": 1}, {}]
+
+
+def test_a_topic_is_not_read_in_two_ways(world: World) -> None:
+    with pytest.raises(ValueError, match="is to be read in two ways"):
+        ReferenceTables([card_table(), card_table(decode=len)], world.clock)
+
+
+def test_whoever_reads_a_topic_is_told_of_what_nobody_entitled_wrote(world: World) -> None:
+    card = ReferenceTable("card", TOPIC, json.loads, authenticate=lambda _: None)
+    other = ReferenceTable("rate", "reference.rate", json.loads)
+    tables = ReferenceTables([card, other], world.clock)
+    told: list[str] = []
+    for name, specs in (("site", [card, other]), ("devices", [card]), ("alerts", [other])):
+        tables.views(specs, lambda _, name=name: told.append(name))  # type: ignore[misc]
+    tables.apply(TOPIC, [world.broker.publish(TOPIC, "c1", b"{}", partition=0)])
+    assert told == ["site", "devices"]

@@ -11,7 +11,7 @@ from streams.engine.harness import Harness
 from streams.engine.memory import ManualClock
 from streams.engine.options import MachineOptions
 from streams.engine.ports import TransientError
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
 from streams.engine.resolve import Pending, Resolver
 from tests.engine.conftest import MakeHarness
 from tests.engine.toy import message
@@ -198,7 +198,7 @@ async def test_lanes_are_verified_side_by_side_off_the_event_loop_and_each_one_a
     resolver = Resolver(
         lookups=None,
         verifier=Slow(),
-        references=ReferenceViews([], clock),
+        references=ReferenceTables([], clock).views([]),
         clock=clock,
         options=MachineOptions(verifier_threads=2),
         observer=Watching(),

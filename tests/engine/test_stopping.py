@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.runner import DecideOptions, ProcessorRunner
 from streams.engine.virtual import VirtualLoop
-from streams.engine.worker import DecideOptions, ProcessorRunner
 from tests.engine.toy import Bank
 
 

@@ -9,7 +9,7 @@ from faust.types import TP
 
 from streams.engine.kafka_producers import SharedProducer
 from streams.engine.kafka_settings import KafkaSettings
-from streams.engine.worker import DecideOptions, ProcessorRunner
+from streams.engine.runner import DecideOptions, ProcessorRunner
 from tests.engine.toy import Bank
 
 SETTINGS = KafkaSettings("127.0.0.1:9")

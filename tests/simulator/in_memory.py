@@ -21,7 +21,7 @@ from streams.core.processor import Arrival, Context, Lookup, Tick
 from streams.core.site import SiteProcessor
 from streams.engine.decider import Decider, EngineCause, EntryFrame, decode_arrival
 from streams.engine.observer import Observer
-from streams.engine.references import ReferenceViews
+from streams.engine.references import ReferenceTables
 from streams.engine.state import StateStore
 from streams.engine.virtual import VirtualLoop
 from streams.hashing import PinHashing, hasher
@@ -81,7 +81,8 @@ class MemorySite:
         self.failed: list[str] = []
         self._processor = processor or SiteProcessor(MASTER)
         self._verifier = SecretVerifier(MASTER, _CHEAP)
-        self._views = ReferenceViews(self._processor.references, clock)
+        self._tables = ReferenceTables(self._processor.references, clock)
+        self._views = self._tables.views(self._processor.references)
         self._store = StateStore(self._processor)
         self._decider = Decider(self._processor, self._store, 0, 1_772_000_000, _Failures(self.failed))
         self._offsets: dict[str, int] = defaultdict(int)
@@ -94,7 +95,7 @@ class MemorySite:
     def _load(self, topic: str, values: list[tuple[str, bytes]]) -> None:
         if topic in self._views.topics:
             records = [Record(topic, 0, at, id_.encode(), value, (), 0) for at, (id_, value) in enumerate(values)]
-            self._views.apply(topic, records)
+            self._tables.apply(topic, records)
 
     def take(self, topic: str, key: bytes, value: bytes, headers: Headers) -> list[Output]:
         """Append a record and decide it; what was due before comes first."""

@@ -15,7 +15,8 @@ from typing import Any
 from streams.engine.faust_process import run_process
 from streams.engine.faust_transport import GroupOptions
 from streams.engine.kafka_settings import KafkaSettings
-from streams.engine.worker import DecideOptions, DecideWorker
+from streams.engine.runner import DecideOptions
+from streams.engine.worker import DecideWorker
 from tests.engine.kafka.banks import NamedBank
 
 STATUS_S = 0.01
