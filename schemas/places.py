@@ -109,6 +109,9 @@ class Door(Message):
 
     `has_dps`: a door position switch tells whether somebody passed. `access_time_s`: how long the lock is released,
     `extended_access_time_s` for those who need longer. `egress: controlled` needs `delayed_egress`.
+
+    While the schedule `unlock_schedule_id` allows access the door stands unlocked (E); where the zone that it leads to
+    has a hard first-person-in rule, only after that person's entry.
     """
 
     type: Literal["door"] = "door"
@@ -125,6 +128,7 @@ class Door(Message):
     egress: Literal["free", "controlled"] = "free"
     delayed_egress: DelayedEgress | None = None
     interlock: Interlock | None = None
+    unlock_schedule_id: Id | None = None
 
 
 class AccessPoint(Message):

@@ -7,7 +7,7 @@ import msgspec
 from schemas.vocabulary import DoorMode, Posture
 from streams.core.keeping import codec
 from streams.core.lockdown_state import Lockdown, LockdownDoors, SiteLockdowns
-from streams.core.mode_state import Converging, DoorModes
+from streams.core.mode_state import Converging, DoorModes, Timetable
 from streams.core.threat_state import Lately, Monitored, ThreatsAt, ZoneThreat
 
 
@@ -224,6 +224,7 @@ Entity = (
     | OperatorAsked
     | DoorModes
     | Converging
+    | Timetable
     | Lockdown
     | LockdownDoors
     | SiteLockdowns

@@ -43,6 +43,7 @@ from streams.core.entities import (
 from streams.core.failures import Kept
 from streams.core.keeping import Kept as EntityKept
 from streams.core.mode_control import ModeSet
+from streams.core.mode_state import TIMETABLE, Timetable
 from streams.core.operator_admission import OperatorAnswered, evolve_answered
 from streams.core.passage import MOST_PENDING, DoorMoved, ExitAsked, GrantPending
 from streams.core.presence import Passed, PresenceLost, presence_of, zone_state
@@ -178,6 +179,8 @@ def _passed(state: State, outcome: Passed) -> Iterator[Change]:
         yield presence_key(site_id, outcome.cardholder_id), now
     if outcome.opens is not None:
         zone = zones.get(outcome.opens) or zone_state(state, outcome.opens)
+        if zone.opened_on < outcome.opened_on:
+            yield TIMETABLE, Timetable(outcome.at_ms)
         zones[outcome.opens] = _replace(zone, opened_on=max(zone.opened_on, outcome.opened_on))
     for zone_id, zone in zones.items():
         yield zone_key(zone_id), zone

@@ -47,6 +47,15 @@ class Converging(msgspec.Struct, frozen=True, gc=False, tag="converging", array_
     doors: tuple[Awaited, ...]
 
 
+class Timetable(msgspec.Struct, frozen=True, gc=False, tag="timetable", array_like=True):
+    """When it is looked next which doors of a partition stand unlocked by a schedule: `timetable`."""
+
+    due_ms: int
+
+
+TIMETABLE = "timetable"
+
+
 def mode_key(door_id: str) -> str:
     """`mode/<door>`."""
     return f"mode/{door_id}"

@@ -21,6 +21,9 @@ PRECEDENCE: dict[str, int] = {kind: order for order, kind in enumerate(get_args(
 CALM = DoorMode.LOCKED
 """A door's mode without any cause: shut, and opened for each grant."""
 
+FREE = frozenset({DoorMode.UNLOCKED, DoorMode.LOCKED_OPEN})
+"""Whoever wants to may pass a door in these modes, and nobody is asked."""
+
 _STRICTNESS = {
     DoorMode.LOCKED_OPEN: 0,
     DoorMode.UNLOCKED: 1,

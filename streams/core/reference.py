@@ -61,6 +61,13 @@ def devices_of(references: References, site_id: str) -> Sequence[Device]:
     return references.find("device", "site_id", site_id)
 
 
+def doors_of(references: References, site_id: str) -> Sequence[Door]:
+    """The doors of a site, in the order of their ids."""
+    key = ("doors", site_id)
+    known: Sequence[Door] | None = references.derived.get(key)
+    return remember(references, key, references.find("door", "site_id", site_id)) if known is None else known
+
+
 def cardholder(references: References, id_: str) -> Cardholder | None:
     """The cardholder with that id."""
     found: Cardholder | None = references.get("cardholder", id_)

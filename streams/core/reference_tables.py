@@ -71,7 +71,7 @@ _INDEXES: dict[str, dict[str, _Index]] = {
     "device": {"site_id": _field("site_id")},
     "credential": {"card_number": _field("card_number"), "cardholder_id": _field("cardholder_id")},
     "permission": {"cardholder_id": _field("cardholder_id"), "target": _targets},
-    "door": {"device_id": _field("device_id"), "interlock": _interlock_group},
+    "door": {"site_id": _field("site_id"), "device_id": _field("device_id"), "interlock": _interlock_group},
     "access-point": {"door_id": _field("door_id"), "zone_to": _field("zone_to")},
     "zone": {"parent_id": _field("parent_id")},
     "recipient": {

@@ -31,17 +31,23 @@ def local(at_ms: int, time_zone: str) -> datetime:
 
 def allows(schedule: Schedule, calendars: Sequence[HolidayCalendar], moment: datetime) -> bool:
     """Whether a schedule allows access at a local moment."""
+    return began(schedule, calendars, moment) is not None
+
+
+def began(schedule: Schedule, calendars: Sequence[HolidayCalendar], moment: datetime) -> date | None:
+    """The local day on which the window began that allows access at a local moment; None where none does."""
     today = moment.date()
     minute = moment.hour * 60 + moment.minute
     for window in _windows(schedule, calendars, today):
         start, end = _minutes(window.start), _minutes(window.end)
         if start <= minute and (minute < end or end <= start):
-            return True
-    for window in _windows(schedule, calendars, today - timedelta(days=1)):
+            return today
+    yesterday = today - timedelta(days=1)
+    for window in _windows(schedule, calendars, yesterday):
         start, end = _minutes(window.start), _minutes(window.end)
         if end <= start and minute < end:
-            return True
-    return False
+            return yesterday
+    return None
 
 
 def holiday_kind(calendars: Sequence[HolidayCalendar], day: date) -> str | None:

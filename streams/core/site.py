@@ -34,7 +34,7 @@ from streams.core.evolution import Forgotten, evolve_site
 from streams.core.lockdown_course import go_on, lockdown_deadline
 from streams.core.lockdown_state import Lockdown
 from streams.core.lockout_publication import lockout_table
-from streams.core.mode_state import Converging
+from streams.core.mode_state import TIMETABLE, Converging, Timetable
 from streams.core.operator_admission import refuse_operator
 from streams.core.operators import decide_operator
 from streams.core.passage import decide_command_failed, decide_door_event, decide_heartbeat, decide_overdue
@@ -43,11 +43,12 @@ from streams.core.publication import publish_site, scrub
 from streams.core.reference_tables import FOR_DECISIONS, tables
 from streams.core.threat_state import Lately, Monitored, ZoneThreat
 from streams.core.times import from_ms
+from streams.core.timetables import look
 from streams.core.unexplained import notice_opening, tampered
 from streams.core.unlocking import run_out
 from streams.core.vigilance import watch
 
-VERSION = "site-24"
+VERSION = "site-25"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (
@@ -75,6 +76,7 @@ class SiteProcessor:
     name = "site"
     version = VERSION
     inputs: tuple[str, ...] = INPUTS
+    standing: tuple[str, ...] = (TIMETABLE,)
 
     def __init__(self, master: bytes | None, *, signed_references: bool = False) -> None:
         self.references = (
@@ -117,6 +119,8 @@ class SiteProcessor:
                 return go_on(cause.key, state, context)
             if cause.key.startswith("converging/"):
                 return decide_late(cause.key, max(cause.deadline_ms, context.now_ms), state, context)
+            if cause.key == TIMETABLE:
+                return look(cause.deadline_ms, state, context)
             return [Forgotten(cause.key)]
         message = cause.message
         if isinstance(message, AccessRequested | AccessRecorded):
@@ -198,7 +202,7 @@ class SiteProcessor:
             return lockdown_deadline(entity)
         if kind is Converging:
             return converging_deadline(entity)
-        if kind is ZoneThreat:
+        if kind is ZoneThreat or kind is Timetable:
             due: int | None = entity.due_ms
             return due
         return entity.until_ms if kind in _FORGOTTEN else None

@@ -10,12 +10,17 @@ from schemas.doors import DoorEvent, DoorOpened
 from schemas.ids import derive, request_id
 from schemas.places import Door
 from streams.core.entities import DoorState, door_key
+from streams.core.mode_state import DoorModes, mode_key
+from streams.core.modes import FREE
 from streams.core.processor import Arrival, Context, Outcome, State
 from streams.core.threat_signs import Noticed
 from streams.core.times import to_ms
 
 TOLD_LATE_MS = 30_000
 """What a controller tells of later than this, by its own clock, it may have let in alone: its records come later."""
+
+JUST_FREE_MS = 2_000
+"""What a controller told of an opening may come so much later than its confirmation that the door is locked again."""
 
 
 def tampered(message: DeviceMessage) -> Sequence[Outcome]:
@@ -29,9 +34,10 @@ def tampered(message: DeviceMessage) -> Sequence[Outcome]:
 def notice_opening(message: DoorEvent, door: Door, state: State, cause: Arrival, context: Context) -> Iterator[Outcome]:
     """A door opened that nobody was let through, or again for a grant that somebody has taken already.
 
-    What names another command was opened by an operator, or late. What the exit button released is nobody's entry.
+    What names another command was opened by an operator, or late. What the exit button released is nobody's entry, and
+    a door that stands unlocked is open to everybody.
     """
-    if not isinstance(message, DoorOpened) or not door.has_dps:
+    if not isinstance(message, DoorOpened) or not door.has_dps or _is_free(door.door_id, state, context):
         return
     found: DoorState = state.get(door_key(message.door_id)) or DoorState()
     cause_id = request_id(message.device_id, message.boot, message.sequence)
@@ -48,3 +54,12 @@ def notice_opening(message: DoorEvent, door: Door, state: State, cause: Arrival,
         yield Noticed(
             "passage_without_decision", message.site_id, message.device_id, message.type, cause_id, message.door_id
         )
+
+
+def _is_free(door_id: str, state: State, context: Context) -> bool:
+    """Whether a door stands unlocked, or may still do so: its controller has not, or only just, locked it again."""
+    modes: DoorModes | None = state.get(mode_key(door_id))
+    if modes is None:
+        return False
+    just = not modes.confirmed_ms or context.now_ms - modes.confirmed_ms <= JUST_FREE_MS
+    return modes.mode in FREE or (modes.previous in FREE and just)

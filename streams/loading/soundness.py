@@ -125,6 +125,23 @@ def _doors(draft: Draft) -> None:
         for index, code in enumerate(door.facility_codes):
             if code not in codes:
                 draft.wrong("door", id_, ("facility_codes", index), f"no credential has the facility code {code}")
+        if door.unlock_schedule_id is not None:
+            _unlock_schedule(draft, door)
+
+
+def _unlock_schedule(draft: Draft, door: Door) -> None:
+    """A door may stand unlocked only where nothing else asks who passes it."""
+    at = ("unlock_schedule",)
+    _refer(draft, "door", door.door_id, at[0], "schedule", door.unlock_schedule_id or "")
+    if door.interlock is not None and door.interlock.enforcement is Enforcement.HARD:
+        draft.wrong("door", door.door_id, at, "unlock_schedule: an interlocked door must not stand unlocked")
+    points: dict[str, AccessPoint] = draft.records["access-point"]
+    for point in points.values():
+        zone: Zone | None = draft.records["zone"].get(point.zone_to)
+        entry = point.door_id == door.door_id and point.direction is Direction.ENTRY
+        if entry and zone is not None and zone.special:
+            text = f"unlock_schedule: leads into {zone.zone_id}, which is special: everybody could walk in"
+            draft.wrong("door", door.door_id, at, text)
 
 
 def _access_points(draft: Draft) -> None:

@@ -196,6 +196,27 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "policy,interlock.group\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,,trap",
         "doors.csv:2: door hq-d01: interlock group trap has this one door: it takes two",
     ),
+    "a timetable that is not there": (
+        "doors.csv",
+        "policy\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,",
+        "policy,unlock_schedule\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,,offic",
+        "doors.csv:2: door hq-d01: unlock_schedule: there is no schedule offic - did you mean office?",
+    ),
+    "a timetable of an interlocked door": (
+        "doors.csv",
+        "policy\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,",
+        "policy,unlock_schedule,interlock.group\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,,office,trap",
+        "doors.csv:2: door hq-d01: unlock_schedule: an interlocked door must not stand unlocked",
+    ),
+    "a timetable of a door that leads into a special zone": (
+        "doors.csv",
+        "policy\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,\nhq-d02,Vault,hq-c01,hq-lobby,hq-vault,biometric",
+        (
+            "policy,unlock_schedule\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,,\n"
+            "hq-d02,Vault,hq-c01,hq-lobby,hq-vault,biometric,office"
+        ),
+        "doors.csv:3: door hq-d02: unlock_schedule: leads into hq-vault, which is special: everybody could walk in",
+    ),
     "a facility code that no card has": (
         "doors.csv",
         "policy\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,",
