@@ -78,9 +78,9 @@ class Rows:
             return
         kind: Any = type(message)
         for table, make in _makers_of(kind):
-            row = make(message, record)
-            if row is not None:
-                self._rows[table.name].append(row)
+            made = make(message, record)
+            if made is not None:
+                self._rows[table.name] += made if isinstance(made, list) else [made]
 
     def by_table(self) -> list[tuple[Table, list[Row]]]:
         """Rows in the order of `TABLES`, at most one a key where they replace each other, sorted by key there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.door_modes import DoorModeDesired
 from schemas.incidents import Incident
 from schemas.record import Record
+from schemas.vocabulary import DoorMode
 from sinks.postgres_rows.table import Maker, Row, Table, json_text, newest
 from sinks.reading import within
 
@@ -37,9 +38,12 @@ INCIDENT_DOORS = newest(
         "mode_epoch": "bigint",
         "confirmed_at": "timestamptz",
         "unconfirmed": "text",
+        "asked_at": "timestamptz",
+        "first_confirmed_at": "timestamptz",
         "position": "bigint",
     },
     ("incident_id", "door_id"),
+    earliest=("first_confirmed_at",),
 )
 INCIDENTS = newest(
     "incidents",
@@ -85,14 +89,16 @@ def _mode(message: DoorModeDesired, record: Record) -> Row:
     return (*where, *how, json_text(message, record), record.offset)
 
 
-def _door(message: DoorModeDesired, record: Record) -> Row | None:
-    """The strongest lockdown of a door."""
-    lockdown = next((one for one in message.causes if one.kind == "lockdown"), None)
-    if lockdown is None:
-        return None
-    where = (lockdown.cause_id, message.door_id, message.site_id, message.device_id, message.mode, message.mode_epoch)
+def _doors(message: DoorModeDesired, record: Record) -> list[Row]:
+    """A door in each of its lockdowns; it is theirs from when they asked for it until it is released."""
+    what = (message.door_id, message.site_id, message.device_id, message.mode, message.mode_epoch)
     confirmed = within(message.confirmed_at) if message.confirmed_at is not None else None
-    return (*where, confirmed, message.unconfirmed, record.offset)
+    locked = confirmed if message.mode is DoorMode.LOCKED_DOWN else None
+    return [
+        (one.cause_id, *what, confirmed, message.unconfirmed, within(one.since), locked, record.offset)
+        for one in message.causes
+        if one.kind == "lockdown"
+    ]
 
 
 def _incident(message: Incident, record: Record) -> Row:
@@ -112,6 +118,6 @@ def _step(message: Incident, record: Record) -> Row:
 
 TABLES = (DOOR_MODES, INCIDENT_DOORS, INCIDENTS, INCIDENT_HISTORY)
 MAKERS: dict[type, tuple[Maker, ...]] = {
-    DoorModeDesired: ((DOOR_MODES, _mode), (INCIDENT_DOORS, _door)),
+    DoorModeDesired: ((DOOR_MODES, _mode), (INCIDENT_DOORS, _doors)),
     Incident: ((INCIDENTS, _incident), (INCIDENT_HISTORY, _step)),
 }

@@ -46,22 +46,42 @@ class Table(NamedTuple):
         )
 
 
-def newest(name: str, columns: dict[str, str], key: tuple[str, ...], by: tuple[str, ...] = ("position",)) -> Table:
-    """A table of states, of which the newest counts: of the latest life of the broker, and highest in `by` there."""
+def newest(
+    name: str,
+    columns: dict[str, str],
+    key: tuple[str, ...],
+    by: tuple[str, ...] = ("position",),
+    earliest: tuple[str, ...] = (),
+) -> Table:
+    """A table of states, of which the newest counts: of the latest life of the broker, and highest in `by` there.
+
+    Of the columns `earliest` the least value that any state had is kept; null is none.
+    """
     names = list(columns)
     at = [names.index(column) for column in by]
-    changes = ", ".join(f"{column} = excluded.{column}" for column in ("incarnation", *names) if column not in key)
+    first = [names.index(column) for column in earliest]
+    changes = ", ".join(
+        f"{column} = least({name}.{column}, excluded.{column})"
+        if column in earliest
+        else f"{column} = excluded.{column}"
+        for column in ("incarnation", *names)
+        if column not in key
+    )
     order = ("incarnation", *by)
     mine, theirs = (", ".join(f"{whose}.{column}" for column in order) for whose in ("excluded", name))
 
     def merge(old: Row, new: Row) -> Row:
-        return new if [new[i] for i in at] > [old[i] for i in at] else old
+        last = new if [new[i] for i in at] > [old[i] for i in at] else old
+        if not first:
+            return last
+        least = {i: min((row[i] for row in (old, new) if row[i] is not None), default=None) for i in first}
+        return tuple(least.get(i, value) for i, value in enumerate(last))
 
     return Table(name, columns, key, f"do update set {changes} where ({mine}) > ({theirs})", merge)
 
 
-Maker = tuple[Table, Callable[[Any, Record], Row | None]]
-"""A table that messages of a class go to, and how one becomes a row there; None where it leaves none."""
+Maker = tuple[Table, Callable[[Any, Record], Row | list[Row] | None]]
+"""A table that messages of a class go to, and how one becomes a row there, or several; None where it leaves none."""
 
 
 def json_text(message: Any, record: Record) -> str:

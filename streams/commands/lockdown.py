@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json as jsonlib
 import sys
 import time
 from pathlib import Path
@@ -15,20 +14,19 @@ from schemas.incidents import LockdownReleaseRequested, LockdownRequested
 from schemas.operators import OperatorRequest
 from schemas.registry import describe
 from schemas.vocabulary import ThreatLevel
-from streams.commands.lockdown_report import html_report, seconds_until
+from sinks.lockdown_queries import CaseFile
+from streams.commands.finding_lockdowns import by_incident, case_of, scope_of, the_incident, told
+from streams.commands.lockdown_pages import case_lines, counts, page, report_fields
+from streams.commands.lockdown_report import html_report
 from streams.commands.operating import fail_if_refused, moment, new_request_id, send_and_await
-from streams.commands.reading import read_topics
 from streams.commands.rendering import clock
 from streams.commands.running import WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
-from streams.connection import kafka_options
 from streams.settings import Settings
 
 app = typer.Typer(help="Lockdowns: start, watch, release.", no_args_is_help=True)
 
 Fields = dict[str, Any]
 LOOK_S = 0.5
-_TIMES = ("confirmed", "secured", "effective", "released")
-_REFERENCES = ("reference.zone", "reference.access-point")
 
 Operator = Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the lockdown.")]
@@ -86,7 +84,7 @@ def release(
 ) -> None:
     """Give the all-clear: each door gets the mode that is left to it. Some plans need two people."""
     settings = settings_or_fail()
-    found = run(_the_incident(settings, incident))
+    found = run(the_incident(settings, incident))[-1]
     _confirm(f"release the lockdown of {found['zone_id']} ({found['doors']} doors)?", yes=yes)
     fields = {"incident_id": found["incident_id"]}
     answer = run(_asked(settings, LockdownReleaseRequested, found["site_id"], operator, reason, fields))
@@ -99,8 +97,8 @@ def status(
     json: Json = False,
 ) -> None:
     """Show the lockdowns in force, with the doors that have not confirmed and those that stand open."""
-    found = [one for one in run(_standing(settings_or_fail())) if one["released_at"] is None]
-    found = [one for one in found if site in {None, one["site_id"]}]
+    standing = [steps[-1] for steps in by_incident(run(told(settings_or_fail())))]
+    found = [one for one in standing if one["released_at"] is None and site in {None, one["site_id"]}]
     if json:
         print_json(found)
         return
@@ -119,45 +117,25 @@ def report(
 ) -> None:
     """What happened in a lockdown, from its start to its end."""
     settings = settings_or_fail()
-    found = run(_the_incident(settings, incident))
-    steps = [one for one in run(_told(settings)) if one["incident_id"] == found["incident_id"]]
+
+    async def work() -> tuple[list[Fields], CaseFile | None]:
+        steps = await the_incident(settings, incident)
+        return steps, await case_of(settings, steps)
+
+    steps, case = run(work())
     if html is not None:
         try:
-            html.write_text(html_report(found, steps), encoding="utf-8")
+            html.write_text(html_report(steps, case), encoding="utf-8")
         except OSError as error:
             fail(f"{html}: {error.strerror}: give another file", WRONG_USE)
     if json:
-        times = {f"seconds_until_{name}": seconds_until(found, f"{name}_at") for name in _TIMES}
-        print_json(found | times | {"steps": steps})
+        print_json(report_fields(steps, case))
         return
-    for line in page(found):
+    for line in (*page(steps[-1]), *case_lines(case)):
         say(line)
     say("happened")
     for one in steps:
-        say(f"  {clock(one['decided_at'])} {one['type']} {_counts(one)}")
-
-
-def page(one: Fields) -> list[str]:
-    """A lockdown as a guard reads it."""
-    kind = "drill" if one["drill"] else "lockdown"
-    lines = [
-        f"{one['incident_id']}",
-        f"what      {kind} of {one['zone_id']}, threat {one['threat_level']}, since {clock(one['started_at'])[:8]}",
-        f"why       {one['reason']} ({one['cause']} {one['cause_id']})",
-        f"doors     {_counts(one)}",
-    ]
-    lines += [f"  {door['door_id']} has not confirmed: {door['why'] or 'not yet'}" for door in one["unconfirmed"]]
-    lines += [f"  {door} stands open" for door in one["propped"]]
-    lines.append(f"inside    {one['inside']}")
-    lines.append(f"effective {clock(one['effective_at'])[:8] if one['effective_at'] else 'not yet'}")
-    if one["releasing_at"]:
-        done = f"released {clock(one['released_at'])[:8]}" if one["released_at"] else "being released"
-        lines.append(f"end       {done} by {', '.join(one['approved_by']) or 'itself'}: {one['release_reason']}")
-    return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
-
-
-def _counts(one: Fields) -> str:
-    return f"{one['confirmed']}/{one['doors']} confirmed, {one['secured']} shut"
+        say(f"  {clock(one['decided_at'])} {one['type']} {counts(one)}")
 
 
 def _start(  # noqa: PLR0913 - what both commands share
@@ -175,7 +153,7 @@ def _start(  # noqa: PLR0913 - what both commands share
     if not reason.strip():
         fail('a reason is required: --reason "intruder in the lobby"', WRONG_USE)
     settings = settings_or_fail()
-    site_id, scope, doors = run(_scope(settings, zone, level))
+    site_id, scope, doors = run(scope_of(settings, zone, level))
     if dry_run:
         print_json({"site_id": site_id, "zone_id": scope, "doors": doors}) if json else say(
             f"{scope}: {len(doors)} doors: {' '.join(doors)}"
@@ -227,12 +205,12 @@ async def _followed(settings: Settings, incident_id: str, wait: float, *, quiet:
     """The lockdown once nothing more is to come, or after the wait; each change is shown."""
     end, shown = time.monotonic() + wait, -1
     while True:
-        latest = [one for one in await _told(settings) if one["incident_id"] == incident_id]
+        latest = [one for one in await told(settings) if one["incident_id"] == incident_id]
         for one in latest:
             if one["transition"] > shown:
                 shown = one["transition"]
                 if not quiet:
-                    say(f"{clock(one['decided_at'])} {one['type']} {_counts(one)}")
+                    say(f"{clock(one['decided_at'])} {one['type']} {counts(one)}")
         if latest:
             last = latest[-1]
             done = last["released_at"] or (not last["releasing_at"] and last["effective_at"])
@@ -241,59 +219,3 @@ async def _followed(settings: Settings, incident_id: str, wait: float, *, quiet:
         elif time.monotonic() >= end:
             raise CommandError("nothing is told of it yet: see `doorstream lockdown status`")
         await asyncio.sleep(LOOK_S)
-
-
-async def _told(settings: Settings) -> list[Fields]:
-    """Everything that was told of lockdowns, in order."""
-    settings.need("kafka")
-    found: list[Fields] = []
-    async for record in read_topics(kafka_options(settings), ("incidents",), start_ms=None, follow=False):
-        try:
-            fields = jsonlib.loads(record.value or b"null")
-        except ValueError:
-            continue
-        if isinstance(fields, dict) and "incident_id" in fields:
-            found.append(fields)
-    return sorted(found, key=lambda one: int(one["transition"]))
-
-
-async def _standing(settings: Settings) -> list[Fields]:
-    latest: dict[str, Fields] = {}
-    for one in await _told(settings):
-        latest[one["incident_id"]] = one
-    return sorted(latest.values(), key=lambda one: str(one["started_at"]))
-
-
-async def _the_incident(settings: Settings, beginning: str) -> Fields:
-    found = [one for one in await _standing(settings) if one["incident_id"].startswith(beginning)]
-    if len(found) != 1:
-        what = "no lockdown's id begins" if not found else f"{len(found)} lockdowns' ids begin"
-        raise CommandError(f"{what} with {beginning}: see `doorstream lockdown status`")
-    return found[0]
-
-
-async def _scope(settings: Settings, zone_id: str, level: ThreatLevel) -> tuple[str, str, list[str]]:
-    """The site, the zone that is locked down, and its doors, by the reference data; the site itself decides anew."""
-    settings.need("kafka")
-    latest: dict[str, Fields] = {}
-    async for record in read_topics(kafka_options(settings), _REFERENCES, start_ms=None, follow=False):
-        key = f"{record.topic}/{(record.key or b'').decode(errors='replace')}"
-        latest[key] = jsonlib.loads(record.value) if record.value else {}
-    zones = {one["zone_id"]: one for one in latest.values() if one.get("type") == "zone"}
-    if zone_id not in zones:
-        raise CommandError(f"no zone {zone_id}: see zones.yaml of the loaded folder")
-    kinds = ["area", "floor", "building", "site"]
-    scope = zone_id
-    while kinds.index(zones[scope]["kind"] if zones[scope]["kind"] in kinds else "site") < list(ThreatLevel).index(
-        level
-    ):
-        parent = zones[scope].get("parent_id")
-        if not isinstance(parent, str) or parent not in zones:
-            break
-        scope = parent
-    inside = {scope}
-    while more := {id_ for id_, one in zones.items() if one.get("parent_id") in inside} - inside:
-        inside |= more
-    points = [one for one in latest.values() if one.get("type") == "access_point"]
-    doors = {one["door_id"] for one in points if one["zone_to"] in inside and one["direction"] == "entry"}
-    return zones[zone_id]["site_id"], scope, sorted(doors)

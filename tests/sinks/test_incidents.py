@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.sinks.records import Topics, example
 from tests.sinks.stores import Postgres, Store
 
@@ -31,3 +33,26 @@ async def test_a_lockdown_is_stored_with_its_steps_and_the_confirmation_of_its_d
         assert len(tables["incident_steps"]) == 3
         assert len(tables["door_mode_changes"]) == 2
         assert len(tables["lockdown_times"]) == 1
+
+
+async def test_a_door_of_two_lockdowns_is_a_row_of_each_and_keeps_when_it_first_confirmed(store: Store) -> None:
+    if not isinstance(store, Postgres):
+        pytest.skip("the case files are PostgreSQL's")
+    causes = [
+        {"kind": "lockdown", "cause_id": id_, "mode": "locked_down", "rank": 1, "since": f"2026-03-02T09:00:0{id_}Z"}
+        for id_ in "12"
+    ]
+    topics = Topics()
+    # Opened by fire, locked down, and locked down again after a drift.
+    told = (("locked_open", "01"), ("locked_down", "05"), ("locked_down", None), ("locked_down", "09"))
+    for revision, (mode, second) in enumerate(told, start=1):
+        confirmed = second and f"2026-03-02T09:00:{second}Z"
+        fields = {"door_id": "d1", "mode": mode, "causes": causes, "confirmed_at": confirmed, "revision": revision}
+        topics.add("door.modes", example("door_mode_desired", **fields))
+    *apart, first, last = topics.records
+    for records in ([*apart, first], [last], [first]):
+        await store.sink.write(INCARNATION, records)
+    rows = (await store.tables())["incident_doors"]
+    assert [row[0] for row in rows] == ["1", "2"]
+    for row in rows:
+        assert {"2026-03-02 09:00:05+00:00", "2026-03-02 09:00:09+00:00", f"2026-03-02 09:00:0{row[0]}+00:00"} <= {*row}

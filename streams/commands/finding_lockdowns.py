@@ -1,0 +1,98 @@
+"""Lockdowns as their topic tells them, and what PostgreSQL knows besides: for the commands about them (E2)."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from schemas.vocabulary import ThreatLevel
+from sinks.lockdown_queries import CaseFile, Span, case_file
+from streams.commands.reading import read_topics
+from streams.commands.running import CommandError
+from streams.connection import kafka_options
+from streams.settings import Settings
+
+Fields = dict[str, Any]
+_REFERENCES = ("reference.zone", "reference.access-point")
+
+
+async def told(settings: Settings) -> list[Fields]:
+    """Everything that was told of lockdowns, in order."""
+    settings.need("kafka")
+    found: list[Fields] = []
+    async for record in read_topics(kafka_options(settings), ("incidents",), start_ms=None, follow=False):
+        try:
+            fields = jsonlib.loads(record.value or b"null")
+        except ValueError:
+            continue
+        if isinstance(fields, dict) and "incident_id" in fields:
+            found.append(fields)
+    return sorted(found, key=lambda one: int(one["transition"]))
+
+
+def by_incident(found: Sequence[Fields]) -> list[list[Fields]]:
+    """Each lockdown as all that was told of it, the oldest first."""
+    steps: dict[str, list[Fields]] = {}
+    for one in found:
+        steps.setdefault(one["incident_id"], []).append(one)
+    return sorted(steps.values(), key=lambda one: str(one[0]["started_at"]))
+
+
+async def the_incident(settings: Settings, beginning: str) -> list[Fields]:
+    """All that was told of the one lockdown whose id begins so.
+
+    Raises:
+        CommandError: there is none, or there are several.
+    """
+    found = [one for one in by_incident(await told(settings)) if one[0]["incident_id"].startswith(beginning)]
+    if len(found) != 1:
+        what = "no lockdown's id begins" if not found else f"{len(found)} lockdowns' ids begin"
+        raise CommandError(f"{what} with {beginning}: see `doorstream lockdown status`")
+    return found[0]
+
+
+async def scope_of(settings: Settings, zone_id: str, level: ThreatLevel) -> tuple[str, str, list[str]]:
+    """The site, the zone that is locked down, and its doors, by the reference data; the site itself decides anew."""
+    settings.need("kafka")
+    latest: dict[str, Fields] = {}
+    async for record in read_topics(kafka_options(settings), _REFERENCES, start_ms=None, follow=False):
+        key = f"{record.topic}/{(record.key or b'').decode(errors='replace')}"
+        latest[key] = jsonlib.loads(record.value) if record.value else {}
+    zones = {one["zone_id"]: one for one in latest.values() if one.get("type") == "zone"}
+    if zone_id not in zones:
+        raise CommandError(f"no zone {zone_id}: see zones.yaml of the loaded folder")
+    kinds = ["area", "floor", "building", "site"]
+    scope = zone_id
+    while kinds.index(zones[scope]["kind"] if zones[scope]["kind"] in kinds else "site") < list(ThreatLevel).index(
+        level
+    ):
+        parent = zones[scope].get("parent_id")
+        if not isinstance(parent, str) or parent not in zones:
+            break
+        scope = parent
+    inside = {scope}
+    while more := {id_ for id_, one in zones.items() if one.get("parent_id") in inside} - inside:
+        inside |= more
+    points = [one for one in latest.values() if one.get("type") == "access_point"]
+    doors = {one["door_id"] for one in points if one["zone_to"] in inside and one["direction"] == "entry"}
+    return zones[zone_id]["site_id"], scope, sorted(doors)
+
+
+async def case_of(settings: Settings, steps: Sequence[Fields]) -> CaseFile | None:
+    """What PostgreSQL knows of a lockdown that went through these steps; None where no PostgreSQL is set."""
+    if not settings.postgres:
+        return None
+    return await case_file(settings.postgres, steps[-1]["site_id"], steps[-1]["incident_id"], spans_of(steps))
+
+
+def spans_of(steps: Sequence[Fields]) -> list[Span]:
+    """A lockdown's scopes, one after the other, from its start to the all-clear."""
+    spans: list[Span] = []
+    for step in steps:
+        if not spans or spans[-1].zone_id != step["zone_id"]:
+            at = datetime.fromisoformat(step["decided_at"] if spans else step["started_at"])
+            spans = [*spans[:-1], *(one._replace(until=at) for one in spans[-1:]), Span(step["zone_id"], at, None)]
+    end = steps[-1]["releasing_at"]
+    return [*spans[:-1], spans[-1]._replace(until=datetime.fromisoformat(end) if end else None)]

@@ -1,0 +1,80 @@
+"""Lockdowns as lines for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sinks.lockdown_queries import CaseFile
+from streams.commands.rendering import clock, printable
+
+Fields = Mapping[str, Any]
+_TIMES = ("confirmed", "secured", "effective", "released")
+
+
+def page(one: Fields) -> list[str]:
+    """A lockdown as a guard reads it."""
+    kind = "drill" if one["drill"] else "lockdown"
+    lines = [
+        f"{one['incident_id']}",
+        f"what      {kind} of {one['zone_id']}, threat {one['threat_level']}, since {clock(one['started_at'])[:8]}",
+        f"why       {one['reason']} ({one['cause']} {one['cause_id']})",
+        f"doors     {counts(one)}",
+    ]
+    lines += [f"  {door['door_id']} has not confirmed: {door['why'] or 'not yet'}" for door in one["unconfirmed"]]
+    lines += [f"  {door} stands open" for door in one["propped"]]
+    lines.append(f"inside    {one['inside']}")
+    lines.append(f"effective {clock(one['effective_at'])[:8] if one['effective_at'] else 'not yet'}")
+    if one["releasing_at"]:
+        done = f"released {clock(one['released_at'])[:8]}" if one["released_at"] else "being released"
+        lines.append(f"end       {done} by {', '.join(one['approved_by']) or 'itself'}: {one['release_reason']}")
+    return [printable(line) for line in lines]
+
+
+def counts(one: Fields) -> str:
+    """How many of its doors have confirmed, and are shut as well."""
+    return f"{one['confirmed']}/{one['doors']} confirmed, {one['secured']} shut"
+
+
+def case_lines(case: CaseFile | None) -> Iterator[str]:
+    """What the store knows of a lockdown, as lines; how many of each, and the attempts that were refused."""
+    if case is None:
+        yield "doors, people inside and refused attempts: set DOORSTREAM_POSTGRES to see them"
+        return
+    first = [one for one in case.doors if one["first_confirmed_at"]]
+    yield f"locked    {len(first)} of {len(case.doors)} doors have confirmed at some time"
+    end = "still lasts" if case.at_end is None else f"{len(case.at_end)} at the all-clear"
+    yield f"people    {len(case.at_start)} inside at the start, {end}"
+    yield f"refused   {len(case.refused)} attempts"
+    for one in case.refused:
+        who = one["name"] or one["cardholder_id"] or "nobody known"
+        yield printable(f"  {clock(one['at'])} {who} at {one['access_point_id']}")
+
+
+def report_fields(steps: Sequence[Fields], case: CaseFile | None) -> dict[str, Any]:
+    """A lockdown as it stands, with its `steps`, the seconds until each of its times, and what the store knows.
+
+    `door_list`, `inside_at_start`, `inside_at_end` and `refused` are None where no store was asked.
+    """
+    one = steps[-1]
+    times = {f"seconds_until_{name}": seconds_until(one, f"{name}_at") for name in _TIMES}
+    known = {
+        "door_list": case and _plain(case.doors),
+        "inside_at_start": case and _plain(case.at_start),
+        "inside_at_end": case and case.at_end and _plain(case.at_end),
+        "refused": case and _plain(case.refused),
+    }
+    return {**one, **times, **known, "steps": list(steps)}
+
+
+def _plain(rows: Sequence[Fields]) -> list[dict[str, Any]]:
+    return [{k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()} for row in rows]
+
+
+def seconds_until(one: Fields, name: str) -> float | None:
+    """How long after its start a lockdown reached that; None where it has not."""
+    reached = one.get(name)
+    if reached is None:
+        return None
+    return round((datetime.fromisoformat(reached) - datetime.fromisoformat(one["started_at"])).total_seconds(), 3)
