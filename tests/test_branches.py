@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
-BUILT = ("A1", "A2", "A3", "A4", "A5", "M1", "M2", "M3")
+BUILT = ("A1", "A2", "A3", "A4", "A5", "E2", "M1", "M2", "M3")
 _MARK = re.compile(r"mark\.branch\(([^)]*)\)", re.DOTALL)
 _ID = re.compile(r"[A-Z]\d+\.\d\d")
 

@@ -280,3 +280,51 @@ def test_a_large_site_is_commanded_in_parts_and_goes_on_deciding_meanwhile() -> 
     assert site.ask(at="lab-in").reason == "lockdown"
     more = site.wait(0)
     assert len(commands(more)) == 151 - 64
+
+
+def test_people_in_every_zone_of_the_scope_count_as_inside_and_whoever_is_in_the_street_does_not() -> None:
+    site = bigger()
+    site.change("zone", "street", parent_id="hq")
+    site.person("bob", "200")
+    for who, doors in (("100", ("front", "floor", "lab")), ("200", ("front",))):
+        for door in doors:
+            site.ask(card(who), at=f"{door}-in")
+            site.send(event("door_opened", door_id=door))
+            site.shut(door)
+    inside = {
+        level: of_type(site.lock_down("lab", level), "lockdown_started")[0].inside
+        for level in ("low", "medium", "high", "extreme")
+    }
+    assert inside == {"low": 1, "medium": 1, "high": 2, "extreme": 2}
+    site.ask(card("200"), at="front-out")
+    site.send(event("door_opened", door_id="front"))
+    assert {one.inside for one in of_type(site.wait(10), "lockdown_progress")} == {1}
+
+
+@pytest.mark.branch("E2.01")
+def test_a_threat_that_is_detected_is_assessed_and_its_level_set_and_it_leads_to_a_lockdown_by_its_plan() -> None:
+    site = Site(plan_id="lockdown")
+    for _ in range(5):
+        site.send(event("door_forced_open", door_id="lab"))
+    (level,) = of_type(site.threats(), "threat_level_set")
+    proposed = next(one for one in site.threats() if one.type == "threat_assessed" and one.plan_proposed)
+    assert (level.zone_id, level.level, proposed.assessment.level) == ("hall", "high", "high")
+    assert site.ask(at="lab-in").reason != "lockdown", "a person decides"
+    found = site.lock_down(proposed.scope_zone_id, "high", plan_id=proposed.plan_proposed, threat_id=proposed.threat_id)
+    (started,) = of_type(found, "lockdown_started")
+    assert (started.cause, started.cause_id, started.zone_id) == ("threat", level.threat_id, "hall")
+    assert site.threats()[-1].incident_id == started.incident_id, "the level stands until the lockdown is over"
+    site.obey([*found, *site.release(started.incident_id)])
+    site.wait(1)
+    assert (site.threats()[-1].type, site.threats()[-1].cause) == ("threat_level_cleared", "incident_ended")
+
+
+@pytest.mark.branch("E2.01")
+def test_where_the_policy_says_so_the_plan_of_a_detected_threat_starts_by_itself() -> None:
+    site = Site(plan_id="lockdown")
+    site.change("policy", "usual", threats={"automatic": ["door_forced_open"]})
+    found = [one for _ in range(5) for one in site.send(event("door_forced_open", door_id="lab"))]
+    (started,) = of_type(found, "lockdown_started")
+    assert (started.cause, started.operator_id, started.zone_id) == ("threat", None, "hall")
+    assert started.cause_id == of_type(site.threats(), "threat_level_set")[0].threat_id
+    assert {one.door_id for one in commands(found)} == {"front", "lab"}
