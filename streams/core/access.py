@@ -17,6 +17,7 @@ from streams.core import reference
 from streams.core.admission import BACKLOG, Admission, DeviceHeard, Keys, Verdict, admit
 from streams.core.asking import Request, question_of
 from streams.core.checks import check_person, is_free_egress
+from streams.core.convergence import decide_heard
 from streams.core.denials import classify, display_of, id_of, refusal, show
 from streams.core.differences import cause_of
 from streams.core.entities import Pending
@@ -74,6 +75,7 @@ def decide_access(arrival: Arrival, state: State, context: Context, keys: Keys) 
             outcomes += _refuse_unknown(arrival, admission, context)
         else:
             _decide(request, arrival.record, question, outcomes)
+        outcomes += decide_heard(request, state, context)
     elif verdict is Verdict.REFUSED or (outcomes and verdict is not _DUPLICATE):
         outcomes.append(refusal(arrival, context, admission.reason or Reason.OUT_OF_SERVICE, admission.detail))
     return outcomes

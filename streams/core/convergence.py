@@ -1,13 +1,14 @@
 """Until every door has its mode (E): what controllers confirm, refuse, report and miss, and what is sent again.
 
 A command's confirmation counts, and so does a heartbeat that reports the mode. What is not confirmed is sent again,
-less and less often, and at once when its controller is heard after a silence. A mode that nobody asked for (a local
-override, a swapped controller) is put right.
+less and less often; to a controller that is offline not at all, once somebody was told. It is sent at once when the
+controller is heard after a silence, whatever it says. A mode that nobody asked for (a local override, a swapped
+controller) is put right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -22,15 +23,16 @@ from streams.core.entities import DeviceState, DoorState, device_key, door_key
 from streams.core.mode_control import LARGEST_REPORTED, Doors, command_id
 from streams.core.mode_state import Awaited, Converging, DoorModes, converging_key, mode_key
 from streams.core.modes import CALM
-from streams.core.processor import Context, Outcome, State
+from streams.core.processor import Change, Context, Outcome, State
 
-FIRST_RETRY_MS = 1_000
-LONGEST_RETRY_MS = 30_000
 ALERT_MS = 8_000
 """How long a mode may stay unconfirmed before somebody is told: within ten seconds, and after three attempts."""
 
 REPEAT_MS = 500
 """A heartbeat that crossed a command on its way sends no other one."""
+
+SILENCE_MS = 5_000
+"""Who was not heard for so long may have been away when something was sent, and gets it again at once."""
 
 ATTEMPTS_KNOWN = 8
 """The latest attempts whose confirmation is recognised; of an older one, the next heartbeat tells."""
@@ -38,14 +40,17 @@ ATTEMPTS_KNOWN = 8
 _replace = msgspec.structs.replace
 
 
-def retry_ms(attempts: int) -> int:
-    """How long after an attempt the next one follows."""
-    return min(FIRST_RETRY_MS << min(attempts - 1, 10), LONGEST_RETRY_MS)
+class Woken(msgspec.Struct, frozen=True, gc=False, tag="woken"):
+    """A controller is heard: what waits for that is sent at once; `silent`: as is all that was sent a while ago."""
+
+    device_id: str
+    at_ms: int
+    silent: bool
 
 
 def converging_deadline(converging: Converging) -> int | None:
-    """When something is to be sent again, or told."""
-    moments = [one.sent_ms + retry_ms(one.attempts) for one in converging.doors]
+    """When something is to be sent again, or told; None where all of it waits for the controller to be heard."""
+    moments = [one.next_ms for one in converging.doors if one.next_ms]
     moments += [one.since_ms + ALERT_MS for one in converging.doors if not one.told]
     return min(moments, default=None)
 
@@ -109,6 +114,32 @@ def decide_back(message: DeviceMessage, state: State, context: Context) -> list[
     return doors.finish()
 
 
+def decide_heard(message: DeviceMessage, state: State, context: Context) -> Sequence[Outcome]:
+    """A controller is heard, whatever it says: what it has not confirmed may be due now.
+
+    It is sent at the tick that this brings on, so that no other command of this cause gets the same sequence.
+    """
+    if state.get(converging_key(message.device_id)) is None:
+        return ()
+    heard: DeviceState | None = state.get(device_key(message.device_id))
+    silent = heard is None or context.now_ms - heard.tokens_at_ms >= SILENCE_MS
+    return (Woken(message.device_id, context.now_ms, silent),)
+
+
+def evolve_woken(state: State, outcome: Woken) -> Iterable[Change]:
+    """What is awaited of a controller after it was heard."""
+    key = converging_key(outcome.device_id)
+    awaiting: Converging | None = state.get(key)
+    if awaiting is None:
+        return ()
+    return ((key, _replace(awaiting, doors=tuple(_woken(one, outcome) for one in awaiting.doors))),)
+
+
+def _woken(one: Awaited, outcome: Woken) -> Awaited:
+    again = outcome.silent and outcome.at_ms - one.sent_ms >= REPEAT_MS
+    return _replace(one, next_ms=outcome.at_ms) if again or not one.next_ms else one
+
+
 def decide_late(key: str, deadline_ms: int, state: State, context: Context) -> list[Outcome]:
     """The deadlines of a controller that has not confirmed: send again what is due, and tell of what takes too long."""
     awaiting: Converging | None = state.get(key)
@@ -145,8 +176,11 @@ def _overdue(doors: Doors, one: Awaited, device_id: str, deadline_ms: int) -> No
         # A controller that is back and says nothing of its modes may have any.
         doors.tell(door, _replace(modes, refused=refused, confirmed_ms=0), awaited=one)
         doors.await_door(door, one)
-    if one.sent_ms + retry_ms(one.attempts) <= deadline_ms:
-        doors.send(door, one)
+    if 0 < one.next_ms <= deadline_ms:
+        if one.told and is_silent(device_id, door.site_id, doors.state, doors.context):
+            doors.await_door(door, _replace(one, next_ms=0))
+        else:
+            doors.send(door, one)
 
 
 def _why(one: Awaited, device_id: str, site_id: str, state: State, context: Context) -> Unconfirmed:
@@ -183,10 +217,10 @@ def _confirm(doors: Doors, door_id: str, message: DeviceMessage) -> None:
         doors.draft.put(key, _replace(awaiting, doors=left) if left else None)
     if door is None or modes is None:
         return
-    number = (message.boot, message.sequence)
     first = modes.confirmed_ms == 0
     confirmed_ms = doors.context.now_ms if first else modes.confirmed_ms
-    after = _replace(modes, confirmed_ms=confirmed_ms, confirmed_by=max(number, modes.confirmed_by), refused=None)
+    number = max(_number(message, doors.context), (modes.confirmed_key, *modes.confirmed_by))
+    after = _replace(modes, confirmed_ms=confirmed_ms, confirmed_by=number[1:], confirmed_key=number[0], refused=None)
     if first or modes.refused:
         doors.tell(door, after)
     else:
@@ -200,10 +234,16 @@ def _put_right(doors: Doors, door: Door, told: Told, one: Awaited | None, messag
         if doors.context.now_ms - one.sent_ms >= REPEAT_MS:
             doors.send(door, one)
         return
-    if (message.boot, message.sequence) <= modes.confirmed_by:
+    if _number(message, doors.context) <= (modes.confirmed_key, *modes.confirmed_by):
         return  # told before it was confirmed, and overtaken on its way
     reported = told.mode_epoch if told.mode_epoch <= LARGEST_REPORTED else 0
     doors.assert_mode(door, modes, above=max(modes.epoch, reported), reported=told.mode)
+
+
+def _number(message: DeviceMessage, context: Context) -> tuple[int, int, int]:
+    """What orders the messages of a door's controllers: a swapped one begins anew under a key of its own."""
+    device = reference.device(context.references, message.device_id)
+    return (device.key_version if device is not None else 0, message.boot, message.sequence)
 
 
 _UNHEARD = DoorState()

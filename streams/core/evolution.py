@@ -23,6 +23,7 @@ from schemas.door_alarms import DoorAlarm
 from schemas.exceptions import PermissionUpdated
 from streams.core.access import Accompanied
 from streams.core.admission import DeviceHeard
+from streams.core.convergence import Woken, evolve_woken
 from streams.core.entities import (
     EVERYBODY,
     DoorState,
@@ -215,6 +216,7 @@ _EVOLVERS: Mapping[type, Callable[[State, Any], Iterable[Change]]] = {
         _commanded,
     ),
     ModeSet: _mode_set,
+    Woken: evolve_woken,
     GrantPending: _grant_pending,
     AccessTaken: _no_longer_pending,
     AccessNotTaken: _not_taken,

@@ -36,6 +36,9 @@ from streams.core.times import from_ms
 LARGEST_REPORTED = 2**52
 """A controller that reports an epoch above this is broken: there would be none left above it."""
 
+FIRST_RETRY_MS = 1_000
+LONGEST_RETRY_MS = 30_000
+
 _replace = msgspec.structs.replace
 _COMMANDS: dict[DoorMode, type[ModeCommand]] = {
     DoorMode.LOCKED: LockDoor,
@@ -189,7 +192,8 @@ class Doors:
                 mode=modes.mode,
             )
         )
-        self.await_door(door, _replace(awaited, epoch=modes.epoch, sent_ms=now_ms, attempts=attempts))
+        next_ms = now_ms + retry_ms(attempts)
+        self.await_door(door, _replace(awaited, epoch=modes.epoch, sent_ms=now_ms, attempts=attempts, next_ms=next_ms))
 
     def await_door(self, door: Door, awaited: Awaited) -> None:
         """Keep what is awaited of a door with its controller."""
@@ -207,6 +211,11 @@ class Doors:
         found = next_sequence(self._door(door_id), self.context) if before is None else before + 1
         self._sequences[door_id] = found
         return found
+
+
+def retry_ms(attempts: int) -> int:
+    """How long after an attempt the next one follows."""
+    return min(FIRST_RETRY_MS << min(attempts - 1, 10), LONGEST_RETRY_MS)
 
 
 def command_id(door_id: str, epoch: int, attempt: int) -> str:

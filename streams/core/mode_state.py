@@ -13,7 +13,8 @@ class DoorModes(msgspec.Struct, frozen=True, gc=False, tag="modes", array_like=T
     """The mode of a door: `mode/<door>`; there is none of a door that never had a cause.
 
     `previous` is the mode before this `epoch`. `confirmed_ms` 0 = the controller has not confirmed it, `confirmed_by`
-    is the number (boot, sequence) of the message that did. `refused`: why it counts as unconfirmed, once that was told.
+    is the number (boot, sequence) of the message that did, under version `confirmed_key` of its key. `refused`: why it
+    counts as unconfirmed, once that was told.
     """
 
     site_id: str
@@ -26,10 +27,14 @@ class DoorModes(msgspec.Struct, frozen=True, gc=False, tag="modes", array_like=T
     confirmed_by: tuple[int, int] = (-1, -1)
     refused: Unconfirmed | None = None
     revision: int = 0
+    confirmed_key: int = 0
 
 
 class Awaited(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A mode that a controller has not confirmed: wanted since `since_ms`, sent `attempts` times, last at `sent_ms`."""
+    """A mode that a controller has not confirmed: wanted since `since_ms`, sent `attempts` times, last at `sent_ms`.
+
+    It is sent again at `next_ms`; 0 = as soon as anything is heard of its controller, which is silent.
+    """
 
     door_id: str
     epoch: int
@@ -38,6 +43,7 @@ class Awaited(msgspec.Struct, frozen=True, gc=False, array_like=True):
     attempts: int
     failure: str = ""
     told: bool = False
+    next_ms: int = 0
 
 
 class Converging(msgspec.Struct, frozen=True, gc=False, tag="converging", array_like=True):

@@ -22,6 +22,7 @@ from streams.core.convergence import (
     converging_deadline,
     decide_back,
     decide_confirmed,
+    decide_heard,
     decide_late,
     decide_refused,
     decide_reported,
@@ -48,7 +49,7 @@ from streams.core.unexplained import notice_opening, tampered
 from streams.core.unlocking import run_out
 from streams.core.vigilance import watch
 
-VERSION = "site-25"
+VERSION = "site-26"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (
@@ -158,6 +159,7 @@ class SiteProcessor:
                 outcomes += decide_refused(message, state, context)
             elif isinstance(message, Announced | ControllerOnline):
                 outcomes += decide_back(message, state, context)
+            outcomes += decide_heard(message, state, context)
         elif admission.verdict is Verdict.REFUSED or (admission.verdict is Verdict.FLOOD and outcomes):
             reason = admission.reason or Reason.OUT_OF_SERVICE
             outcomes.append(_refused(cause, context, reason, admission.detail))

@@ -37,6 +37,7 @@ def test_what_is_not_confirmed_is_sent_again_with_another_sequence_less_and_less
     (first,) = commands(blocked(site))
     moments, sequences = [], [first.sequence]
     for second in range(1, 61):
+        site.report()
         for command in commands(site.wait(1)):
             assert (command.mode, command.mode_epoch) == (first.mode, first.mode_epoch)
             moments.append(second)

@@ -134,14 +134,16 @@ class World:
         """The same where there may be no decision."""
         self.send(request(*factors))
 
-    def send(self, fields: Mapping[str, Any], *, age_s: float = 0, key: bytes | None = None) -> list[Any]:
+    def send(
+        self, fields: Mapping[str, Any], *, age_s: float = 0, key: bytes | None = None, version: int = 1
+    ) -> list[Any]:
         """A controller's message, signed as it should be; everything that is published because of it."""
         if "sequence" not in fields:
             self.sequence += 1
         value = msgspec.json.encode({"sequence": self.sequence, **fields})
         topic = topic_of(fields["type"])
         secret = derive_key(MASTER, DEVICE, fields["device_id"]) if key is None else key
-        return self.decide(self.record(topic, value, (sign(secret, 1, topic, b"hq", value),), age_s=age_s))
+        return self.decide(self.record(topic, value, (sign(secret, version, topic, b"hq", value),), age_s=age_s))
 
     def operator(self, fields: Mapping[str, Any], *, valid_s: float = 60, nonce: str = "n", **how: Any) -> list[Any]:
         """An operator's request, signed as it should be."""
