@@ -20,14 +20,14 @@ from schemas.record import Record
 from sinks.chdb import served
 from sinks.clickhouse_rows import TABLES, row_of
 from sinks.clickhouse_rows.table import Row
-from sinks.poison import OnSkipped, check_limit, log_skipped, write_around
-from sinks.reading import HISTORY_TOPICS, Messages, Place, SinkUnavailable, Skipped, in_slices, next_offsets, why_unread
+from sinks.poison import OnSkipped, PassedOver, log_skipped, write_around
+from sinks.reading import HISTORY_TOPICS, UNSTORABLE, Messages, Place, SinkUnavailable, in_slices, next_offsets
 
 ANSWER_TIMEOUT_S = 10
 """A server that accepts a connection and says nothing is given up after this."""
 STATEMENT_TIMEOUT_S = 120
 _UNANSWERED = (OSError, OperationalError)
-_POISON = (DataError, ValueError, OverflowError, TypeError, struct.error)
+_POISON = (DataError, ValueError, OverflowError, TypeError, AttributeError, struct.error)
 _OFFSETS = {"incarnation": "UInt64", "topic": "LowCardinality(String)", "partition": "UInt32", "next_offset": "UInt64"}
 
 
@@ -116,7 +116,7 @@ class ClickHouseSink:
             TooManyUnstorable: more can't be stored than can be put down to bad messages.
         """
         await self.open()
-        passed_over: list[Skipped] = []
+        passed_over = PassedOver(self.name)
         storable: list[tuple[Record, str, Row]] = []
         await self._read(records, storable, passed_over)
         by_record = {id(record): (table, row) for record, table, row in storable}
@@ -133,28 +133,30 @@ class ClickHouseSink:
         places = [(incarnation, topic, partition, offset) for (topic, partition), offset in ends.items()]
         await self._run(lambda client: _insert(client, "sink_offsets", _OFFSETS, list(zip(*places, strict=True))))
         for record, why in refused:
-            self._on_skipped(Skipped(self.name, record, "unstorable", str(why)[:200]))
-        for skipped in passed_over:
-            self._on_skipped(skipped)
+            passed_over.add(record, UNSTORABLE, str(why))
+        passed_over.tell(self._on_skipped)
 
     async def _read(
-        self, records: Sequence[Record], storable: list[tuple[Record, str, Row]], skipped: list[Skipped]
+        self, records: Sequence[Record], storable: list[tuple[Record, str, Row]], passed_over: PassedOver
     ) -> None:
         async for part in in_slices(records):
             for record, message in self._messages.read(part):
                 if isinstance(message, ValueError):
-                    skipped.append(Skipped(self.name, record, why_unread(message), str(message)[:200]))
+                    passed_over.unread(record, message)
                     continue
                 try:
                     found = row_of(message, record)
-                except (ValueError, OverflowError) as error:
-                    skipped.append(Skipped(self.name, record, "unstorable", str(error)[:200]))
-                    check_limit(sum(one.reason == "unstorable" for one in skipped), error)
+                except MemoryError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - tried again, it would fail again
+                    passed_over.failed(record, error)
                     continue
                 if found is not None:
                     storable.append((record, *found))
 
     async def _run(self, work: Any) -> Any:
+        if self._client is None:
+            raise SinkUnavailable("ClickHouse is not connected: call open() first")
         try:
             return await asyncio.to_thread(work, self._client)
         except _UNANSWERED as error:

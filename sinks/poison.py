@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from schemas.faults import kind_and_place
 from schemas.record import Record
-from sinks.reading import Skipped
+from sinks.reading import UNSTORABLE, Skipped, why_unread
 
 MOST_A_BATCH = 50
 """Records of one batch that may be given up. More are no bad records but a bad release, which must stop."""
+_SHORT_TEXT = 200
 
 logger = logging.getLogger(__name__)
 OnSkipped = Callable[[Skipped], None]
@@ -26,6 +28,45 @@ def log_skipped(skipped: Skipped) -> None:
         "%s passes over %s/%s/%s: %s: %s",
         skipped.sink, record.topic, record.partition, record.offset, skipped.reason, skipped.error,
     )  # fmt: skip
+
+
+class PassedOver:
+    """What a sink passes over of a batch: each record once, however often it is come to."""
+
+    def __init__(self, sink: str) -> None:
+        self._sink = sink
+        self._found: dict[tuple[str, int, int], Skipped] = {}
+
+    def add(self, record: Record, reason: str, error: str) -> None:
+        """A record that the sink does without."""
+        place = (record.topic, record.partition, record.offset)
+        self._found[place] = Skipped(self._sink, record, reason, error[:_SHORT_TEXT])
+
+    def unread(self, record: Record, error: ValueError) -> None:
+        """A record of which there is no message.
+
+        Raises:
+            TooManyUnstorable: as `failed` does.
+        """
+        self.add(record, why_unread(error), str(error))
+        self._check(error)
+
+    def failed(self, record: Record, error: Exception) -> None:
+        """A message of which no row can be made: tried again, that would fail again.
+
+        Raises:
+            TooManyUnstorable: more than `MOST_A_BATCH` are.
+        """
+        self.add(record, UNSTORABLE, f"making its row: {kind_and_place(error)}")
+        self._check(error)
+
+    def tell(self, on_skipped: OnSkipped) -> None:
+        """Tell of each."""
+        for skipped in self._found.values():
+            on_skipped(skipped)
+
+    def _check(self, last: Exception) -> None:
+        _check_limit(sum(one.reason == UNSTORABLE for one in self._found.values()), last)
 
 
 async def write_around(
@@ -52,16 +93,11 @@ async def write_around(
                 waiting += [part[middle:], part[:middle]]
                 continue
             found.append((part[0], error))
-            check_limit(len(found), error)
+            _check_limit(len(found), error)
     return found
 
 
-def check_limit(found: int, last: Exception) -> None:
-    """Stop where more is given up than can be put down to bad records.
-
-    Raises:
-        TooManyUnstorable: more than `MOST_A_BATCH` are.
-    """
+def _check_limit(found: int, last: Exception) -> None:
     if found > MOST_A_BATCH:
         raise TooManyUnstorable(
             f"more than {MOST_A_BATCH} records of a batch can't be stored, the last with: {last}: run "

@@ -9,20 +9,19 @@ from typing import Any
 import asyncpg
 
 from schemas.record import Record
-from sinks.poison import OnSkipped, log_skipped, write_around
+from sinks.poison import OnSkipped, PassedOver, log_skipped, write_around
 from sinks.postgres_rows import TABLES, Authenticate, Rows, Unauthenticated
 from sinks.postgres_rows.table import Row, Table
 from sinks.reading import (
     DURESS_TOPICS,
     HISTORY_TOPICS,
     REFERENCE_TOPICS,
+    UNSTORABLE,
     Messages,
     Place,
     SinkUnavailable,
-    Skipped,
     in_slices,
     next_offsets,
-    why_unread,
 )
 
 CONNECT_TIMEOUT_S = 10.0
@@ -35,6 +34,7 @@ _POISON = (
     asyncpg.ProgramLimitExceededError,
     ValueError,
     OverflowError,
+    TypeError,
 )
 
 
@@ -109,7 +109,7 @@ class PostgresSink:
             TooManyUnstorable: more can't be stored than can be put down to bad messages.
         """
         await self.open()
-        passed_over: dict[tuple[str, int, int], Skipped] = {}
+        passed_over = PassedOver(self.name)
 
         async def store(part: Sequence[Record]) -> None:
             rows = await self._rows(part, passed_over)
@@ -128,22 +128,24 @@ class PostgresSink:
         except _DOWN as error:
             raise _unavailable(error) from error
         for record, why in refused:
-            self._on_skipped(Skipped(self.name, record, "unstorable", str(why)[:200]))
-        for skipped in passed_over.values():
-            self._on_skipped(skipped)
+            passed_over.add(record, UNSTORABLE, str(why))
+        passed_over.tell(self._on_skipped)
 
-    async def _rows(self, records: Sequence[Record], passed_over: dict[tuple[str, int, int], Skipped]) -> Rows:
+    async def _rows(self, records: Sequence[Record], passed_over: PassedOver) -> Rows:
         rows = Rows(self._authenticate)
         async for part in in_slices(records):
             for record, message in self._messages.read(part):
-                place = (record.topic, record.partition, record.offset)
                 if isinstance(message, ValueError):
-                    passed_over[place] = Skipped(self.name, record, why_unread(message), str(message)[:200])
+                    passed_over.unread(record, message)
                     continue
                 try:
                     rows.add(record, message)
                 except Unauthenticated as error:
-                    passed_over[place] = Skipped(self.name, record, "unauthenticated", str(error))
+                    passed_over.add(record, "unauthenticated", str(error))
+                except MemoryError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - tried again, it would fail again
+                    passed_over.failed(record, error)
         return rows
 
     def _connected(self) -> asyncpg.Pool:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from schemas.base import DeviceMessage
 from schemas.canonical import Reader
+from schemas.faults import kind_and_place
 from schemas.record import Record
 from schemas.reference import ENTITIES
 from schemas.registry import LARGEST_VALUE, MODELS, decode
@@ -51,6 +52,9 @@ SLICE_RECORDS = 500
 _IN_THE_BYTES = ("checks", "factors")
 """Most of a decision: of these, stores keep what the record says as it is."""
 
+UNSTORABLE = "unstorable"
+"""Why a record is passed over of which no row can be made, or whose row the store refuses."""
+
 _KEPT_RECORDS = 40_000
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -75,8 +79,14 @@ class ForgedError(ValueError):
     """A message that another sent in a controller's name."""
 
 
+class DefectError(ValueError):
+    """A message at which our own code fails."""
+
+
 def why_unread(error: ValueError) -> str:
     """The word for what `Messages.read` could give no message of."""
+    if isinstance(error, DefectError):
+        return UNSTORABLE
     return "unauthenticated" if isinstance(error, ForgedError) else "undecodable"
 
 
@@ -100,7 +110,7 @@ class Messages:
         """Records decoded since the last one that had been kept was asked for."""
 
     def read(self, records: Iterable[Record]) -> Iterable[tuple[Record, Any]]:
-        """Each record with its message: None for a tombstone, a `ValueError` for what can't be decoded or is forged."""
+        """Each record with its message: None for a tombstone, a `ValueError` (see `why_unread`) where there is none."""
         kept = self._kept
         for record in records:
             found = kept.pop(id(record), None)
@@ -119,9 +129,14 @@ class Messages:
             yield record, message
 
     def _message(self, record: Record) -> Any:
-        message = _message(record)
-        if self._genuine is not None and isinstance(message, DeviceMessage) and not self._genuine(message, record):
-            return ForgedError(f"not of device {message.device_id}")
+        try:
+            message = _message(record)
+            if self._genuine is not None and isinstance(message, DeviceMessage) and not self._genuine(message, record):
+                return ForgedError(f"not of device {message.device_id}")
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - tried again, it would fail again
+            return DefectError(f"reading it: {kind_and_place(error)}")
         return message
 
 

@@ -77,8 +77,8 @@ class Rows:
             self._rows[reference.REFERENCE.name].append(reference.reference_row(record, message, until_ms))
             return
         kind: Any = type(message)
-        for table, make in _makers_of(kind):
-            made = make(message, record)
+        # All of them or none: one that fails must leave no half of a message behind.
+        for table, made in [(table, make(message, record)) for table, make in _makers_of(kind)]:
             if made is not None:
                 self._rows[table.name] += made if isinstance(made, list) else [made]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from itertools import islice
 
 import msgspec
 
+from schemas.faults import kind_and_place
 from schemas.record import Output, Record
 from streams.core.processor import Processor, UndecodableError
 from streams.engine.marks import POSITION_HEADER, SOURCE_POSITION_HEADER
@@ -34,15 +34,8 @@ def dead_topic(topic: str) -> str:
 
 
 def safe_text(error: BaseException) -> str:
-    """What may be said of an error without repeating a message's content: the kind and the place.
-
-    Exception texts may quote their input (pydantic's do), and the input may hold a PIN.
-    """
-    if isinstance(error, UndecodableError):
-        return str(error)[:_SHORT_TEXT]
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"
+    """What may be said of an error without repeating a message's content."""
+    return str(error)[:_SHORT_TEXT] if isinstance(error, UndecodableError) else kind_and_place(error)
 
 
 def dead_letter(processor: Processor, record: Record, stage: str, error_class: str, text: str) -> Output:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import asyncpg
 import pytest
 
-from sinks import clickhouse, postgres
+from schemas.record import Record
+from sinks import clickhouse, postgres, postgres_rows
 from sinks.clickhouse import ClickHouseSink, connect
 from sinks.postgres import PostgresSink
 from sinks.queries import Counts, clickhouse_counts, postgres_counts
 from sinks.reading import Skipped
+
+
+Spoil = Callable[[Any, Any], Any]
+"""What becomes of a message's row; it may raise."""
 
 
 class Store(Protocol):
@@ -32,6 +37,10 @@ class Store(Protocol):
 
     def breaking(self, statement: int) -> AbstractContextManager[None]:
         """Every write dies at the statement of that number."""
+        ...
+
+    def spoiling(self, spoil: Spoil) -> AbstractContextManager[None]:
+        """Rows are made with a defect; where a message becomes several, the last one."""
         ...
 
 
@@ -81,6 +90,18 @@ class Postgres:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(postgres, "_insert", dying)
+            yield
+
+    @contextmanager
+    def spoiling(self, spoil: Spoil) -> Iterator[None]:
+        makers_of = postgres_rows._makers_of
+
+        def spoilt(kind: type) -> tuple[Any, ...]:
+            *makers, (table, make) = makers_of(kind)
+            return (*makers, (table, lambda message, record: spoil(message, make(message, record))))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(postgres_rows, "_makers_of", spoilt)
             yield
 
 
@@ -138,4 +159,16 @@ class ClickHouse:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(clickhouse, "_insert", dying)
+            yield
+
+    @contextmanager
+    def spoiling(self, spoil: Spoil) -> Iterator[None]:
+        row_of = clickhouse.row_of
+
+        def spoilt(message: Any, record: Record) -> Any:
+            table, row = row_of(message, record) or pytest.fail("no row")
+            return table, spoil(message, row)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(clickhouse, "row_of", spoilt)
             yield
