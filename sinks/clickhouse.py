@@ -108,8 +108,8 @@ class ClickHouseSink:
         known = {(topic, partition): int(offset) for topic, partition, offset in found}
         return {place: known.get(place, 0) for place in partitions}
 
-    async def write(self, incarnation: int, records: Sequence[Record]) -> None:
-        """Store a batch; what can't be stored is passed over and told.
+    async def write(self, incarnation: int, records: Sequence[Record], ends: Mapping[Place, int] | None = None) -> None:
+        """Store a batch that leads to `ends` (None: past its records); what can't be stored is passed over and told.
 
         Raises:
             SinkUnavailable: the server does not answer; some rows may have been stored.
@@ -129,8 +129,8 @@ class ClickHouseSink:
             await self._run(lambda client: _insert_all(client, incarnation, rows))
 
         refused = await write_around(store, [record for record, _, _ in storable], _POISON) if storable else []
-        ends = next_offsets(records)
-        places = [(incarnation, topic, partition, offset) for (topic, partition), offset in ends.items()]
+        reached = {**next_offsets(records), **(ends or {})}
+        places = [(incarnation, topic, partition, offset) for (topic, partition), offset in reached.items()]
         await self._run(lambda client: _insert(client, "sink_offsets", _OFFSETS, list(zip(*places, strict=True))))
         for record, why in refused:
             passed_over.add(record, UNSTORABLE, str(why))

@@ -101,8 +101,8 @@ class PostgresSink:
         known = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         return {place: known.get(place, 0) for place in partitions}
 
-    async def write(self, incarnation: int, records: Sequence[Record]) -> None:
-        """Store a batch; what can't be stored is passed over and told.
+    async def write(self, incarnation: int, records: Sequence[Record], ends: Mapping[Place, int] | None = None) -> None:
+        """Store a batch that leads to `ends` (None: past its records); what can't be stored is passed over and told.
 
         Raises:
             SinkUnavailable: the server does not answer; the batch may be stored in part, and may be written again.
@@ -114,17 +114,20 @@ class PostgresSink:
         async def store(part: Sequence[Record]) -> None:
             rows = await self._rows(part, passed_over)
             async with self._connected().acquire() as connection, connection.transaction():
-                fresh = await _claim(connection, incarnation, part)
+                stood = await _claim(connection, incarnation, next_offsets(part))
+                fresh = [record for record in part if record.offset >= stood[record.topic, record.partition]]
                 if len(fresh) < len(part):
                     rows = await self._rows(fresh, passed_over)
                 for table, found in rows.by_table():
                     await _insert(connection, table, incarnation, found, self._repeating)
 
         try:
-            refused = await write_around(store, records, _POISON)
-            if refused:
+            refused = await write_around(store, records, _POISON) if records else []
+            written = next_offsets(records)
+            reached = {**written, **(ends or {})}
+            if refused or reached != written:
                 async with self._connected().acquire() as connection, connection.transaction():
-                    await _claim(connection, incarnation, [record for record, _ in refused])
+                    await _claim(connection, incarnation, reached)
         except _DOWN as error:
             raise _unavailable(error) from error
         for record, why in refused:
@@ -158,9 +161,8 @@ def _unavailable(error: BaseException) -> SinkUnavailable:
     return SinkUnavailable(f"PostgreSQL does not answer: {str(error) or type(error).__name__}")
 
 
-async def _claim(connection: Any, incarnation: int, records: Sequence[Record]) -> list[Record]:
-    """Move the positions over a batch, and give the records that lie above where they stood."""
-    ends = next_offsets(records)
+async def _claim(connection: Any, incarnation: int, ends: Mapping[Place, int]) -> dict[Place, int]:
+    """Move the positions to the ends of a batch, where they are not further; gives where they stood."""
     places = sorted(ends)
     given = (incarnation, [topic for topic, _ in places], [partition for _, partition in places])
     await connection.execute(
@@ -174,7 +176,6 @@ async def _claim(connection: Any, incarnation: int, records: Sequence[Record]) -
         "order by topic, partition for update",
         *given,
     )
-    stood = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
     await connection.execute(
         "update sink_offsets set next_offset = greatest(next_offset, ends.n) "
         "from unnest($2::text[], $3::int[], $4::bigint[]) as ends(t, p, n) "
@@ -182,7 +183,7 @@ async def _claim(connection: Any, incarnation: int, records: Sequence[Record]) -
         *given,
         [ends[place] for place in places],
     )
-    return [record for record in records if record.offset >= stood[record.topic, record.partition]]
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
 async def _insert(connection: Any, table: Table, incarnation: int, rows: list[Row], repeating: set[str]) -> None:

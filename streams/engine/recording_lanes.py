@@ -31,7 +31,8 @@ class BatchSink(Protocol):
     """A store of records that knows how far it has come.
 
     `write` stores rows and positions in one transaction, takes any batch edges, and makes nothing of what it has
-    already; `positions` gives the next offset of each topic partition that the sink knows in this incarnation.
+    already; `ends` are the next offsets that the batch leads to, where repeats were left out at its end. `positions`
+    gives the next offset of each topic partition that the sink knows in this incarnation.
     Both may raise anything; they are called again, with back-off. `write` raises `StalePositionError` where the sink
     is further than the batch begins and can't tell what to leave out.
     """
@@ -43,7 +44,9 @@ class BatchSink(Protocol):
     async def positions(self, incarnation: int, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Where to go on."""
 
-    async def write(self, incarnation: int, records: Sequence[Record]) -> None:
+    async def write(
+        self, incarnation: int, records: Sequence[Record], ends: Mapping[TopicPartition, int] | None = None
+    ) -> None:
         """Store a batch: records of several topic partitions, in order within each."""
 
 
@@ -201,13 +204,14 @@ class SinkLane:
         self._room.set()
         try:
             after, records = self._select(chunks)
-            if records:
+            ends = {place: end for place, end in after.items() if end > self.positions[place]}
+            if ends:
                 async for attempt in self._retry():
                     with attempt:
                         if generation != self.generation:
                             return
                         self.retries += attempt.num > 1
-                        await self.sink.write(self._incarnation, records)
+                        await self.sink.write(self._incarnation, records, ends)
                 self._answers()
         except (StalePositionError, _GapError) as error:
             if generation == self.generation:

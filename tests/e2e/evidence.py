@@ -111,8 +111,6 @@ async def wait_recorded(cluster: Cluster, within_s: float = 150.0) -> None:
         behind = {store: place for store, place in (await _positions(cluster, ends)).items() if place}
         if not behind:
             return
-        lacking = {place for places in behind.values() for place in places}
-        ends |= await _less_repeats(cluster, {place: ends[place] for place in lacking})
         assert time.monotonic() < deadline, f"behind after {within_s} s: {behind}"
         await asyncio.sleep(0.5)
 
@@ -121,17 +119,6 @@ async def _ends(cluster: Cluster) -> dict[tuple[str, int], int]:
     async with started(AIOKafkaConsumer(**cluster.options, enable_auto_commit=False)) as consumer:
         places = [place for found in (await partitions_of(consumer, HISTORY_TOPICS)).values() for place in found]
         return {(tp.topic, tp.partition): end for tp, end in (await consumer.end_offsets(places)).items() if end}
-
-
-async def _less_repeats(cluster: Cluster, ends: dict[tuple[str, int], int]) -> dict[tuple[str, int], int]:
-    """Where these end for a reader that keeps its marks: what was sent again after a crash moves no store."""
-    marks = Marks()
-    found: dict[tuple[str, int], int] = {}
-    async for record in cluster.read(*{topic for topic, _ in ends}):
-        place = (record.topic, record.partition)
-        if record.offset < ends.get(place, 0) and marks.accept(*place, dict(record.headers).get(POSITION_HEADER)):
-            found[place] = record.offset + 1
-    return found
 
 
 async def _positions(cluster: Cluster, ends: dict[tuple[str, int], int]) -> dict[str, dict[tuple[str, int], int]]:

@@ -30,8 +30,11 @@ class Hanging:
             await self._hang()
         return dict.fromkeys(partitions, 0)
 
-    async def write(self, incarnation: int, records: Sequence[Record]) -> None:
+    async def write(
+        self, incarnation: int, records: Sequence[Record], ends: Mapping[TopicPartition, int] | None = None
+    ) -> None:
         assert incarnation == len(records) == 1
+        assert ends == {PLACE: 1}
         await self._hang()
 
     async def _hang(self) -> None:
@@ -65,14 +68,18 @@ class Keeping:
 
     def __init__(self) -> None:
         self.stored: list[int] = []
+        self.next = 0
 
     async def positions(self, incarnation: int, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         assert incarnation == 1
-        return dict.fromkeys(partitions, self.stored[-1] + 1 if self.stored else 0)
+        return dict.fromkeys(partitions, self.next)
 
-    async def write(self, incarnation: int, records: Sequence[Record]) -> None:
+    async def write(
+        self, incarnation: int, records: Sequence[Record], ends: Mapping[TopicPartition, int] | None = None
+    ) -> None:
         assert incarnation == 1
         self.stored += [record.offset for record in records]
+        self.next = (ends or {})[PLACE]
 
 
 def chunk(*offsets: int) -> Chunk:
@@ -132,10 +139,12 @@ class Failing(Keeping):
         super().__init__()
         self.errors = list(errors)
 
-    async def write(self, incarnation: int, records: Sequence[Record]) -> None:
+    async def write(
+        self, incarnation: int, records: Sequence[Record], ends: Mapping[TopicPartition, int] | None = None
+    ) -> None:
         if self.errors:
             raise self.errors.pop(0)
-        await super().write(incarnation, records)
+        await super().write(incarnation, records, ends)
 
 
 async def test_a_store_that_is_away_is_told_once_and_once_more_when_it_is_back(

@@ -12,12 +12,11 @@ import asyncpg
 import pytest
 
 from schemas.record import Record
-from sinks import clickhouse, postgres, postgres_rows
+from sinks import clickhouse, clickhouse_rows, postgres, postgres_rows
 from sinks.clickhouse import ClickHouseSink, connect
 from sinks.postgres import PostgresSink
 from sinks.queries import Counts, clickhouse_counts, postgres_counts
 from sinks.reading import Skipped
-
 
 Spoil = Callable[[Any, Any], Any]
 """What becomes of a message's row; it may raise."""
@@ -163,7 +162,7 @@ class ClickHouse:
 
     @contextmanager
     def spoiling(self, spoil: Spoil) -> Iterator[None]:
-        row_of = clickhouse.row_of
+        row_of = clickhouse_rows.row_of
 
         def spoilt(message: Any, record: Record) -> Any:
             table, row = row_of(message, record) or pytest.fail("no row")

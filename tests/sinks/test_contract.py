@@ -79,6 +79,19 @@ async def test_positions_are_where_the_batch_ended(store: Store) -> None:
     assert set((await store.sink.positions(INCARNATION + 1, PLACES)).values()) == {0}
 
 
+async def test_positions_are_moved_over_what_was_left_out_at_the_end(store: Store) -> None:
+    day = a_day(5)
+    last = day[-1]
+    place = (last.topic, last.partition)
+    await store.sink.write(INCARNATION, day, {place: last.offset + 3})
+    assert await store.sink.positions(INCARNATION, [place]) == {place: last.offset + 3}
+    whole = await store.tables()
+    await store.sink.write(INCARNATION, [], {place: last.offset + 5})
+    await store.sink.write(INCARNATION, day, {place: last.offset + 3})
+    assert await store.sink.positions(INCARNATION, [place]) == {place: last.offset + 5}
+    assert await store.tables() == whole
+
+
 STEPS = st.lists(
     st.tuples(
         st.integers(1, 160),  # records
