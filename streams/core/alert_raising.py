@@ -35,7 +35,7 @@ from streams.core.alert_state import (
 )
 from streams.core.alert_watch import severity_of
 from streams.core.alert_work import Work, level_of
-from streams.core.troubles import NETWORK_OUTAGE, DeviceGone, Ended, Event, Trouble, led_of
+from streams.core.troubles import LONGEST_SUMMARY, NETWORK_OUTAGE, DeviceGone, Ended, Event, Trouble, led_of
 
 MONITORING = ("monitoring",)
 """Who alone is told of duress."""
@@ -118,7 +118,7 @@ def _seen_again(case: Case, work: Work) -> None:
 def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
     rules = work.rules(trouble.site_id)
     kind = rules.kind(trouble.kind)
-    severity = Severity.CRITICAL if trouble.kind == DURESS else severity_of(trouble, kind.severity, work)
+    severity, why = (Severity.CRITICAL, "") if trouble.kind == DURESS else severity_of(trouble, kind.severity, work)
     case = Case(
         alert_id=derive("alert", trouble.dedup_key, trouble.cause_id),
         site_id=trouble.site_id,
@@ -126,7 +126,7 @@ def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
         severity=severity.value,
         dedup_key=trouble.dedup_key,
         cause_id=trouble.cause_id,
-        summary=trouble.summary,
+        summary=f"{trouble.summary[: LONGEST_SUMMARY - len(why) - 3]} ({why})" if why else trouble.summary,
         raised_ms=work.now_ms,
         window_ms=kind.window_s * 1000,
         window_until_ms=work.now_ms + kind.window_s * 1000,

@@ -230,7 +230,13 @@ class Heightened(msgspec.Struct, frozen=True, gc=False, tag="heightened", array_
     until: dict[str, int]
 
 
-Entity = Heightened | Case | Pointer | Around | AtSite | Outage | Outages | Recent | OperatorAsked
+class Locked(msgspec.Struct, frozen=True, gc=False, tag="locked", array_like=True):
+    """The lockdowns in force at a site, by their ids, with the zone of each: `locked/<site>`."""
+
+    zones: dict[str, str]
+
+
+Entity = Heightened | Locked | Case | Pointer | Around | AtSite | Outage | Outages | Recent | OperatorAsked
 
 encode, decode = codec(Entity)
 
@@ -253,6 +259,11 @@ def around_key(site_id: str, device_id: str) -> str:
 def heightened_key(site_id: str) -> str:
     """`heightened/<site>`."""
     return f"heightened/{site_id}"
+
+
+def locked_key(site_id: str) -> str:
+    """`locked/<site>`."""
+    return f"locked/{site_id}"
 
 
 def site_key(site_id: str) -> str:

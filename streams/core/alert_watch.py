@@ -1,13 +1,15 @@
-"""Heightened monitoring as alerts see it: what it is of has its alerts raised by one level (A5)."""
+"""What raises alerts by one level: heightened monitoring of a zone or person (A5), and a lockdown of the zone (E2)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from schemas.incidents import LockdownReleased, LockdownReleasing, LockdownStarted
 from schemas.threats import Monitoring, MonitoringEnded
 from schemas.vocabulary import Severity
-from streams.core.alert_state import Heightened, heightened_key
+from streams.core.alert_state import Heightened, Locked, heightened_key, locked_key
 from streams.core.alert_work import Work
+from streams.core.emergency_troubles import UNCONFIRMED
 from streams.core.threat_places import locus
 from streams.core.threat_troubles import THREATS
 from streams.core.times import to_ms
@@ -19,6 +21,8 @@ _NEXT = {
     Severity.HIGH: Severity.CRITICAL,
     Severity.CRITICAL: Severity.CRITICAL,
 }
+_AS_THEY_ARE = THREATS | {UNCONFIRMED}
+"""A threat is assessed with all of its circumstances, and an unconfirmed door is no event but the lockdown's own."""
 
 
 def note_monitoring(message: Any, work: Work) -> None:
@@ -35,20 +39,55 @@ def note_monitoring(message: Any, work: Work) -> None:
     work.put(key, Heightened(until) if until else None)
 
 
-def severity_of(trouble: Trouble, usual: Severity, work: Work) -> Severity:
-    """How severe a trouble is: as it was assessed or as usual, and a level more of what is monitored."""
+def note_lockdown(message: Any, work: Work) -> None:
+    """Remember what is locked down; a drill locks nothing."""
+    if not isinstance(message, LockdownStarted | LockdownReleasing | LockdownReleased) or message.drill:
+        return
+    key = locked_key(message.site_id)
+    known: Locked | None = work.get(key)
+    zones = {} if known is None else dict(known.zones)
+    zones.pop(message.incident_id, None)
+    if isinstance(message, LockdownStarted):
+        zones[message.incident_id] = message.zone_id
+    work.put(key, Locked(zones) if zones else None)
+
+
+def severity_of(trouble: Trouble, usual: Severity, work: Work) -> tuple[Severity, str]:
+    """How severe a trouble is, as it was assessed or as usual; and why it is a level more, where it is.
+
+    That is what happens in a zone under lockdown (E2), or to whom or what is monitored.
+    """
     severity = usual if trouble.severity is None else Severity(trouble.severity)
-    if trouble.kind in THREATS or not trouble.raisable:
-        return severity
+    if trouble.kind in _AS_THEY_ARE:
+        return severity, ""
+    why = _locked(trouble, work) or (_monitored(trouble, work) if trouble.raisable else "")
+    raised = _NEXT[severity]
+    return (raised, f"raised from {severity}: {why}") if why and raised is not severity else (severity, "")
+
+
+def _locked(trouble: Trouble, work: Work) -> str:
+    known: Locked | None = work.get(locked_key(trouble.site_id))
+    if known is None:
+        return ""
+    path, locked = _zones(trouble, work), set(known.zones.values())
+    return next((f"{zone_id} is locked down" for zone_id in path if zone_id in locked), "")
+
+
+def _monitored(trouble: Trouble, work: Work) -> str:
     known: Heightened | None = work.get(heightened_key(trouble.site_id))
     if known is None:
-        return severity
-    names = [f"cardholder/{trouble.cardholder_id}"]
-    if trouble.access_point_id or trouble.door_id or trouble.device_id:
-        where = locus(
-            work.context.references, trouble.site_id, access_point_id=trouble.access_point_id,
-            door_id=trouble.door_id, device_id=trouble.device_id,
-        )  # fmt: skip
-        names += [f"zone/{zone_id}" for zone_id in where.path]
-    watched = any(known.until.get(name, 0) > work.now_ms for name in names)
-    return _NEXT[severity] if watched else severity
+        return ""
+    names = [("cardholder", trouble.cardholder_id), *(("zone", zone_id) for zone_id in _zones(trouble, work))]
+    watched = (id_ for kind, id_ in names if known.until.get(f"{kind}/{id_}", 0) > work.now_ms)
+    return next((f"{id_} is monitored" for id_ in watched), "")
+
+
+def _zones(trouble: Trouble, work: Work) -> tuple[str, ...]:
+    """The zones that a trouble is in, innermost first; none of what is nowhere in particular."""
+    if not (trouble.access_point_id or trouble.door_id or trouble.device_id):
+        return ()
+    where = locus(
+        work.context.references, trouble.site_id, access_point_id=trouble.access_point_id, door_id=trouble.door_id,
+        device_id=trouble.device_id,
+    )  # fmt: skip
+    return where.path

@@ -27,7 +27,7 @@ from streams.core.alert_course import due
 from streams.core.alert_handling import DURESS_RIGHTS, RIGHTS, handle, handle_duress
 from streams.core.alert_raising import happen
 from streams.core.alert_state import Case
-from streams.core.alert_watch import note_monitoring
+from streams.core.alert_watch import note_lockdown, note_monitoring
 from streams.core.alert_work import Work
 from streams.core.decoding import message_in
 from streams.core.emergency_troubles import emergency_events
@@ -39,7 +39,7 @@ from streams.core.threat_troubles import threat_events
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
-VERSION = "alerts-13"
+VERSION = "alerts-14"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"
@@ -48,11 +48,11 @@ INPUTS = (
     REQUESTS,
     DURESS_REQUESTS,
     "duress.events",
+    "incidents",
     "door.alarms",
     "lockouts",
     "device.states",
     "door.modes",
-    "incidents",
     "threats",
     "exceptions",
     DECISIONS,
@@ -126,6 +126,7 @@ class AlertsProcessor:
             return list(decide_request(cause, state, context, self._keys, RIGHTS, handle))
         work = Work(state, context)
         note_monitoring(message, work)
+        note_lockdown(message, work)
         for event in (*events_of(message), *emergency_events(message), *threat_events(message)):
             happen(event, work)
         return work.outcomes()

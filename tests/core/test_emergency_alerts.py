@@ -77,3 +77,56 @@ def test_a_drill_disturbs_nobody() -> None:
         told(desk, Site().lock_down(drill=True))
         assert raised(desk) == [("lockdown_drill", "low")]
         assert all(one.notify is None for one in desk.messages())
+
+
+@pytest.mark.branch("E2.15")
+def test_what_happens_in_a_zone_under_lockdown_is_raised_by_one_level_and_says_why() -> None:
+    with Desk() as desk:
+        site = Site()
+        started = site.lock_down("lab", "low")
+        told(desk, started)
+        desk.door("door_held_open", "lab")
+        desk.door("door_held_open", "front")
+        held = {one.door_id: one for one in desk.messages() if one.kind == "door_held_open"}
+        assert {door: one.severity for door, one in held.items()} == {"lab": "high", "front": "medium"}
+        assert held["lab"].summary == "lab is held open (raised from medium: lab is locked down)"
+        assert held["front"].summary == "front is held open"
+        told(desk, site.release(incident_id(started)))
+        desk.door("door_closed", "lab")
+        desk.wait(3600)
+        before = len(desk.messages())
+        desk.door("door_held_open", "lab")
+        assert [one.severity for one in desk.messages()[before:] if one.type == "alert_raised"] == ["medium"]
+
+
+def test_a_lockdown_of_the_building_raises_what_happens_on_its_floors_and_at_its_controllers() -> None:
+    with Desk() as desk:
+        site = Site()
+        told(desk, site.lock_down("lab", "high"))
+        desk.door("door_forced_open", "lab")
+        desk.device("tamper")
+        severities = {kind: severity for kind, severity in raised(desk) if kind != "lockdown"}
+        assert severities == {"door_forced_open": "critical", "tamper": "critical"}
+
+
+def test_a_drill_raises_nothing_and_of_two_lockdowns_one_is_enough() -> None:
+    with Desk() as desk:
+        site = Site()
+        told(desk, site.lock_down("lab", "low", drill=True))
+        desk.door("door_held_open", "lab")
+        assert ("door_held_open", "medium") in raised(desk)
+    with Desk() as desk:
+        site = Site()
+        inner, outer = site.lock_down("lab", "low"), site.lock_down("lab", "high")
+        told(desk, [*inner, *outer])
+        told(desk, site.release(incident_id(inner)))
+        desk.door("door_held_open", "lab")
+        assert ("door_held_open", "high") in raised(desk)
+
+
+def test_a_door_that_does_not_confirm_its_lockdown_is_no_worse_for_being_locked_down() -> None:
+    with Desk() as desk:
+        site = Site()
+        told(desk, site.lock_down("lab", "low"))
+        told(desk, site.wait(10))
+        assert ("door_mode_unconfirmed", "high") in raised(desk)
