@@ -43,6 +43,16 @@ class LockdownReleaseRequested(OperatorRequest):
     incident_id: Id
 
 
+class LockdownEffectiveRequested(OperatorRequest):
+    """Declare that lockdown formally effective, although people are inside or doors have not confirmed.
+
+    A `reason` is required.
+    """
+
+    type: Literal["lockdown_effective_requested"] = "lockdown_effective_requested"
+    incident_id: Id
+
+
 class OpenPoint(Frozen):
     """A door whose controller has not confirmed, and why as far as known."""
 
@@ -56,8 +66,9 @@ class Incident(Message):
 
     `zone_id` is the scope. Of its `doors`, `confirmed` are known to have their mode and `secured` are seen shut as
     well; `unconfirmed` and `propped` name the first of the others. `inside` counts the people last seen in the zone.
-    `cause_id` is the threat or the request that led to it. While it is being
-    released, `confirmed` counts the doors that have the mode which is left to them.
+    `cause_id` is the threat or the request that led to it. `effective_by` is who declared it effective, where it did
+    not become so by itself. While it is being released, `confirmed` counts the doors that have the mode which is left
+    to them.
     """
 
     incident_id: Id
@@ -82,6 +93,8 @@ class Incident(Message):
     confirmed_at: Timestamp | None = None
     secured_at: Timestamp | None = None
     effective_at: Timestamp | None = None
+    effective_by: Id | None = None
+    effective_reason: Text = ""
     auto_release_at: Timestamp | None = None
     approved_by: tuple[Id, ...] = ()
     release_reason: Text = ""
@@ -113,7 +126,7 @@ class LockdownConfirmed(Incident):
 
 
 class LockdownEffective(Incident):
-    """The lockdown is formally effective: nobody is to leave, or nobody is left who is to."""
+    """The lockdown is formally effective: nobody is to leave, nobody is left who is to, or an operator says so."""
 
     type: Literal["lockdown_effective"] = "lockdown_effective"
 

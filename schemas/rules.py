@@ -31,11 +31,13 @@ Right = Literal[
     "force_repairs",
     "start_lockdown",
     "release_lockdown",
+    "override_lockdown",
     "set_door_modes",
     "set_threat_level",
 ]
 """`acknowledge_alerts`: also comment, assign, resolve and close; `force_alerts`: close while the cause is active.
 `repair_devices`: assign, report as repaired and close; `force_repairs`: close while the fault is there.
+`override_lockdown`: declare one formally effective, whoever is still inside.
 `set_threat_level`: also clear it, and end heightened monitoring."""
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from schemas.incidents import LockdownReleaseRequested, LockdownRequested
+from schemas.incidents import LockdownEffectiveRequested, LockdownReleaseRequested, LockdownRequested
 from schemas.operators import OperatorRequest
 from schemas.registry import describe
 from schemas.vocabulary import ThreatLevel
@@ -33,6 +33,7 @@ Reason = Annotated[str, typer.Option(help="Why; it is kept with the lockdown.")]
 Level = Annotated[
     ThreatLevel, typer.Option(help="low: the area; medium: its floor; high: its building; extreme: the whole site.")
 ]
+Incident = Annotated[str, typer.Argument(help="The lockdown's id, or as much of its beginning as is its own.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask back.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Wait = Annotated[float, typer.Option(help="How many seconds to show the progress for.")]
@@ -75,7 +76,7 @@ def drill(
 
 @app.command()
 def release(
-    incident: Annotated[str, typer.Argument(help="The lockdown's id, or as much of its beginning as is its own.")],
+    incident: Incident,
     operator: Operator,
     reason: Reason,
     wait: Wait = 10.0,
@@ -83,12 +84,19 @@ def release(
     json: Json = False,
 ) -> None:
     """Give the all-clear: each door gets the mode that is left to it. Some plans need two people."""
-    settings = settings_or_fail()
-    found = run(the_incident(settings, incident))[-1]
-    _confirm(f"release the lockdown of {found['zone_id']} ({found['doors']} doors)?", yes=yes)
-    fields = {"incident_id": found["incident_id"]}
-    answer = run(_asked(settings, LockdownReleaseRequested, found["site_id"], operator, reason, fields))
-    _show(settings, answer, wait=wait, json=json)
+    _about(incident, LockdownReleaseRequested, "release", operator, reason, wait=wait, yes=yes, json=json)
+
+
+@app.command()
+def effective(
+    incident: Incident,
+    operator: Operator,
+    reason: Reason,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Declare it formally effective, although people are still inside or doors have not confirmed."""
+    _about(incident, LockdownEffectiveRequested, "declare effective", operator, reason, wait=0, yes=yes, json=json)
 
 
 @app.command()
@@ -111,7 +119,7 @@ def status(
 
 @app.command()
 def report(
-    incident: Annotated[str, typer.Argument(help="The lockdown's id, or as much of its beginning as is its own.")],
+    incident: Incident,
     html: Annotated[Path | None, typer.Option(help="Write it to this file as a page that can be printed.")] = None,
     json: Json = False,
 ) -> None:
@@ -150,8 +158,7 @@ def _start(  # noqa: PLR0913 - what both commands share
     yes: bool,
     json: bool,
 ) -> None:
-    if not reason.strip():
-        fail('a reason is required: --reason "intruder in the lobby"', WRONG_USE)
+    _need(reason)
     settings = settings_or_fail()
     site_id, scope, doors = run(scope_of(settings, zone, level))
     if dry_run:
@@ -164,6 +171,33 @@ def _start(  # noqa: PLR0913 - what both commands share
     fields = {"zone_id": zone, "threat_level": level, **given}
     answer = run(_asked(settings, LockdownRequested, site_id, operator, reason, fields))
     _show(settings, answer, wait=wait, json=json)
+
+
+def _about(
+    incident: str,
+    model: type[OperatorRequest],
+    what: str,
+    operator: str,
+    reason: str,
+    *,
+    wait: float,
+    yes: bool,
+    json: bool,
+) -> None:
+    """Ask for something about a lockdown that is there, and show what becomes of it."""
+    _need(reason)
+    settings = settings_or_fail()
+    found = run(the_incident(settings, incident))[-1]
+    kind = "drill" if found["drill"] else "lockdown"
+    _confirm(f"{what} the {kind} of {found['zone_id']} ({found['doors']} doors)?", yes=yes)
+    fields = {"incident_id": found["incident_id"]}
+    answer = run(_asked(settings, model, found["site_id"], operator, reason, fields))
+    _show(settings, answer, wait=wait, json=json)
+
+
+def _need(reason: str) -> None:
+    if not reason.strip():
+        fail('a reason is required: --reason "intruder in the lobby"', WRONG_USE)
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -25,11 +25,18 @@ def page(one: Fields) -> list[str]:
     lines += [f"  {door['door_id']} has not confirmed: {door['why'] or 'not yet'}" for door in one["unconfirmed"]]
     lines += [f"  {door} stands open" for door in one["propped"]]
     lines.append(f"inside    {one['inside']}")
-    lines.append(f"effective {clock(one['effective_at'])[:8] if one['effective_at'] else 'not yet'}")
+    lines.append(f"effective {_effective(one)}")
     if one["releasing_at"]:
         done = f"released {clock(one['released_at'])[:8]}" if one["released_at"] else "being released"
         lines.append(f"end       {done} by {', '.join(one['approved_by']) or 'itself'}: {one['release_reason']}")
     return [printable(line) for line in lines]
+
+
+def _effective(one: Fields) -> str:
+    if not one["effective_at"]:
+        return "not yet"
+    by = one.get("effective_by")
+    return clock(one["effective_at"])[:8] + (f" declared by {by}: {one['effective_reason']}" if by else "")
 
 
 def counts(one: Fields) -> str:

@@ -115,7 +115,8 @@ def _facts(one: Fields, clock: _Clock) -> Iterable[tuple[str, str]]:
         "threat level, plan",
         f"{one['threat_level']}, {one['plan_id']} (rank {one['rank']}; people {one['occupants']})",
     )
-    yield "formally effective", f"{clock.at(one['effective_at'])} (after {clock.after(one['effective_at'])})"
+    declared = f", declared by {one['effective_by']}: {one['effective_reason']}" if one.get("effective_by") else ""
+    yield "formally effective", f"{clock.at(one['effective_at'])} (after {clock.after(one['effective_at'])}){declared}"
     if one["releasing_at"] is not None:
         by = ", ".join(one["approved_by"]) or "itself"
         yield "all-clear", f"{clock.at(one['releasing_at'])} by {by}: {one['release_reason']}"

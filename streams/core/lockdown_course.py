@@ -6,15 +6,12 @@ from typing import Any
 
 import msgspec
 
-from schemas.incidents import LockdownConfirmed, LockdownEffective, LockdownProgress, LockdownReleased, OpenPoint
-from streams.core import reference
-from streams.core.entities import DoorState, door_key
+from schemas.incidents import LockdownConfirmed, LockdownEffective, LockdownProgress, LockdownReleased
 from streams.core.keeping import Draft
-from streams.core.lockdown_state import Lockdown, LockdownDoors, lockdown_doors_key, lockdown_key
-from streams.core.lockdown_telling import kept, tell
+from streams.core.lockdown_state import Lockdown, lockdown_doors_key, lockdown_key
+from streams.core.lockdown_telling import kept, observed, tell
 from streams.core.lockdowns import LOOK_MS, apply_part, release
 from streams.core.mode_control import Doors
-from streams.core.mode_state import DoorModes, mode_key
 from streams.core.processor import Context, Outcome, State
 
 WATCH_MS = 5_000
@@ -44,12 +41,9 @@ def go_on(key: str, state: State, context: Context) -> list[Outcome]:
 
 def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:
     now_ms = context.now_ms
-    seen, last_ms = _seen(lockdown, state, context)
-    confirmed = lockdown.doors - len(seen["unconfirmed"])
-    secured = confirmed - len(seen["propped"]) - len(seen["unknown"])
-    moved = (confirmed, secured) != (lockdown.confirmed, lockdown.secured)
-    all_confirmed = confirmed == lockdown.doors
-    after = _replace(lockdown, confirmed=confirmed, secured=secured)
+    after, seen, last_ms = observed(lockdown, state, context)
+    moved = (after.confirmed, after.secured) != (lockdown.confirmed, lockdown.secured)
+    all_confirmed = after.confirmed == after.doors
     outcomes: list[Outcome] = []
 
     def say(model: Any) -> None:
@@ -65,7 +59,7 @@ def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:
         if moved:
             say(LockdownProgress)
         return [*outcomes, *kept(_replace(after, next_ms=now_ms + LOOK_MS), state)]
-    if secured == lockdown.doors and not after.secured_ms:
+    if after.secured == after.doors and not after.secured_ms:
         after = _replace(after, secured_ms=max(now_ms, last_ms))
         moved = True
     if all_confirmed and not after.confirmed_ms:
@@ -87,31 +81,6 @@ def _is_effective(lockdown: Lockdown, seen: dict[str, list[Any]], now_ms: int) -
     if any(point.why is None for point in seen["unconfirmed"]):
         return False
     return lockdown.occupants == "shelter" or lockdown.inside == 0 or lockdown.clear_ms <= now_ms
-
-
-def _seen(lockdown: Lockdown, state: State, context: Context) -> tuple[dict[str, list[Any]], int]:
-    """The doors that have not confirmed, those that have and stand open, and when the last of them confirmed."""
-    unconfirmed: list[OpenPoint] = []
-    propped: list[str] = []
-    unknown: list[str] = []
-    last_ms = 0
-    if not lockdown.drill:
-        for number in range(lockdown.slices):
-            part: LockdownDoors | None = state.get(lockdown_doors_key(lockdown.incident_id, number))
-            for door_id in part.doors if part is not None else ():
-                door = reference.door(context.references, door_id)
-                modes: DoorModes | None = state.get(mode_key(door_id))
-                if door is None or modes is None or modes.epoch == 0:
-                    continue
-                last_ms = max(last_ms, modes.confirmed_ms)
-                found: DoorState | None = state.get(door_key(door_id))
-                if not modes.confirmed_ms:
-                    unconfirmed.append(OpenPoint(door_id=door_id, device_id=door.device_id, why=modes.refused))
-                elif door.has_dps and (found is None or found.open is None):
-                    unknown.append(door_id)
-                elif door.has_dps and found is not None and found.open:
-                    propped.append(door_id)
-    return {"unconfirmed": unconfirmed, "propped": propped, "unknown": unknown}, last_ms
 
 
 def _forgotten(lockdown: Lockdown, state: State) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""Operators' requests about lockdowns (E2): start one, and give the all-clear."""
+"""Operators' requests about lockdowns (E2): start one, declare it effective, and give the all-clear."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ from collections.abc import Iterator
 
 import msgspec
 
-from schemas.incidents import LockdownReleaseApproved, LockdownReleaseRequested, LockdownRequested
+from schemas.incidents import (
+    Incident,
+    LockdownEffective,
+    LockdownEffectiveRequested,
+    LockdownReleaseApproved,
+    LockdownReleaseRequested,
+    LockdownRequested,
+)
 from streams.core.lockdown_state import Lockdown, lockdown_key
-from streams.core.lockdown_telling import kept, tell
+from streams.core.lockdown_telling import kept, observed, tell
 from streams.core.lockdowns import Order, release, start
 from streams.core.operator_admission import Refused, accepted
 from streams.core.processor import Context, Outcome, State
+from streams.core.times import from_ms
 
 _replace = msgspec.structs.replace
 
@@ -38,6 +46,37 @@ def request_start(request: LockdownRequested, state: State, context: Context) ->
 
 def request_release(request: LockdownReleaseRequested, state: State, context: Context) -> Iterator[Outcome]:
     """An operator's all-clear."""
+    found = _in_force(request, state, "released")
+    if request.operator_id in found.approved:
+        raise Refused("same_person", "this plan asks for two people: somebody else must release it, too")
+    yield accepted(request, context, incident_id=request.incident_id)
+    approved = (*found.approved, request.operator_id)
+    if found.two_person and len(approved) < 2:  # noqa: PLR2004 - two people
+        yield from _told(LockdownReleaseApproved, _replace(found, approved=approved), state, context)
+    else:
+        yield from release(found, request.reason, approved, state, context)
+
+
+def request_effective(request: LockdownEffectiveRequested, state: State, context: Context) -> Iterator[Outcome]:
+    """An operator's word that a lockdown is formally effective."""
+    found = _in_force(request, state, "declared effective")
+    if found.effective_ms:
+        raise Refused("not_possible", f"{request.incident_id} has been effective since {from_ms(found.effective_ms)}")
+    yield accepted(request, context, incident_id=request.incident_id)
+    declared = _replace(
+        found, effective_ms=context.now_ms, effective_by=request.operator_id, effective_reason=request.reason
+    )
+    yield from _told(LockdownEffective, declared, state, context)
+
+
+def _told(model: type[Incident], lockdown: Lockdown, state: State, context: Context) -> Iterator[Outcome]:
+    looked_at, seen, _ = observed(lockdown, state, context)
+    after, event = tell(model, looked_at, state, context, **seen)
+    yield event
+    yield from kept(after, state)
+
+
+def _in_force(request: LockdownReleaseRequested | LockdownEffectiveRequested, state: State, what: str) -> Lockdown:
     found: Lockdown | None = state.get(lockdown_key(request.incident_id))
     if found is None or found.site_id != request.site_id:
         raise Refused(
@@ -46,14 +85,5 @@ def request_release(request: LockdownReleaseRequested, state: State, context: Co
     if found.releasing_ms:
         raise Refused("not_possible", f"{request.incident_id} is being released already")
     if not request.reason.strip():
-        raise Refused("no_reason", "a lockdown is released for a reason: give one")
-    if request.operator_id in found.approved:
-        raise Refused("same_person", "this plan asks for two people: somebody else must release it, too")
-    yield accepted(request, context, incident_id=request.incident_id)
-    approved = (*found.approved, request.operator_id)
-    if found.two_person and len(approved) < 2:  # noqa: PLR2004 - two people
-        told, event = tell(LockdownReleaseApproved, _replace(found, approved=approved), state, context)
-        yield event
-        yield from kept(told, state)
-    else:
-        yield from release(found, request.reason, approved, state, context)
+        raise Refused("no_reason", f"a lockdown is {what} for a reason: give one")
+    return found

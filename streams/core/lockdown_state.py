@@ -46,6 +46,8 @@ class Lockdown(msgspec.Struct, frozen=True, gc=False, tag="lockdown", array_like
     released_ms: int = 0
     next_ms: int = 0
     transition: int = 0
+    effective_by: str | None = None
+    effective_reason: str = ""
 
 
 class LockdownDoors(msgspec.Struct, frozen=True, gc=False, tag="lockdown_doors", array_like=True):

@@ -1,4 +1,4 @@
-"""What is told of a lockdown: each message has the whole of it."""
+"""What is told of a lockdown, and how its doors stand: each message has the whole of it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import msgspec
 
 from schemas.incidents import Incident, OpenPoint
 from schemas.vocabulary import ThreatLevel
-from streams.core.entities import zone_key
+from streams.core import reference
+from streams.core.entities import DoorState, door_key, zone_key
 from streams.core.keeping import Draft
-from streams.core.lockdown_state import Lockdown, lockdown_key
+from streams.core.lockdown_state import Lockdown, LockdownDoors, lockdown_doors_key, lockdown_key
+from streams.core.mode_state import DoorModes, mode_key
+from streams.core.modes import find
 from streams.core.passage import journal_position
 from streams.core.processor import Context, Outcome, State
 from streams.core.times import from_ms
@@ -19,6 +22,35 @@ MOST_NAMED = 50
 """Doors that a message names; the counts are of all."""
 
 _replace = msgspec.structs.replace
+
+
+def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdown, dict[str, list[Any]], int]:
+    """A lockdown with its doors counted, the doors to be named, and when the last of all confirmed.
+
+    Named are those whose turn has not come or that have `unconfirmed` their mode, of the others those that stand open
+    (`propped`), and those of which nobody knows whether they do (`unknown`).
+    """
+    seen: dict[str, list[Any]] = {"unconfirmed": [], "propped": [], "unknown": []}
+    last_ms = 0
+    for number in range(0 if lockdown.drill else lockdown.slices):
+        part: LockdownDoors | None = state.get(lockdown_doors_key(lockdown.incident_id, number))
+        for door_id in part.doors if part is not None else ():
+            door = reference.door(context.references, door_id)
+            if door is None:
+                continue
+            modes: DoorModes = state.get(mode_key(door_id)) or DoorModes(door.site_id)
+            last_ms = max(last_ms, modes.confirmed_ms)
+            locked = find(modes.causes, "lockdown", lockdown.incident_id) is not None
+            found: DoorState | None = state.get(door_key(door_id))
+            if not modes.confirmed_ms or locked == bool(lockdown.releasing_ms):
+                seen["unconfirmed"].append(OpenPoint(door_id=door_id, device_id=door.device_id, why=modes.refused))
+            elif door.has_dps and (found is None or found.open is None):
+                seen["unknown"].append(door_id)
+            elif door.has_dps and found is not None and found.open:
+                seen["propped"].append(door_id)
+    confirmed = lockdown.doors - len(seen["unconfirmed"])
+    secured = confirmed - len(seen["propped"]) - len(seen["unknown"])
+    return _replace(lockdown, confirmed=confirmed, secured=secured), seen, last_ms
 
 
 def tell(
@@ -60,6 +92,8 @@ def tell(
         unconfirmed=tuple(points[:MOST_NAMED]),
         propped=tuple(seen.get("propped", [])[:MOST_NAMED]),
         inside=inside,
+        effective_by=after.effective_by,
+        effective_reason=after.effective_reason,
         approved_by=after.approved,
         release_reason=after.release_reason,
         notice=after.notice,

@@ -10,7 +10,7 @@ from tests.core.world import World, event, of_type
 
 OPERATORS = [
     {"operator_id": who, "rights": ["unlock", "forgive_passback", "start_lockdown", "release_lockdown",
-                                    "set_door_modes"]}
+                                    "override_lockdown", "set_door_modes"]}
     for who in ("op-7", "op-8")
 ]  # fmt: skip
 
@@ -36,6 +36,10 @@ class Site(World):
     def release(self, incident_id: str, **fields: Any) -> list[Any]:
         """Give the all-clear."""
         return self.request("lockdown_release_requested", incident_id=incident_id, **fields)
+
+    def declare(self, incident_id: str, **fields: Any) -> list[Any]:
+        """Declare a lockdown formally effective."""
+        return self.request("lockdown_effective_requested", incident_id=incident_id, **fields)
 
     def obey(self, found: Iterable[Any]) -> list[Any]:
         """The controller confirms the mode commands among what was published."""

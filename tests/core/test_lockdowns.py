@@ -9,7 +9,7 @@ import pytest
 from schemas.envelope import type_of
 from schemas.places import AccessPoint, Device, Door, Zone
 from schemas.vocabulary import Direction
-from tests.core.emergency import Site, commands, incident_id
+from tests.core.emergency import OPERATORS, Site, commands, incident_id
 from tests.core.world import card, event, of_type
 
 
@@ -144,6 +144,44 @@ def test_people_who_do_not_leave_in_time_do_not_keep_it_from_being_effective() -
     site.obey(site.lock_down("lab", "low"))
     assert of_type(site.wait(29), "lockdown_effective") == []
     assert len(of_type(site.wait(2), "lockdown_effective")) == 1
+
+
+@pytest.mark.branch("E2.12")
+def test_an_operator_may_declare_it_effective_although_people_are_inside_and_doors_have_not_confirmed() -> None:
+    site = Site(occupants="clear")
+    site.ask(at="lab-in")
+    site.send(event("door_opened", door_id="lab"))
+    site.shut("lab")
+    found = site.lock_down("lab", "high")
+    site.obey(commands(found)[:1])
+    accepted, effective = site.declare(incident_id(found), reason="the last one stays in the vault")
+    assert (accepted.type, accepted.incident_id) == ("operator_request_accepted", effective.incident_id)
+    assert (effective.type, effective.effective_by, effective.inside) == ("lockdown_effective", "op-7", 1)
+    assert effective.effective_reason == "the last one stays in the vault"
+    assert (effective.confirmed, [one.door_id for one in effective.unconfirmed]) == (1, ["lab"])
+    assert of_type(site.wait(3600), "lockdown_effective") == [], "once"
+    assert of_type(site.release(effective.incident_id), "lockdown_releasing")[0].effective_by == "op-7"
+
+
+def test_what_is_no_more_to_be_declared_effective_is_refused_and_says_why() -> None:
+    site = Site(occupants="clear")
+    site.ask(at="lab-in")
+    site.send(event("door_opened", door_id="lab"))
+    id_ = incident_id(site.lock_down("lab"))
+    site.change("policy", "usual", operators=[*OPERATORS, {"operator_id": "op-9", "rights": ["start_lockdown"]}])
+    for fields, code in (
+        ({"incident_id": "none"}, "unknown_incident"),
+        ({"reason": " "}, "no_reason"),
+        ({"by": "op-9"}, "no_right"),
+    ):
+        (refused,) = site.request("lockdown_effective_requested", **{"incident_id": id_, **fields})
+        assert refused.code == code
+    site.declare(id_)
+    (refused,) = site.declare(id_)
+    assert (refused.code, "has been effective since" in refused.detail) == ("not_possible", True)
+    site.release(id_)
+    (refused,) = site.declare(id_)
+    assert (refused.code, "being released" in refused.detail) == ("not_possible", True)
 
 
 @pytest.mark.branch("E2.16")

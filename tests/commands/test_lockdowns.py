@@ -1,0 +1,160 @@
+"""`doorstream lockdown`: what is asked is done or refused, and whatever is wrong is one line with the fix."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.commands.lockdown_desk import LockdownDesk
+from tests.core.emergency import OPERATORS, Site, commands, incident_id
+from tests.core.world import event
+
+Open = Callable[[Site], LockdownDesk]
+
+
+def by(who: str, reason: str = "intruder") -> tuple[str, ...]:
+    """Who asks, and why."""
+    return "--operator", who, "--reason", reason, "--yes"
+
+
+BY = by("op-7")
+START = ("start", "lab", "--level", "low", *BY, "--wait", "0")
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Open:
+    """A desk at a site."""
+    return lambda site: LockdownDesk(site, monkeypatch, capsys)
+
+
+def refusals(site: Site) -> list[tuple[str, str]]:
+    """What the site refused, as everybody sees it on the topic."""
+    answers = [json.loads(one.value or b"{}") for one in site.sent if one.topic == "access.decisions"]
+    return [(one["request_type"], one["code"]) for one in answers if one["type"] == "operator_request_refused"]
+
+
+def shown(desk: LockdownDesk, *args: str) -> dict[str, Any]:
+    code, out, err = desk.run(*args, "--json")
+    assert (code, err) == (0, "")
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_one_is_started_watched_and_released(at: Open) -> None:
+    desk = at(Site())
+    code, out, _ = desk.run("start", "lab", "--level", "high", *BY, "--wait", "0")
+    assert code == 0
+    assert "lockdown_started 0/2 confirmed" in out
+    assert "what      lockdown of hall, threat high" in out
+    found = desk.run("status")[1]
+    assert "why       intruder (operator " in found
+    code, out, _ = desk.run("release", "", *BY, "--wait", "0")
+    assert (code, "lockdown_releasing" in out) == (0, True)
+    desk.site.obey(commands(desk.site.wait(1)))
+    desk.site.wait(1)
+    assert desk.run("status")[1] == "no lockdown is in force\n"
+
+
+def test_a_dry_run_lists_the_doors_and_asks_for_nothing(at: Open) -> None:
+    desk = at(Site())
+    code, out, _ = desk.run("start", "lab", "--level", "high", "--dry-run", *BY)
+    assert (code, out) == (0, "hall: 2 doors: front lab\n")
+    assert desk.site.sent == []
+
+
+def test_an_operator_declares_one_effective(at: Open) -> None:
+    site = Site(occupants="clear")
+    site.ask(at="lab-in")
+    site.send(event("door_opened", door_id="lab"))
+    desk = at(site)
+    assert shown(desk, *START)["effective_at"] is None
+    assert "effective not yet" in desk.run("status")[1]
+    found = shown(desk, "effective", "", *by("op-7", "stays in the vault"))
+    assert (found["type"], found["effective_by"], found["inside"]) == ("lockdown_effective", "op-7", 1)
+    assert "declared by op-7: stays in the vault" in desk.run("status")[1]
+
+
+def test_the_command_that_the_alert_of_a_threat_proposes_starts_the_plan(at: Open) -> None:
+    site = Site(plan_id="lockdown")
+    for _ in range(5):
+        site.send(event("door_forced_open", door_id="lab"))
+    proposed = next(one for one in site.threats() if one.type == "threat_assessed" and one.plan_proposed)
+    words = shlex.split(proposed.confirm.replace("<you>", "op-7").replace("...", "confirmed by camera"))
+    assert words[:2] == ["doorstream", "lockdown"]
+    found = shown(at(site), *words[2:], "--yes", "--wait", "0")
+    assert (found["cause"], found["cause_id"], found["zone_id"]) == ("threat", proposed.threat_id, "hall")
+
+
+def test_two_people_give_the_all_clear_where_the_plan_asks_for_it(at: Open) -> None:
+    desk = at(Site(two_person_release=True))
+    desk.run(*START)
+    assert "lockdown_release_approved" in desk.run("release", "", *BY, "--wait", "0")[1]
+    code, _, err = desk.run("release", "", *BY, "--wait", "0")
+    assert code == 1
+    assert (
+        err == "doorstream: refused (same_person): this plan asks for two people: somebody else must release it, too\n"
+    )
+    assert shown(desk, "release", "", *by("op-8"), "--wait", "0")["approved_by"] == ["op-7", "op-8"]
+
+
+_NO_RIGHT = "refused (no_right): op-9 lacks the right `{}`: give it in policy usual"
+_NO_REASON = "a reason is required"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (("start", "nowhere", *BY), 1, "no zone nowhere: see zones.yaml"),
+        (
+            ("start", "hall", "--level", "low", *BY),
+            1,
+            "refused (not_possible): low locks down one area, and hall is a b",
+        ),
+        (("start", "lab", "--plan", "none", *BY), 1, "refused (unknown_plan): hq has no plan none: there are usual"),
+        (("start", "lab", *by("op-7", " ")), 2, _NO_REASON),
+        (("start", "lab", *by("op-9")), 1, _NO_RIGHT.format("start_lockdown")),
+        (
+            ("start", "lab", *by("op-1")),
+            1,
+            "refused (unknown_operator): op-1 is no operator of hq: name them in policy",
+        ),
+        (("start", "lab", *BY[:-1]), 2, "nobody is here to be asked: add --yes"),
+        (("release", "77", *BY), 1, "no lockdown's id begins with 77: see `doorstream lockdown status`"),
+        (("release", "", *by("op-7", " ")), 2, _NO_REASON),
+        (("release", "", *by("op-9")), 1, _NO_RIGHT.format("release_lockdown")),
+        (("effective", "", *BY), 1, "refused (not_possible): {id} has been effective since"),
+        (("effective", "", *by("op-7", " ")), 2, _NO_REASON),
+        (("effective", "", *by("op-9")), 1, _NO_RIGHT.format("override_lockdown")),
+        (("report", "77"), 1, "no lockdown's id begins with 77"),
+    ],
+)
+def test_wrong_use_is_one_line_with_the_fix_and_what_was_asked_for_is_refused_on_the_topic(
+    at: Open, args: tuple[str, ...], code: int, says: str
+) -> None:
+    site = Site()
+    site.change("policy", "usual", operators=[*OPERATORS, {"operator_id": "op-9", "rights": ["unlock"]}])
+    id_ = incident_id(found := site.lock_down())
+    site.obey(found)
+    site.wait(1)
+    ended, out, err = at(site).run(*args)
+    assert (ended, out, err.count("\n")) == (code, "", 1)
+    assert err.startswith(f"doorstream: {says.replace('{id}', id_)}")
+    assert len(refusals(site)) == ("refused (" in says)
+
+
+def test_an_ended_lockdown_is_not_released_again(at: Open) -> None:
+    site = Site()
+    id_ = incident_id(found := site.lock_down())
+    desk = at(site)
+    desk.run("release", id_, *BY, "--wait", "0")
+    assert "being released already" in desk.run("release", id_, *BY)[2]
+    site.obey([*found, *site.wait(1)])
+    site.wait(2)
+    code, _, err = desk.run("release", id_, *BY)
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"{id_} is no lockdown in force: `doorstream lockdown status`" in err
+    assert refusals(site)[-1] == ("lockdown_release_requested", "unknown_incident")
