@@ -187,6 +187,8 @@ def lines_of(summary: Summary) -> list[str]:
         ("undecided", f"{report.undecided}"),
         ("doubled", f"{report.doubled}"),
         ("stale actuations", f"{report.stale_actuations} of {report.openings:,} openings"),
+        ("door modes", f"{report.modes_set:,} set, {report.mode_violations} commands against the rules"),
+        ("kept in", f"{report.kept_in} of {report.ways_out:,} who wanted to leave"),
         ("oracle differences", f"{report.oracle_differences} of {report.oracle_checked:,} decisions"),
         (
             "controllers",
@@ -206,5 +208,5 @@ def lines_of(summary: Summary) -> list[str]:
     return [
         *lines,
         *(f"  {line}" for line in summary.leaks),
-        *(f"  {line}" for line in (*report.differences, *report.stale)),
+        *(f"  {line}" for line in (*report.differences, *report.stale, *report.violations)),
     ]

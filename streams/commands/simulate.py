@@ -102,7 +102,9 @@ def lines_of(report: Report) -> list[str]:
         f"{report.taken:,} passed, {report.not_taken:,} did not; {report.recorded:,} decided by controllers alone",
         f"{report.undecided} undecided, {report.doubled} doubled",
         f"{report.openings:,} openings, {report.stale_actuations} of them stale",
+        f"{report.modes_set:,} modes of doors set, {report.mode_violations} commands against the rules",
+        f"{report.ways_out:,} wanted to leave where nobody is asked, {report.kept_in} were kept in",
         f"{report.devices_lost} controllers lost, {report.faults} broken; {report.device_differences} told otherwise",
         f"the oracle checked {report.oracle_checked:,} decisions: {report.oracle_differences} differ",
     ]
-    return [*lines, *(f"  {line}" for line in (*report.differences, *report.stale))]
+    return [*lines, *(f"  {line}" for line in (*report.differences, *report.stale, *report.violations))]

@@ -23,13 +23,14 @@ class RequestKey(NamedTuple):
 
 @dataclass
 class Asked:
-    """What a controller published, plain as the people know it."""
+    """What a controller published, plain as the people know it. `shut`: it decided alone at a door that is shut."""
 
     point: AccessPoint
     shown: Sequence[Shown]
     occurred_at: datetime
     recorded: Literal["granted", "denied"] | None = None
     mode: Literal["deny", "facility_code", "snapshot"] | None = None
+    shut: bool = False
     sent_s: float | None = None
     decided: bool = False
     granted: bool = False

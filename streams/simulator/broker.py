@@ -18,6 +18,7 @@ from streams.simulator.wire import Headers, Outgoing
 
 COMMANDS, DECISIONS, DURESS = "device.commands", "access.decisions", "duress.events"
 STATES, SNAPSHOTS = "device.states", "device.snapshots"
+INCIDENTS, MODES = "incidents", "door.modes"
 _POSITION_PARTS = 5
 
 
@@ -102,7 +103,7 @@ class KafkaLine:
     @classmethod
     @asynccontextmanager
     async def opened(cls, options: Mapping[str, Any], on_sent: OnSent) -> AsyncIterator[Line]:
-        """A line to the broker: commands, duress and states from now on, decisions and snapshots from the first.
+        """A line to the broker: commands, duress and states from now on, all else from the first.
 
         Raises:
             TopicsMissingError: a topic is not there.
@@ -153,13 +154,13 @@ class KafkaLine:
     async def _assign(self) -> None:
         await self._consumer.topics()
         places: list[TopicPartition] = []
-        for topic in (COMMANDS, DECISIONS, DURESS, STATES, SNAPSHOTS):
+        for topic in (COMMANDS, DECISIONS, DURESS, STATES, SNAPSHOTS, INCIDENTS, MODES):
             found = self._consumer.partitions_for_topic(topic)
             if not found:
                 raise TopicsMissingError(f"the broker has no topic {topic}: run `doorstream topics apply`")
             places += [TopicPartition(topic, partition) for partition in sorted(found)]
         self._consumer.assign(places)
-        whole = [place for place in places if place.topic in (DECISIONS, SNAPSHOTS)]
+        whole = [place for place in places if place.topic not in (COMMANDS, DURESS, STATES)]
         others = [place for place in places if place not in whole]
         await self._consumer.seek_to_beginning(*whole)
         await self._consumer.seek_to_end(*others)

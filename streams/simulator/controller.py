@@ -32,7 +32,7 @@ from schemas.places import AccessPoint, Device, Door
 from schemas.registry import decode
 from schemas.sealing import Sealer
 from schemas.vocabulary import DoorMode
-from streams.simulator.effects import Answered, Effect, Number, Released
+from streams.simulator.effects import Answered, Effect, ModeSet, Number, Released
 from streams.simulator.factors import Shown, travelling
 from streams.simulator.lock import SHUT, DoorMemory, Lock, Moment
 from streams.simulator.pending import PENDING_S, FailureReason, Waiting, decide_alone, free_egress, refusal
@@ -110,7 +110,8 @@ class Controller:
         effects += self._voice.say(AccessRequested, now.clock, number, access_point_id=point_id, factors=factors)
         lock = self.locks[point.door_id]
         if lock.memory.mode in SHUT and free_egress(point, lock):
-            # A locked-down door still lets everybody out, and the server's command for it would not be obeyed.
+            # A locked-down door lets everybody out at once; the server's command for it then releases nothing more.
+            waiting.let_out = True
             lock.release(now, lock.door.access_time_s, None, by_command=False)
             effects.append(Released(self.device_id, point.door_id, "exit", None, number))
         return number, effects
@@ -239,8 +240,8 @@ class Controller:
         if number is None:
             effects.append(Released(self.device_id, command.door_id, "unsolicited", command.command_id))
         else:
-            del self._waiting[number]
-            effects.append(Released(self.device_id, command.door_id, "command", command.command_id, number))
+            if not self._waiting.pop(number).let_out:
+                effects.append(Released(self.device_id, command.door_id, "command", command.command_id, number))
             effects.append(Answered(self.device_id, number, "granted"))
         return [*effects, *self._confirmed(command, now)]
 
@@ -252,7 +253,8 @@ class Controller:
         memory = lock.memory
         memory.last_sequence = max(memory.last_sequence, command.sequence)
         if lock.set_mode(command.mode, command.mode_epoch):
-            return self._confirmed(command, now)
+            done = ModeSet(self.device_id, command.door_id, command.mode, command.mode_epoch, command.command_id)
+            return [done, *self._confirmed(command, now)]
         if (command.mode, command.mode_epoch) == (memory.mode, memory.mode_epoch):
             return self._confirmed(command, now, repeated=True)
         return self._failed(command.command_id, "stale_epoch", now)
@@ -303,8 +305,10 @@ class Controller:
         if reason is not None:
             return [*recorded, Answered(self.device_id, number, "none", alone=True)]
         lock.release(now, lock.door.access_time_s, None, by_command=False)
-        released = Released(self.device_id, lock.door.door_id, "degraded", None, number)
-        return [*recorded, released, Answered(self.device_id, number, "granted", alone=True)]
+        answered = Answered(self.device_id, number, "granted", alone=True)
+        if waiting.let_out:
+            return [*recorded, answered]
+        return [*recorded, Released(self.device_id, lock.door.door_id, "degraded", None, number), answered]
 
     def _heartbeat(self, now: Moment, probe_id: str | None = None) -> list[Effect]:
         """The whole state; with `probe_id` as the answer to a probe."""

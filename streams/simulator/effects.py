@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from schemas.vocabulary import DoorMode
 from streams.simulator.wire import Outgoing
 
 Number = tuple[int, int]
@@ -23,6 +24,17 @@ class Released:
 
 
 @dataclass(frozen=True)
+class ModeSet:
+    """A door has another mode, by a command."""
+
+    device_id: str
+    door_id: str
+    mode: DoorMode
+    mode_epoch: int
+    command_id: str
+
+
+@dataclass(frozen=True)
 class Answered:
     """What the person at the reader learns: the door opens, it does not, or nobody answered.
 
@@ -35,4 +47,4 @@ class Answered:
     alone: bool = False
 
 
-Effect = Outgoing | Released | Answered
+Effect = Outgoing | Released | ModeSet | Answered

@@ -9,12 +9,14 @@ from typing import Any
 
 from schemas.vocabulary import Direction, Reason, Timeliness
 from streams.simulator.book import Asked, Book, RequestKey
+from streams.simulator.lockdowns import Claim, Shut
 from streams.simulator.lockouts import COUNTED, Attempt
 from streams.simulator.oracle import Expected, Oracle
 from streams.simulator.people import People, Proof
 from streams.simulator.places import Places
 
 REFUSALS = (Reason.INVALID_SIGNATURE, Reason.REPLAYED_REQUEST)
+_LOCKS = {Reason.CREDENTIAL_LOCKOUT, Reason.ACCESS_POINT_LOCKOUT}
 _ACTING = (Timeliness.ONLINE, Timeliness.GRACE)
 Decision = Mapping[str, Any]
 
@@ -82,6 +84,7 @@ class Judge:
             self.differences.append(f"{decision_id}: a duress event without a duress PIN")
         for key in self._awaited.values():
             self.differences.append(f"{_name(key, self._book.asked[key])}: granted, neither taken nor not taken")
+        self.differences += self._oracle.lockdowns.differences()
 
     def _forgiven(self, site_id: str, holder_id: str | None, at: datetime) -> None:
         happenings, holder = self._oracle.happenings, self._people.holders.get(holder_id or "")
@@ -123,7 +126,9 @@ class Judge:
             self.differences.append(f"{_name(key, self._book.asked[key])}: refused as {reason}")
 
     def _compare(self, key: RequestKey, asked: Asked, decision: Decision) -> None:
-        expected = self._expected(key, asked, decision)
+        failed = {Reason(one) for one in decision["failed_checks"]}
+        expected = self._expected(key, asked, decision, failed)
+        self._claim(key, asked, decision, failed, expected)
         asked.decided = True
         asked.granted = decision["type"] == "access_granted"
         asked.actuated = bool(decision["actuated"])
@@ -134,7 +139,7 @@ class Judge:
         counts["late"] += decision["timeliness"] == Timeliness.LATE
         if got is not None:
             self._book.reasons[got.value] += 1
-        if got is Reason.AUTHENTICATION_UNAVAILABLE:
+        if Reason.AUTHENTICATION_UNAVAILABLE in failed:
             counts["unavailable"] += 1  # unknown means denied: right whenever a lookup or a verification had no answer
             return
         self._oracle.lockouts.attempted(expected.attempt, asked.shown, got)
@@ -146,11 +151,29 @@ class Judge:
         elif expected.duress is None:
             self._perhaps_duress.add(decision["decision_id"])
 
+    def _claim(
+        self, key: RequestKey, asked: Asked, decision: Decision, failed: set[Reason], expected: Expected
+    ) -> None:
+        # A decision's word on what is shut is looked into when all that is told of lockdowns and modes has been read.
+        proof = expected.attempt.proof if expected.attempt is not None else None
+        proved = proof is not None and proof.failure is None and Reason.AUTHENTICATION_UNAVAILABLE not in failed
+        holder = proof.holder if proof is not None and proved else None
+        claim = Claim(
+            what=_name(key, asked),
+            point=asked.point,
+            clearance=holder.clearance if holder is not None else None,
+            number=decision["journal"]["number"],
+            lockdown=Reason.LOCKDOWN in failed,
+            blocked=None if self._oracle.in_service(asked.point) else Reason.OUT_OF_SERVICE in failed,
+            sure=not any(one & _LOCKS for one in expected.failed),
+        )
+        self._oracle.lockdowns.claimed(claim)
+
     def _alone(self, asked: Asked) -> str | None:
         """What of a controller's own decision was not to be expected of one that has the snapshot of now."""
         if asked.mode != "snapshot":
             return None
-        reason = self._oracle.snapshot(asked.point, asked.shown, asked.occurred_at)
+        reason = self._oracle.snapshot(asked.point, asked.shown, asked.occurred_at, shut=asked.shut)
         right = "granted" if reason is None else "denied"
         return None if asked.recorded == right else f"the controller alone {asked.recorded}, expected {right}"
 
@@ -169,14 +192,14 @@ class Judge:
         attempt = Attempt(point, Proof(holder, failure, False, credential, several), asked_at, decided_at, live)
         self._oracle.lockouts.attempted(attempt, (), reason)
 
-    def _expected(self, key: RequestKey, asked: Asked, decision: Decision) -> Expected:
+    def _expected(self, key: RequestKey, asked: Asked, decision: Decision, failed: set[Reason]) -> Expected:
         decided_at = _time(decision["decided_at"])
         # The broker got it so long before it was decided.
         asked_at = decided_at - timedelta(milliseconds=decision.get("age_ms", 0))
-        if not key.backlog:
-            return self._oracle.expect(asked.point, asked.shown, decided_at, decided_at, asked_at)
-        asked_at = min(asked_at, asked.occurred_at)
-        return self._oracle.expect(asked.point, asked.shown, decided_at, asked.occurred_at, asked_at, live=False)
+        shut = Shut(Reason.LOCKDOWN in failed, Reason.OUT_OF_SERVICE in failed)
+        at, live = (asked.occurred_at, False) if key.backlog else (decided_at, True)
+        asked_at = min(asked_at, at)
+        return self._oracle.expect(asked.point, asked.shown, decided_at, at, asked_at, live=live, shut=shut)
 
     def _apply(self, decision: Decision) -> None:
         point = self._places.points.get(decision["access_point_id"])

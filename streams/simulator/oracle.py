@@ -15,6 +15,7 @@ from schemas.places import AccessPoint, Zone
 from schemas.vocabulary import Direction, Enforcement, Reason
 from streams.simulator.factors import CardShown, Shown
 from streams.simulator.happenings import Happenings
+from streams.simulator.lockdowns import OPEN, Lockdowns, Shut
 from streams.simulator.lockouts import SECRETS, Attempt, Lockouts
 from streams.simulator.people import People, Proof, unfit
 from streams.simulator.places import Places
@@ -50,11 +51,12 @@ class Expected(NamedTuple):
 
 
 class Oracle:
-    """Expects; `happenings` is its picture of who is where, `lockouts` of who is locked out."""
+    """Expects; `happenings` is its picture of who is where, `lockouts` and `lockdowns` of what is locked."""
 
     def __init__(self, people: People, places: Places, happenings: Happenings) -> None:
         self.happenings = happenings
         self.lockouts = Lockouts(people, places)
+        self.lockdowns = Lockdowns(people, places)
         self._people = people
         self._places = places
 
@@ -67,14 +69,17 @@ class Oracle:
         asked_at: datetime | None = None,
         *,
         live: bool = True,
+        shut: Shut = OPEN,
     ) -> Expected:
         """The right outcome of a request that is decided then and judged by the clocks `at` then.
 
-        `asked_at` is when it was made, which locks are judged by; `live`: somebody stands at the door.
+        `asked_at` is when it was made, which locks are judged by; `live`: somebody stands at the door; `shut`: what is.
         """
         proof = self._people.prove(point, shown, at)
         attempt = Attempt(point, proof, asked_at or decided_at, decided_at, live)
-        checks: list[Outcomes | Reason | None] = [self._in_service(point), *self._authenticated(attempt)]
+        blocked = Reason.OUT_OF_SERVICE if shut.blocked else self.in_service(point)
+        checks: list[Outcomes | Reason | None] = [blocked, Reason.LOCKDOWN if shut.lockdown else None]
+        checks += self._authenticated(attempt)
         permission: Permission | None = None
         if proof.holder is not None:
             permission, failures = self._permission(point, proof.holder, at)
@@ -89,7 +94,7 @@ class Oracle:
 
     def _heard(self, attempt: Attempt) -> bool | None:
         """Whether a PIN is listened to; None where nobody can know whether a lock holds."""
-        if self._in_service(attempt.point) is not None:
+        if self.in_service(attempt.point) is not None:
             return False
         if self.lockouts.exempt(attempt.proof):
             return True
@@ -115,14 +120,18 @@ class Oracle:
             return [frozenset({proof.failure, Reason.CREDENTIAL_LOCKOUT})]
         return [proof.failure]
 
-    def snapshot(self, point: AccessPoint, shown: Sequence[Shown], at: datetime) -> Reason | None:
+    def snapshot(
+        self, point: AccessPoint, shown: Sequence[Shown], at: datetime, *, shut: bool = False
+    ) -> Reason | None:
         """What a controller may decide alone, from synced permissions: the card and its rights, no PIN, no state."""
         if point.direction is Direction.EGRESS and self._places.doors[point.door_id].egress == "free":
             return None
+        if shut:
+            return Reason.LOCKDOWN
         card = next((one for one in shown if isinstance(one, CardShown)), None)
         methods = self._people.policy_at(point).methods
         alone = any(method.kind == "single" and method.factor == "card" for method in methods)
-        if card is None or not alone or self._in_service(point):
+        if card is None or not alone or self.in_service(point):
             return Reason.AUTHENTICATION_UNAVAILABLE
         known = self._people.cards.get(card.card_number)
         holder = self._people.holders.get(known.cardholder_id or "") if known is not None else None
@@ -142,11 +151,12 @@ class Oracle:
     def permitted(self, point: AccessPoint, holder: Cardholder, shown: Sequence[Shown], at: datetime) -> bool:
         """Whether somebody may pass as far as records tell, whatever is going on."""
         proof = self._people.prove(point, shown, at)
-        if self._in_service(point) or proof.failure or proof.holder is not holder:
+        if self.in_service(point) or proof.failure or proof.holder is not holder:
             return False
         return not self._permission(point, holder, at)[1]
 
-    def _in_service(self, point: AccessPoint) -> Reason | None:
+    def in_service(self, point: AccessPoint) -> Reason | None:
+        """Why a reader serves nobody, as far as records tell."""
         return None if point.enabled and self._places.works(point) else Reason.OUT_OF_SERVICE
 
     def _permission(

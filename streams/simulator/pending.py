@@ -32,13 +32,17 @@ FailureReason = Literal[
 
 @dataclass
 class Waiting:
-    """A request that somebody waits for: what was shown, to the reader and as it travels, and since when."""
+    """A request that somebody waits for: what was shown, to the reader and as it travels, and since when.
+
+    `let_out`: the lock was released for it already, as the door is shut for entry and free to leave.
+    """
 
     point: AccessPoint
     shown: tuple[Shown, ...]
     factors: tuple[Factor, ...]
     since: Moment
     degraded: bool = False
+    let_out: bool = False
 
 
 def free_egress(point: AccessPoint, lock: Lock) -> bool:

@@ -10,16 +10,17 @@ from typing import NamedTuple
 
 from schemas.access import AccessRecorded, AccessRequested
 from schemas.base import DeviceMessage
-from schemas.commands import AccessDoor
+from schemas.commands import AccessDoor, ModeCommand
 from schemas.devices import CommandConfirmed, CommandFailed
 from schemas.keys import DEVICE, derive_key
 from schemas.registry import decode
 from schemas.sealing import Sealer
+from schemas.vocabulary import Direction
 from streams.simulator.audit import Auditor
 from streams.simulator.book import Asked, Book, RequestKey
 from streams.simulator.broker import SNAPSHOTS, Arrived
 from streams.simulator.controller import Controller
-from streams.simulator.effects import Answered, Effect, Number, Released
+from streams.simulator.effects import Answered, Effect, ModeSet, Number, Released
 from streams.simulator.factors import Shown
 from streams.simulator.lock import Moment, Now, present
 from streams.simulator.oracle import Oracle
@@ -119,7 +120,11 @@ class Premises:
         number, effects = controller.present(point_id, shown, now)
         future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._answers[controller.device_id, number] = future
-        self._auditor.presented(controller.device_id, number, point.door_id, now, online=controller.online)
+        leaves = point.direction is Direction.EGRESS
+        free = leaves and self.places.doors[point.door_id].egress == "free"
+        self._auditor.presented(
+            controller.device_id, number, point.door_id, now, online=controller.online, leaves=leaves, free=free
+        )
         key = RequestKey(controller.device_id, *number)
         if controller.online:
             self._passages[key] = asyncio.get_running_loop().create_future()
@@ -243,11 +248,14 @@ class Premises:
             command = decode(arrived.topic, arrived.value)
         except ValueError:
             return
+        if isinstance(command, AccessDoor | ModeCommand):
+            signature = self._signatures.get(command.device_id)
+            signed = signature is not None and signature.signed(Incoming(*arrived.as_read))
+            self._auditor.commanded(command, signed=signed)
         if isinstance(command, AccessDoor):
             number = command.request
             key = RequestKey(command.device_id, number.boot, number.sequence) if number is not None else None
             self._book.commanded(key, command.command_id, arrived.at_s)
-            self._auditor.commanded(command)
 
     def tick(self) -> None:
         """Let every controller's timers run."""
@@ -274,6 +282,8 @@ class Premises:
                 self._publish(effect)
             elif isinstance(effect, Released):
                 self._auditor.released(effect, self._now())
+            elif isinstance(effect, ModeSet):
+                self._auditor.modes.applied(effect)
             else:
                 self._answered(effect)
 
@@ -288,7 +298,8 @@ class Premises:
             key = RequestKey(message.device_id, message.boot, message.sequence, backlog=True)
             point = self.places.points[message.access_point_id]
             shown = self._shown[point.access_point_id, message.occurred_at]
-            self._book.asks(key, Asked(point, shown, message.occurred_at, message.outcome, message.mode))
+            shut = self._auditor.modes.shut(point.door_id)
+            self._book.asks(key, Asked(point, shown, message.occurred_at, message.outcome, message.mode, shut))
         elif isinstance(message, AccessRequested):
             self.records[RequestKey(message.device_id, message.boot, message.sequence)] = outgoing
             if len(self.records) > RECORDS_KEPT:

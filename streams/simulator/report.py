@@ -20,7 +20,9 @@ class Report:
     """What a run showed. Times in milliseconds, from a request published to its command received.
 
     `recorded` requests were decided by controllers alone; `hostile` records were published by somebody who should not;
-    `stale_actuations` are openings that the auditor can't account for; `unavailable` are denials because something
+    `stale_actuations` are openings that the auditor can't account for; doors were given another mode `modes_set` times,
+    and `mode_violations` commands broke a rule; of those who wanted to leave where nobody is asked (`ways_out`),
+    `kept_in` were not let out; `unavailable` are denials because something
     could not be looked up or verified in time; `oracle_unsure` decisions had more than one right outcome. Controllers
     were told offline (`devices_lost`) and broken (`faults`) so often. `interrupted`: somebody ended the day early.
     """
@@ -44,6 +46,11 @@ class Report:
     openings: int
     stale_actuations: int
     stale: Sequence[str]
+    modes_set: int
+    mode_violations: int
+    ways_out: int
+    kept_in: int
+    violations: Sequence[str]
     taken: int
     not_taken: int
     duress: int
@@ -70,6 +77,8 @@ class Report:
             or self.doubled
             or self.uncommanded
             or self.stale_actuations
+            or self.mode_violations
+            or self.kept_in
             or self.oracle_differences
             or self.device_differences
             or self.unsent
@@ -86,10 +95,14 @@ def report_of(
     book: Book,
     judge: Judge,
     auditor: Auditor,
+    kept_in: Sequence[str],
     unsent: int,
     watch: Watch | None = None,
 ) -> Report:
-    """The report of a run; `name` is its scenario, seed and number of sites. `watch` None: nobody watched devices."""
+    """The report of a run; `name` is its scenario, seed and number of sites. `watch` None: nobody watched devices.
+
+    `kept_in` is what the auditor says of those who were not let out.
+    """
     otherwise = watch.differences() if watch is not None else []
     counts = book.counts
     stale = [*auditor.stale, *auditor.undecided_releases()]
@@ -114,6 +127,11 @@ def report_of(
         openings=auditor.releases,
         stale_actuations=len(stale),
         stale=stale[:MOST_SHOWN],
+        modes_set=auditor.modes.set,
+        mode_violations=len(auditor.modes.violations),
+        ways_out=auditor.ways_out,
+        kept_in=len(kept_in),
+        violations=[*auditor.modes.violations, *kept_in][:MOST_SHOWN],
         taken=counts["taken"],
         not_taken=counts["not_taken"],
         duress=judge.duress_events,

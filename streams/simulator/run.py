@@ -15,7 +15,20 @@ from schemas.access import AccessRequested
 from streams.loading.campus import Campus
 from streams.simulator.audit import Auditor
 from streams.simulator.book import Book, RequestKey
-from streams.simulator.broker import COMMANDS, DECISIONS, SNAPSHOTS, STATES, Arrived, Line, Marks, OnSent, Opened
+from streams.simulator.broker import (
+    COMMANDS,
+    DECISIONS,
+    DURESS,
+    INCIDENTS,
+    MODES,
+    SNAPSHOTS,
+    STATES,
+    Arrived,
+    Line,
+    Marks,
+    OnSent,
+    Opened,
+)
 from streams.simulator.day import Planner
 from streams.simulator.factors import CardShown
 from streams.simulator.foul import STRANGER
@@ -44,6 +57,7 @@ DRAIN_S = 20.0
 FRAME_S = 0.25
 _RECENT = 500
 _LINES = 20
+
 
 OnProgress = Callable[[Progress], None]
 
@@ -91,6 +105,12 @@ class Simulation:
         self._auditor = Auditor()
         self._judge = Judge(self._oracle, self._people, self._places, self._book)
         self._watch = Watch(campus) if options.devices else None
+        self._readers: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            DURESS: self._judge.duress,
+            INCIDENTS: self._oracle.lockdowns.told,
+            MODES: self._oracle.lockdowns.mode,
+            STATES: self._watch.told if self._watch is not None else _unread,
+        }
         self._marks = Marks()
         self._line: Line | None = None
         self._premises = Premises(self._places, self._oracle, self._book, self._auditor, master, self._say, now)
@@ -132,7 +152,8 @@ class Simulation:
             name = (self._options.scenario, self._options.seed, len(self._places.sites))
             seconds = self._ended_s - self._began_s
             unsent = len(line.failures)
-            found = report_of(name, seconds, self._book, self._judge, self._auditor, unsent, self._watch)
+            kept_in = self._auditor.kept_in(self._now())
+            found = report_of(name, seconds, self._book, self._judge, self._auditor, kept_in, unsent, self._watch)
             return replace(found, interrupted=self._stopping.is_set())
 
     async def _while_listening(self, work: Coroutine[Any, Any, None], tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -248,12 +269,8 @@ class Simulation:
             fields = json.loads(arrived.value)
         except ValueError:
             return
-        if arrived.topic == STATES:
-            if self._watch is not None:
-                self._watch.told(fields)
-            return
         if arrived.topic != DECISIONS:
-            self._judge.duress(fields)
+            self._readers.get(arrived.topic, _unread)(fields)
             return
         key = self._judge.read(fields, before=before)
         if key is not None:
@@ -303,3 +320,7 @@ class Simulation:
             doors=self._premises.door_states(),
             last=tuple(self._lines),
         )
+
+
+def _unread(_fields: Mapping[str, Any]) -> None:
+    """Nobody reads it."""

@@ -61,7 +61,8 @@ def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behin
     # A machine so busy that an answer takes two seconds makes controllers open alone: what comes then is not confirmed.
     failed = sum(found["failed_commands"].values())
     assert 0 < found["confirmed"] <= found["commands"] <= found["confirmed"] + failed
-    wrong = ("undecided", "doubled", "stale_actuations", "oracle_differences", "device_differences", "drift")
+    wrong = ["undecided", "doubled", "stale_actuations", "mode_violations", "kept_in"]
+    wrong += ["oracle_differences", "device_differences", "drift"]
     assert {name: found[name] for name in wrong} == dict.fromkeys(wrong, 0)
     assert found["postgres_rows"] == found["clickhouse_rows"] == found["requests"]
     assert 0 < found["p50_ms"] <= found["p99_ms"]

@@ -7,14 +7,19 @@ import contextlib
 import json
 import random
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
+from schemas.envelope import type_of
+from schemas.keys import OPERATOR, derive_key
+from schemas.operators import OperatorRequest
 from schemas.people import Credential, Secret
 from schemas.record import Headers, Output, Record
 from schemas.reference import BY_NAME
 from schemas.sealing import Sealer
+from streams import signed
 from streams.agents.verification import SecretVerifier
 from streams.core.devices import DevicesProcessor
 from streams.core.processor import Arrival, Context, Lookup, Tick
@@ -26,7 +31,7 @@ from streams.engine.state import StateStore
 from streams.engine.virtual import VirtualLoop
 from streams.hashing import PinHashing, hasher
 from streams.loading.campus import Campus
-from streams.simulator.broker import COMMANDS, DECISIONS, DURESS, SNAPSHOTS, Arrived, OnSent
+from streams.simulator.broker import COMMANDS, DECISIONS, DURESS, INCIDENTS, MODES, SNAPSHOTS, Arrived, OnSent
 from streams.simulator.lock import Moment
 from streams.simulator.report import Report
 from streams.simulator.run import Options, Simulation
@@ -149,6 +154,12 @@ def _secrets(campus: Campus) -> list[Secret]:
     return found
 
 
+Post = Callable[..., None]
+"""Asks for something: the kind of request, the operator, and its fields."""
+
+Operators = Callable[[Post], Coroutine[Any, Any, None]]
+
+
 class MemoryLine:
     """The line to a site in memory: each record takes its time there and back, in order."""
 
@@ -179,7 +190,7 @@ class MemoryLine:
 
     def _publish(self, outputs: list[Output]) -> None:
         for output in outputs:
-            if output.topic in (COMMANDS, DECISIONS, DURESS, SNAPSHOTS):
+            if output.topic in (COMMANDS, DECISIONS, DURESS, SNAPSHOTS, INCIDENTS, MODES):
                 self._back_s = max(self._back_s, self._loop.time() + self._chance.random() * SLOWEST_S)
                 self._coming.append(output)
                 self._loop.call_at(self._back_s, self._hear)
@@ -212,6 +223,17 @@ class MemoryLine:
         for one in nothing:
             yield one
 
+    def ask(self, kind: type[OperatorRequest], operator_id: str, **fields: Any) -> None:
+        """An operator asks for something, signed, at the site of the campus or the one that is named."""
+        now = self._site.clock.moment().clock
+        named = {"request_id": f"{operator_id}-{now.timestamp()}", "site_id": "hq", "operator_id": operator_id}
+        request = kind(**{**named, "occurred_at": now, **fields})
+        topic, key, value = "operator.requests", request.site_id.encode(), request.to_json()
+        event = signed.Event(request.request_id, f"/operators/{operator_id}", type_of(request), now.isoformat())
+        secret, end = derive_key(MASTER, OPERATOR, operator_id), now + timedelta(seconds=30)
+        headers = signed.signed_headers(secret, event, topic, key, value, end)
+        self._publish(self._site.take(topic, key, value, tuple(headers)))
+
     async def tick(self) -> None:
         """Let the site's deadlines come due, for ever."""
         while True:
@@ -226,17 +248,28 @@ def simulate(
     start: datetime,
     on_story: OnStory = lambda _told: None,
     on_output: Callable[[Output], None] = lambda _output: None,
+    operators: Operators | None = None,
 ) -> tuple[Report, list[str]]:
-    """The report of a day, and what the site could not decide."""
+    """The report of a day, and what the site could not decide. `operators` act on that day, too."""
     loop = VirtualLoop()
+    clock = VirtualClock(loop, start)
     try:
-        return loop.run_until_complete(_simulate(campus, options, VirtualClock(loop, start), on_story, on_output))
+        return loop.run_until_complete(_simulate(campus, options, clock, on_story, on_output, operators or _nobody))
     finally:
         loop.close()
 
 
+async def _nobody(_post: Post) -> None:
+    """No operator is there."""
+
+
 async def _simulate(
-    campus: Campus, options: Options, clock: VirtualClock, on_story: OnStory, on_output: Callable[[Output], None]
+    campus: Campus,
+    options: Options,
+    clock: VirtualClock,
+    on_story: OnStory,
+    on_output: Callable[[Output], None],
+    operators: Operators,
 ) -> tuple[Report, list[str]]:
     site = MemorySite(campus, clock, on_output)
     devices = MemorySite(campus, clock, processor=DevicesProcessor(MASTER))
@@ -244,11 +277,15 @@ async def _simulate(
     @asynccontextmanager
     async def opened(on_sent: OnSent) -> AsyncIterator[MemoryLine]:
         line = MemoryLine(site, devices, on_sent, random.Random(options.seed))
-        ticking = asyncio.create_task(line.tick())
+        working = [asyncio.create_task(line.tick()), asyncio.create_task(operators(line.ask))]
         try:
             yield line
         finally:
-            ticking.cancel()
+            for task in working:
+                task.cancel()
+            for done in await asyncio.gather(*working, return_exceptions=True):
+                if isinstance(done, Exception):
+                    raise done
 
     report = await Simulation(opened, MASTER, campus, options, clock.moment, on_story).run()
     return report, [*site.failed, *devices.failed]

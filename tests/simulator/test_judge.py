@@ -48,6 +48,7 @@ class Court:
             "actuated": granted and not key.backlog,
             "recorded_outcome": "granted" if key.backlog else None,
             "decided_at": NOON.isoformat(),
+            "journal": {"partition": 0, "number": 10},
             "reason": None,
             "failed_checks": [],
             "zone_to": point.zone_to,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from schemas.incidents import DoorModeRequested, LockdownReleaseRequested, LockdownRequested
 from schemas.record import Output
 from streams.commands.simulate import CAMPUS
 from streams.loading.campus import Campus, read_campus
 from streams.simulator.run import Options
 from streams.simulator.scene import Cause, Plan, Story
-from tests.simulator.in_memory import simulate
+from tests.simulator.in_memory import Post, simulate
 from tests.simulator.wild import wild
 
 MORNING = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
@@ -41,6 +44,43 @@ def test_a_seeded_day_goes_as_the_oracle_expects(whole: Campus, scenario: str, s
     assert report.oracle_checked > 450
     assert ("snapshot", True) in alone or scenario != "outage"
     assert report.granted > report.denied > 0 or scenario == "rush"
+
+
+def test_a_day_with_lockdowns_goes_as_the_oracle_expects_and_everybody_gets_out(whole: Campus) -> None:
+    seen, incidents = Counter[tuple[str, str | None]](), list[dict[str, Any]]()
+
+    def heard(output: Output) -> None:
+        fields = json.loads(output.value or b"{}")
+        if output.topic == "incidents":
+            incidents.append(fields)
+        elif output.topic == "access.decisions" and "direction" in fields and incidents:
+            seen[fields["direction"], fields.get("reason")] += 1
+
+    async def operators(ask: Post) -> None:
+        start = {"threat_level": "high", "reason": "an intruder"}
+        await asyncio.sleep(15)
+        ask(LockdownRequested, "op-7", zone_id="hq-b3", drill=True, **start)
+        ask(LockdownRequested, "op-7", zone_id="hq-b1", **start)
+        ask(DoorModeRequested, "op-1", door_id="hq-d22", mode="blocked", reason="the gate is broken")
+        await asyncio.sleep(10)
+        ask(LockdownRequested, "op-7", zone_id="hq-b2", plan_id="intruder", **start)
+        await asyncio.sleep(15)
+        for incident_id in sorted({one["incident_id"] for one in incidents}):
+            for operator_id in ("op-1", "op-2"):
+                ask(LockdownReleaseRequested, operator_id, incident_id=incident_id, reason="all clear")
+        ask(DoorModeRequested, "op-1", door_id="hq-d22", mode=None, reason="it is mended")
+
+    options = Options(seconds=60, rate=15, seed=9, scenario="outage")
+    report, failed = simulate(whole, options, MORNING, on_output=heard, operators=operators)
+    assert (report.differences, report.stale, report.violations, failed) == ([], [], [], [])
+    assert report.sound
+    assert report.modes_set > 60
+    assert report.ways_out > 50
+    assert report.reasons["lockdown"] > 20
+    assert {("entry", "lockdown"), ("egress", None)} <= set(seen)
+    assert ("egress", "lockdown") not in seen
+    released = [one for one in incidents if one["type"] == "lockdown_released"]
+    assert [one["drill"] for one in released] == [True, False, False]
 
 
 def test_every_story_of_a_day_begins_and_leads_to_what_an_alert_is_raised_of(whole: Campus) -> None:
