@@ -29,6 +29,7 @@ HISTORY_TOPICS = (
     "exceptions",
     "alerts",
     "notifications",
+    "deliveries",
     "lockouts",
     "threats",
     "lockouts.global",

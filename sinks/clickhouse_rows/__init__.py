@@ -11,6 +11,7 @@ from sinks.clickhouse_rows import (
     access,
     alerts,
     commands,
+    deliveries,
     devices,
     exceptions,
     incidents,
@@ -20,7 +21,7 @@ from sinks.clickhouse_rows import (
 )
 from sinks.clickhouse_rows.table import Columns, Maker, Row
 
-_SUBJECTS = (access, commands, devices, exceptions, alerts, lockouts, notifications, incidents, threats)
+_SUBJECTS = (access, commands, devices, exceptions, alerts, lockouts, notifications, deliveries, incidents, threats)
 
 TABLES: dict[str, Columns] = {name: columns for subject in _SUBJECTS for name, columns in subject.TABLES.items()}
 _MAKERS: dict[type, Maker] = {model: maker for subject in _SUBJECTS for model, maker in subject.MAKERS.items()}

@@ -12,6 +12,7 @@ from sinks.postgres_rows import (
     access,
     alerts,
     commands,
+    deliveries,
     devices,
     exceptions,
     incidents,
@@ -30,6 +31,7 @@ TABLES: tuple[Table, ...] = (
     *exceptions.TABLES,
     *alerts.TABLES,
     *notifications.TABLES,
+    *deliveries.TABLES,
     *operators.TABLES,
     *lockouts.TABLES,
     *incidents.TABLES,
@@ -38,7 +40,19 @@ TABLES: tuple[Table, ...] = (
 )
 """In the order in which every writer writes them."""
 
-_SUBJECTS = (access, commands, devices, exceptions, alerts, notifications, operators, lockouts, incidents, threats)
+_SUBJECTS = (
+    access,
+    commands,
+    devices,
+    exceptions,
+    alerts,
+    notifications,
+    deliveries,
+    operators,
+    lockouts,
+    incidents,
+    threats,
+)
 _MAKERS: dict[type, tuple[Maker, ...]] = {
     model: makers for subject in _SUBJECTS for model, makers in subject.MAKERS.items()
 }

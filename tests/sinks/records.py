@@ -100,10 +100,14 @@ def a_day(decisions: int = 200, seed: int = 1) -> list[Record]:
 
 
 def _notified(topics: Topics, number: int, partition: int) -> None:
+    """Somebody is told, and a subscription's events are delivered."""
     told = {"notification_id": derive("notification", number), "alert_id": f"a{number % 7}"}
     topics.add("notifications", example("notification_held", **told), partition=partition)
     outcome = "notification_failed" if number % 2 else "notification_sent"
     topics.add("notifications", example(outcome, **told), partition=partition)
+    delivery = {"delivery_id": derive("delivery", number), "journal": {"partition": partition, "number": number}}
+    delivered = "events_delivered" if number % 2 else "delivery_failed"
+    topics.add("deliveries", example(delivered, **delivery), partition=partition)
 
 
 def as_we_write(records: list[Record]) -> list[Record]:
