@@ -166,6 +166,11 @@ KINDS = (
         severity=Severity.CRITICAL,
         procedure="Guard the entrances. Tell people to stay, or to leave where the plan says so. Watch the progress.",
     ),
+    AlertKind(
+        kind="lockdown_escalated",
+        severity=Severity.CRITICAL,
+        procedure="The lockdown is larger now. Guard the entrances of its whole scope; watch the progress.",
+    ),
     AlertKind(kind="lockdown_confirmed", severity=Severity.HIGH, procedure="See to the doors that stand open."),
     AlertKind(kind="lockdown_over", severity=Severity.HIGH, procedure="Tell people that they may go about again."),
     AlertKind(kind="lockdown_drill", severity=Severity.LOW),

@@ -49,6 +49,7 @@ OutcomeType = Literal[
     "device_exception",
     "permission_updated",
     "lockdown_started",
+    "lockdown_escalated",
     "lockdown_progress",
     "lockdown_confirmed",
     "lockdown_effective",
@@ -132,6 +133,7 @@ _KINDS: Mapping[Classification, tuple[str, ...]] = {
         "threat_medium",
         "threat_high",
         "lockdown",
+        "lockdown_escalated",
         "lockdown_confirmed",
         "lockdown_over",
         "lockdown_drill",
@@ -167,8 +169,8 @@ def event_class(type_: EventType, facts: Facts) -> Classification:
         case (
             "message_refused" | "duress" | "door_forced_open" | "tamper" | "tamper_restored"
             | "lockout_impending" | "lockout_started" | "lockout_ended"
-            | "lockdown_started" | "lockdown_progress" | "lockdown_confirmed" | "lockdown_effective"
-            | "lockdown_release_approved" | "lockdown_releasing" | "lockdown_released"
+            | "lockdown_started" | "lockdown_escalated" | "lockdown_progress" | "lockdown_confirmed"
+            | "lockdown_effective" | "lockdown_release_approved" | "lockdown_releasing" | "lockdown_released"
             | "threat_assessed" | "monitoring_started" | "monitoring_extended" | "monitoring_ended"
             | "threat_level_set" | "threat_level_cleared"
         ):  # fmt: skip

@@ -43,6 +43,14 @@ class LockdownReleaseRequested(OperatorRequest):
     incident_id: Id
 
 
+class LockdownEscalationRequested(OperatorRequest):
+    """Extend that lockdown to the scope of a higher threat level, around its present one. A `reason` is required."""
+
+    type: Literal["lockdown_escalation_requested"] = "lockdown_escalation_requested"
+    incident_id: Id
+    threat_level: ThreatLevel
+
+
 class LockdownEffectiveRequested(OperatorRequest):
     """Declare that lockdown formally effective, although people are inside or doors have not confirmed.
 
@@ -59,6 +67,16 @@ class OpenPoint(Frozen):
     door_id: Id
     device_id: Id
     why: Unconfirmed | None = None
+
+
+class Escalation(Frozen):
+    """When a lockdown was extended, by whom and why, and its scope and level before."""
+
+    at: Timestamp
+    zone_id: Id
+    threat_level: ThreatLevel
+    operator_id: Id
+    reason: Text
 
 
 class Incident(Message):
@@ -95,6 +113,7 @@ class Incident(Message):
     effective_at: Timestamp | None = None
     effective_by: Id | None = None
     effective_reason: Text = ""
+    escalations: tuple[Escalation, ...] = ()
     auto_release_at: Timestamp | None = None
     approved_by: tuple[Id, ...] = ()
     release_reason: Text = ""
@@ -111,6 +130,12 @@ class LockdownStarted(Incident):
     """Entry is refused from here on, and the doors are being locked."""
 
     type: Literal["lockdown_started"] = "lockdown_started"
+
+
+class LockdownEscalated(Incident):
+    """Entry is refused in a larger scope from here on, and its other doors are being locked; all is counted anew."""
+
+    type: Literal["lockdown_escalated"] = "lockdown_escalated"
 
 
 class LockdownProgress(Incident):

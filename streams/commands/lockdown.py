@@ -10,7 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from schemas.incidents import LockdownEffectiveRequested, LockdownReleaseRequested, LockdownRequested
+from schemas.incidents import (
+    LockdownEffectiveRequested,
+    LockdownEscalationRequested,
+    LockdownReleaseRequested,
+    LockdownRequested,
+)
 from schemas.operators import OperatorRequest
 from schemas.registry import describe
 from schemas.vocabulary import ThreatLevel
@@ -85,6 +90,22 @@ def release(
 ) -> None:
     """Give the all-clear: each door gets the mode that is left to it. Some plans need two people."""
     _about(incident, LockdownReleaseRequested, "release", operator, reason, wait=wait, yes=yes, json=json)
+
+
+@app.command()
+def escalate(
+    incident: Incident,
+    operator: Operator,
+    reason: Reason,
+    level: Annotated[ThreatLevel, typer.Option(help="medium: its floor; high: its building; extreme: the whole site.")],
+    wait: Wait = 10.0,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Extend it to a larger scope; the doors that are locked stay so, the others follow."""
+    what = f"escalate to {level}"
+    given = {"threat_level": level}
+    _about(incident, LockdownEscalationRequested, what, operator, reason, given, wait=wait, yes=yes, json=json)
 
 
 @app.command()
@@ -173,12 +194,13 @@ def _start(  # noqa: PLR0913 - what both commands share
     _show(settings, answer, wait=wait, json=json)
 
 
-def _about(
+def _about(  # noqa: PLR0913 - what these commands share
     incident: str,
     model: type[OperatorRequest],
     what: str,
     operator: str,
     reason: str,
+    given: Fields | None = None,
     *,
     wait: float,
     yes: bool,
@@ -190,7 +212,7 @@ def _about(
     found = run(the_incident(settings, incident))[-1]
     kind = "drill" if found["drill"] else "lockdown"
     _confirm(f"{what} the {kind} of {found['zone_id']} ({found['doors']} doors)?", yes=yes)
-    fields = {"incident_id": found["incident_id"]}
+    fields = {"incident_id": found["incident_id"], **(given or {})}
     answer = run(_asked(settings, model, found["site_id"], operator, reason, fields))
     _show(settings, answer, wait=wait, json=json)
 

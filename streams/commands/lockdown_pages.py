@@ -20,6 +20,10 @@ def page(one: Fields) -> list[str]:
         f"{one['incident_id']}",
         f"what      {kind} of {one['zone_id']}, threat {one['threat_level']}, since {clock(one['started_at'])[:8]}",
         f"why       {one['reason']} ({one['cause']} {one['cause_id']})",
+        *(
+            f"escalated {clock(past['at'])[:8]} from {past['zone_id']} by {past['operator_id']}: {past['reason']}"
+            for past in one.get("escalations", ())
+        ),
         f"doors     {counts(one)}",
     ]
     lines += [f"  {door['door_id']} has not confirmed: {door['why'] or 'not yet'}" for door in one["unconfirmed"]]

@@ -27,6 +27,7 @@ p.none{color:#5a6b7b}@media print{body{margin:0;max-width:none}h2{break-after:av
 """
 _WORDS = {
     "lockdown_started": "started: entry is refused, and the doors are being locked",
+    "lockdown_escalated": "escalated: entry is refused in a larger scope, and its other doors are being locked",
     "lockdown_progress": "progress",
     "lockdown_confirmed": "every door has confirmed",
     "lockdown_effective": "formally effective",
@@ -127,6 +128,9 @@ def _facts(one: Fields, clock: _Clock) -> Iterable[tuple[str, str]]:
 def _happened(steps: Sequence[Fields], clock: _Clock) -> Iterable[tuple[str, ...]]:
     for step in steps:
         told = [_WORDS.get(step["type"], str(step["type"]))]
+        if step["type"] == "lockdown_escalated":
+            last = step["escalations"][-1]
+            told.append(f"from {last['zone_id']} to {step['zone_id']} by {last['operator_id']}: {last['reason']}")
         told += [f"{door['door_id']} has not confirmed ({_why(door['why'])})" for door in step["unconfirmed"]]
         told += [f"{door} stands open" for door in step["propped"]]
         counts = (*_counts(step), str(step["inside"]))

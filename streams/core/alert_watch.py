@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.incidents import LockdownReleased, LockdownReleasing, LockdownStarted
+from schemas.incidents import LockdownEscalated, LockdownReleased, LockdownReleasing, LockdownStarted
 from schemas.threats import Monitoring, MonitoringEnded
 from schemas.vocabulary import Severity
 from streams.core.alert_state import Heightened, Locked, heightened_key, locked_key
@@ -21,6 +21,7 @@ _NEXT = {
     Severity.HIGH: Severity.CRITICAL,
     Severity.CRITICAL: Severity.CRITICAL,
 }
+_MOVES = (LockdownStarted, LockdownEscalated, LockdownReleasing, LockdownReleased)
 _AS_THEY_ARE = THREATS | {UNCONFIRMED}
 """A threat is assessed with all of its circumstances, and an unconfirmed door is no event but the lockdown's own."""
 
@@ -41,13 +42,13 @@ def note_monitoring(message: Any, work: Work) -> None:
 
 def note_lockdown(message: Any, work: Work) -> None:
     """Remember what is locked down; a drill locks nothing."""
-    if not isinstance(message, LockdownStarted | LockdownReleasing | LockdownReleased) or message.drill:
+    if not isinstance(message, _MOVES) or message.drill:
         return
     key = locked_key(message.site_id)
     known: Locked | None = work.get(key)
     zones = {} if known is None else dict(known.zones)
     zones.pop(message.incident_id, None)
-    if isinstance(message, LockdownStarted):
+    if isinstance(message, LockdownStarted | LockdownEscalated):
         zones[message.incident_id] = message.zone_id
     work.put(key, Locked(zones) if zones else None)
 

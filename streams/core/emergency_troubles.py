@@ -7,11 +7,19 @@ from typing import Any
 
 from schemas.door_modes import DoorModeDesired
 from schemas.ids import derive
-from schemas.incidents import Incident, LockdownConfirmed, LockdownReleased, LockdownReleasing, LockdownStarted
+from schemas.incidents import (
+    Incident,
+    LockdownConfirmed,
+    LockdownEscalated,
+    LockdownReleased,
+    LockdownReleasing,
+    LockdownStarted,
+)
 from streams.core.troubles import LONGEST_SUMMARY, Ended, Event, Trouble
 
 UNCONFIRMED, DRIFT = "door_mode_unconfirmed", "door_mode_drift"
 LOCKDOWN, CONFIRMED, DRILL, ALL_CLEAR = "lockdown", "lockdown_confirmed", "lockdown_drill", "lockdown_over"
+ESCALATED = "lockdown_escalated"
 _WHY = {
     "controller_offline": "its controller is offline",
     "command_failed": "its controller refused the command",
@@ -56,16 +64,29 @@ def _incident(message: Incident) -> Iterator[Event]:
     elif isinstance(message, LockdownStarted):
         summary = f"Lockdown of {zone}, {message.doors} doors: {message.guard_notice}"
         yield _trouble(LOCKDOWN, where, cause_id, summary, at)
+    elif isinstance(message, LockdownEscalated):
+        last = message.escalations[-1]
+        summary = f"The lockdown of {last.zone_id} is now one of {zone}, {message.doors} doors: {last.reason}"
+        yield _trouble(ESCALATED, _within(message), cause_id, summary, at)
+        yield Ended(message.site_id, CONFIRMED, _within(message, before=1))
     elif isinstance(message, LockdownConfirmed):
         propped = f", {len(message.propped)} of them stand open" if message.propped else ""
         summary = f"Lockdown of {zone}: all {message.doors} doors have confirmed{propped}"
-        yield _trouble(CONFIRMED, where, cause_id, summary, at)
+        yield _trouble(CONFIRMED, _within(message), cause_id, summary, at)
     elif isinstance(message, LockdownReleasing):
         summary = f"The lockdown of {zone} is over: {message.release_reason}"
         yield _trouble(ALL_CLEAR, where, cause_id, summary, at, clears=False)
-        yield Ended(message.site_id, CONFIRMED, where)
+        yield Ended(message.site_id, CONFIRMED, _within(message))
     elif isinstance(message, LockdownReleased):
         yield Ended(message.site_id, LOCKDOWN, where)
+        for before in range(len(message.escalations)):
+            yield Ended(message.site_id, ESCALATED, _within(message, before))
+
+
+def _within(message: Incident, before: int = 0) -> str:
+    """What names a lockdown of one scope: the present one, or the one so many escalations before."""
+    steps = len(message.escalations) - before
+    return f"{message.incident_id}/{steps}" if steps else message.incident_id
 
 
 def _trouble(kind: str, where: str, cause_id: str, summary: str, at: dict[str, Any], *, clears: bool = True) -> Trouble:

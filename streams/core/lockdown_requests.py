@@ -1,4 +1,4 @@
-"""Operators' requests about lockdowns (E2): start one, declare it effective, and give the all-clear."""
+"""Operators' requests about lockdowns (E2): start one, escalate it, declare it effective, and give the all-clear."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from schemas.incidents import (
     Incident,
     LockdownEffective,
     LockdownEffectiveRequested,
+    LockdownEscalationRequested,
     LockdownReleaseApproved,
     LockdownReleaseRequested,
     LockdownRequested,
 )
+from streams.core.lockdown_escalation import escalate
 from streams.core.lockdown_state import Lockdown, lockdown_key
 from streams.core.lockdown_telling import kept, observed, tell
 from streams.core.lockdowns import Order, release, start
@@ -57,6 +59,14 @@ def request_release(request: LockdownReleaseRequested, state: State, context: Co
         yield from release(found, request.reason, approved, state, context)
 
 
+def request_escalation(request: LockdownEscalationRequested, state: State, context: Context) -> Iterator[Outcome]:
+    """An operator's extension of a lockdown to a larger scope."""
+    found = _in_force(request, state, "escalated")
+    outcomes = escalate(found, request.threat_level, request.operator_id, request.reason, state, context)
+    yield accepted(request, context, incident_id=request.incident_id)
+    yield from outcomes
+
+
 def request_effective(request: LockdownEffectiveRequested, state: State, context: Context) -> Iterator[Outcome]:
     """An operator's word that a lockdown is formally effective."""
     found = _in_force(request, state, "declared effective")
@@ -76,7 +86,11 @@ def _told(model: type[Incident], lockdown: Lockdown, state: State, context: Cont
     yield from kept(after, state)
 
 
-def _in_force(request: LockdownReleaseRequested | LockdownEffectiveRequested, state: State, what: str) -> Lockdown:
+def _in_force(
+    request: LockdownReleaseRequested | LockdownEffectiveRequested | LockdownEscalationRequested,
+    state: State,
+    what: str,
+) -> Lockdown:
     found: Lockdown | None = state.get(lockdown_key(request.incident_id))
     if found is None or found.site_id != request.site_id:
         raise Refused(

@@ -5,6 +5,16 @@ from __future__ import annotations
 import msgspec
 
 
+class Escalated(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A lockdown's scope and level before it was escalated at `at_ms`, and who did that for what reason."""
+
+    at_ms: int
+    zone_id: str
+    level: str
+    operator_id: str
+    reason: str
+
+
 class Lockdown(msgspec.Struct, frozen=True, gc=False, tag="lockdown", array_like=True):
     """A lockdown: `lockdown/<incident>`; what it was started with comes first.
 
@@ -48,6 +58,12 @@ class Lockdown(msgspec.Struct, frozen=True, gc=False, tag="lockdown", array_like
     transition: int = 0
     effective_by: str | None = None
     effective_reason: str = ""
+    escalations: tuple[Escalated, ...] = ()
+
+    @property
+    def since_ms(self) -> int:
+        """Since when it has its present scope."""
+        return self.escalations[-1].at_ms if self.escalations else self.started_ms
 
 
 class LockdownDoors(msgspec.Struct, frozen=True, gc=False, tag="lockdown_doors", array_like=True):

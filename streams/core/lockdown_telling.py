@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from schemas.incidents import Incident, OpenPoint
+from schemas.incidents import Escalation, Incident, OpenPoint
 from schemas.vocabulary import ThreatLevel
 from streams.core import reference
 from streams.core.entities import DoorState, door_key, zone_key
 from streams.core.keeping import Draft
-from streams.core.lockdown_state import Lockdown, LockdownDoors, lockdown_doors_key, lockdown_key
+from streams.core.lockdown_state import Escalated, Lockdown, LockdownDoors, lockdown_doors_key, lockdown_key
 from streams.core.mode_state import DoorModes, mode_key
 from streams.core.modes import find
 from streams.core.passage import journal_position
@@ -94,6 +94,7 @@ def tell(
         inside=inside,
         effective_by=after.effective_by,
         effective_reason=after.effective_reason,
+        escalations=tuple(map(_shown, after.escalations)),
         approved_by=after.approved,
         release_reason=after.release_reason,
         notice=after.notice,
@@ -104,6 +105,16 @@ def tell(
         **moments,
     )
     return after, event
+
+
+def _shown(one: Escalated) -> Escalation:
+    return Escalation(
+        at=from_ms(one.at_ms),
+        zone_id=one.zone_id,
+        threat_level=ThreatLevel(one.level),
+        operator_id=one.operator_id,
+        reason=one.reason,
+    )
 
 
 def kept(lockdown: Lockdown, state: State) -> list[Outcome]:

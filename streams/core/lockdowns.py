@@ -6,7 +6,7 @@ parts, so that a large site goes on deciding meanwhile; each has the lockdown am
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -31,7 +31,8 @@ from streams.core.lockdown_state import (
 )
 from streams.core.lockdown_telling import tell
 from streams.core.mode_control import Doors
-from streams.core.modes import ModeCause
+from streams.core.mode_state import DoorModes
+from streams.core.modes import ModeCause, find
 from streams.core.operator_admission import Refused
 from streams.core.processor import Context, Outcome, References, State
 
@@ -138,7 +139,6 @@ def start(order: Order, state: State, context: Context) -> list[Outcome]:
         raise Refused("not_possible", f"no door leads into {zone_id}")
     now_ms = context.now_ms
     auto_s = order.auto_release_s or plan.auto_release_s
-    parts = [tuple(doors[first : first + PART]) for first in range(0, len(doors), PART)]
     lockdown = Lockdown(
         incident_id,
         order.site_id,
@@ -160,32 +160,41 @@ def start(order: Order, state: State, context: Context) -> list[Outcome]:
         now_ms,
         now_ms + auto_s * 1000 if auto_s is not None else 0,
         doors=len(doors),
-        slices=len(parts),
+        slices=cut(draft, incident_id, doors),
         next_ms=now_ms + LOOK_MS,
     )
-    for number, part in enumerate(parts):
-        draft.put(lockdown_doors_key(incident_id, number), LockdownDoors(part))
-    if not order.drill:
-        found: SiteLockdowns = draft.get(site_lockdowns_key(order.site_id)) or SiteLockdowns(())
-        _in_force(draft, order.site_id, (*found.active, (incident_id, zone_id, plan.clearance)), zone_id)
+    put_in_force(draft, lockdown)
     told, event = tell(LockdownStarted, lockdown, state, context)
     return [event, *apply_part(told, Doors(state, context, draft))]
+
+
+def cut(draft: Draft, incident_id: str, doors: Sequence[str]) -> int:
+    """Keep a lockdown's doors in parts; gives how many."""
+    parts = [tuple(doors[first : first + PART]) for first in range(0, len(doors), PART)]
+    for number, part in enumerate(parts):
+        draft.put(lockdown_doors_key(incident_id, number), LockdownDoors(part))
+    return len(parts)
 
 
 def apply_part(lockdown: Lockdown, doors: Doors) -> list[Outcome]:
     """Command the next part of a lockdown's doors: lock them down, or give them what is left to them."""
     part: LockdownDoors | None = doors.draft.get(lockdown_doors_key(lockdown.incident_id, lockdown.applied))
+    id_, rank = lockdown.incident_id, lockdown.rank
+    cause = ModeCause("lockdown", id_, DoorMode.LOCKED_DOWN, rank, lockdown.since_ms)
     if part is not None and not lockdown.drill:
         for door in _known(part.doors, doors.context.references):
             if lockdown.releasing_ms:
-                doors.remove(door, "lockdown", lockdown.incident_id)
-            else:
-                since_ms = lockdown.started_ms
-                cause = ModeCause("lockdown", lockdown.incident_id, DoorMode.LOCKED_DOWN, lockdown.rank, since_ms)
+                doors.remove(door, "lockdown", id_)
+            elif not _has(doors.modes(door.door_id), id_):
                 doors.add(door, cause)
     applied = lockdown.slices if lockdown.drill else lockdown.applied + 1
     doors.draft.put(lockdown_key(lockdown.incident_id), _replace(lockdown, applied=applied))
     return doors.finish()
+
+
+def _has(modes: DoorModes | None, incident_id: str) -> bool:
+    """Whether a door is the lockdown's already."""
+    return modes is not None and find(modes.causes, "lockdown", incident_id) is not None
 
 
 def _known(ids: tuple[str, ...], references: References) -> Iterator[Door]:
@@ -200,10 +209,6 @@ def release(
 ) -> list[Outcome]:
     """The all-clear: entry is decided as usual, and the first doors get the mode that is left to them."""
     draft, now_ms = Draft(state), context.now_ms
-    if not lockdown.drill:
-        found: SiteLockdowns = draft.get(site_lockdowns_key(lockdown.site_id)) or SiteLockdowns(())
-        left = tuple(one for one in found.active if one[0] != lockdown.incident_id)
-        _in_force(draft, lockdown.site_id, left, lockdown.zone_id)
     after = _replace(
         lockdown,
         approved=approved,
@@ -214,17 +219,31 @@ def release(
         auto_ms=0,
         next_ms=now_ms + LOOK_MS,
     )
+    put_in_force(draft, after)
     told, event = tell(LockdownReleasing, after, state, context)
     return [event, *apply_part(told, Doors(state, context, draft))]
 
 
-def _in_force(draft: Draft, site_id: str, active: tuple[tuple[str, str, int | None], ...], zone_id: str) -> None:
-    """What a zone is under now: the strictest of its lockdowns."""
-    draft.put(site_lockdowns_key(site_id), SiteLockdowns(active) if active else None)
-    clearances = [clearance for _, zone, clearance in active if zone == zone_id]
-    if not clearances:
-        draft.put(posture_key(zone_id), None)
+def put_in_force(draft: Draft, lockdown: Lockdown, zone_before: str | None = None) -> None:
+    """Refuse entry to a lockdown's zone from here on, and to the one that was its scope before no longer for its sake.
+
+    Of one that is being released that is its zone, too. A drill refuses nobody.
+    """
+    if lockdown.drill:
         return
+    site_id, id_ = lockdown.site_id, lockdown.incident_id
+    found: SiteLockdowns = draft.get(site_lockdowns_key(site_id)) or SiteLockdowns(())
+    active = tuple(one for one in found.active if one[0] != id_)
+    if not lockdown.releasing_ms:
+        active = (*active, (id_, lockdown.zone_id, lockdown.clearance))
+    draft.put(site_lockdowns_key(site_id), SiteLockdowns(active) if active else None)
+    for zone_id in dict.fromkeys((zone_before or lockdown.zone_id, lockdown.zone_id)):
+        draft.put(posture_key(zone_id), _posture([least for _, zone, least in active if zone == zone_id]))
+
+
+def _posture(clearances: Sequence[int | None]) -> ZonePosture | None:
+    """What a zone is under: the strictest of its lockdowns, if it has any."""
+    if not clearances:
+        return None
     known = [one for one in clearances if one is not None]
-    least = max(known) if len(known) == len(clearances) else None
-    draft.put(posture_key(zone_id), ZonePosture(Posture.LOCKDOWN, least))
+    return ZonePosture(Posture.LOCKDOWN, max(known) if len(known) == len(clearances) else None)

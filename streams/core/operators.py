@@ -10,6 +10,7 @@ from schemas.ids import derive
 from schemas.incidents import (
     DoorModeRequested,
     LockdownEffectiveRequested,
+    LockdownEscalationRequested,
     LockdownReleaseRequested,
     LockdownRequested,
 )
@@ -18,7 +19,7 @@ from schemas.places import Door
 from streams.core import reference, threats
 from streams.core.admission import Keys
 from streams.core.entities import DoorState, door_key
-from streams.core.lockdown_requests import request_effective, request_release, request_start
+from streams.core.lockdown_requests import request_effective, request_escalation, request_release, request_start
 from streams.core.mode_control import Doors
 from streams.core.modes import ModeCause
 from streams.core.operator_admission import Refused, accepted, decide_request
@@ -41,6 +42,7 @@ RIGHTS = {
     "door_mode_requested": "set_door_modes",
     "lockdown_requested": "start_lockdown",
     "lockdown_release_requested": "release_lockdown",
+    "lockdown_escalation_requested": "start_lockdown",
     "lockdown_effective_requested": "override_lockdown",
 }
 
@@ -70,6 +72,8 @@ def _carry_out(request: OperatorRequest, state: State, context: Context) -> Iter
         yield from request_start(request, state, context)
     elif isinstance(request, LockdownReleaseRequested):
         yield from request_release(request, state, context)
+    elif isinstance(request, LockdownEscalationRequested):
+        yield from request_escalation(request, state, context)
     elif isinstance(request, LockdownEffectiveRequested):
         yield from request_effective(request, state, context)
     elif isinstance(request, DoorModeRequested):

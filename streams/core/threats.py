@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from schemas.ids import derive
-from schemas.incidents import LockdownReleased, LockdownStarted
+from schemas.incidents import LockdownEscalated, LockdownReleased, LockdownStarted
 from schemas.operators import OperatorRequest
 from schemas.threats import Assessment, ThreatAssessed, ThreatClearRequested, ThreatLevelRequested
 from schemas.vocabulary import ThreatLevel
@@ -168,8 +168,8 @@ def level_of(references: References, zone_id: str) -> ThreatLevel:
     return _COVERS.get(zone.kind, ThreatLevel.HIGH) if zone is not None else ThreatLevel.HIGH
 
 
-def procedure_began(incident: LockdownStarted, work: ThreatWork) -> None:
-    """An emergency procedure runs: the threats within its zone stand until it is over."""
+def procedure_began(incident: LockdownStarted | LockdownEscalated, work: ThreatWork) -> None:
+    """An emergency procedure runs, or covers more: the threats within its zone stand until it is over."""
     if incident.drill:
         return
     for zone_id, held in _assessed_levels(incident.site_id, work):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas.access import AccessGranted, AccessNotTaken
-from schemas.incidents import LockdownReleased, LockdownStarted
+from schemas.incidents import LockdownEscalated, LockdownReleased, LockdownStarted
 from streams.core.abnormal import look_at
 from streams.core.processor import Arrival, Cause, Context, Outcome, State
 from streams.core.threat_signs import TELLERS, signs_of
@@ -17,7 +17,7 @@ from streams.core.threat_state import threats_key
 from streams.core.threat_work import ThreatWork
 from streams.core.threats import procedure_began, procedure_ended, suspect
 
-_OF_INTEREST = frozenset({*TELLERS, AccessNotTaken, LockdownStarted, LockdownReleased})
+_OF_INTEREST = frozenset({*TELLERS, AccessNotTaken, LockdownStarted, LockdownEscalated, LockdownReleased})
 
 
 def watch(outcomes: Sequence[Outcome], cause: Cause, state: State, context: Context) -> Sequence[Outcome]:
@@ -29,7 +29,7 @@ def watch(outcomes: Sequence[Outcome], cause: Cause, state: State, context: Cont
     for one in found:
         # First, so that what begins heightened monitoring is not on its record.
         look_at(one, work)
-        if isinstance(one, LockdownStarted):
+        if isinstance(one, LockdownStarted | LockdownEscalated):
             procedure_began(one, work)
         elif isinstance(one, LockdownReleased):
             procedure_ended(one, work)

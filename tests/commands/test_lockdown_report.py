@@ -13,6 +13,7 @@ import pytest
 
 from deploy.stack.model import Endpoints
 from sinks.postgres import PostgresSink
+from streams.commands.finding_lockdowns import spans_of
 from streams.commands.lockdown_pages import page, seconds_until
 from streams.commands.lockdown_report import html_report
 from tests.commands.lockdown_desk import LockdownDesk, records_of
@@ -172,6 +173,22 @@ def test_it_tells_when_all_doors_had_confirmed_and_who_gave_the_all_clear() -> N
     for wanted in ("Lockdown of hall", "2.25 s", "op-7: an intruder", "every door has confirmed", "2 of 2"):
         assert wanted in text
     assert any("2/2 confirmed" in line for line in page(last))
+
+
+def test_one_that_was_escalated_has_the_people_and_refusals_of_each_scope_in_its_time() -> None:
+    site = Site()
+    found = site.lock_down("lab", "low")
+    site.wait(10)
+    site.escalate(incident_id(found), "high", reason="a second one")
+    site.wait(10)
+    steps = told(site)
+    in_force = spans_of(steps)
+    assert [(one.zone_id, one.until is None) for one in in_force] == [("lab", False), ("hall", True)]
+    assert (in_force[1].since - in_force[0].since).total_seconds() == 10
+    assert in_force[0].until == in_force[1].since
+    site.release(incident_id(found))
+    assert spans_of(told(site))[1].until is not None
+    assert "from lab to hall by op-7: a second one" in html_report(steps, None)
 
 
 def test_what_somebody_wrote_is_text_and_no_markup() -> None:

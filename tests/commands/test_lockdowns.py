@@ -78,6 +78,18 @@ def test_an_operator_declares_one_effective(at: Open) -> None:
     assert "declared by op-7: stays in the vault" in desk.run("status")[1]
 
 
+def test_one_is_escalated_to_a_larger_scope(at: Open) -> None:
+    desk = at(Site())
+    id_ = shown(desk, *START)["incident_id"]
+    code, out, _ = desk.run("escalate", id_[:8], "--level", "high", *by("op-8", "a second one"), "--wait", "0")
+    assert code == 0
+    assert "lockdown_escalated 0/2 confirmed" in out
+    assert "what      lockdown of hall, threat high" in out
+    assert "from lab by op-8: a second one" in desk.run("status")[1]
+    page = desk.run("report", id_)[1]
+    assert [line.split()[1] for line in page.splitlines()[-2:]] == ["lockdown_started", "lockdown_escalated"]
+
+
 def test_the_command_that_the_alert_of_a_threat_proposes_starts_the_plan(at: Open) -> None:
     site = Site(plan_id="lockdown")
     for _ in range(5):
@@ -126,6 +138,10 @@ _NO_REASON = "a reason is required"
         (("release", "77", *BY), 1, "no lockdown's id begins with 77: see `doorstream lockdown status`"),
         (("release", "", *by("op-7", " ")), 2, _NO_REASON),
         (("release", "", *by("op-9")), 1, _NO_RIGHT.format("release_lockdown")),
+        (("escalate", "", "--level", "low", *BY), 1, "refused (not_possible): {id} is at low already: only a higher"),
+        (("escalate", "77", "--level", "high", *BY), 1, "no lockdown's id begins with 77"),
+        (("escalate", "", "--level", "high", *by("op-7", " ")), 2, _NO_REASON),
+        (("escalate", "", "--level", "high", *by("op-9")), 1, _NO_RIGHT.format("start_lockdown")),
         (("effective", "", *BY), 1, "refused (not_possible): {id} has been effective since"),
         (("effective", "", *by("op-7", " ")), 2, _NO_REASON),
         (("effective", "", *by("op-9")), 1, _NO_RIGHT.format("override_lockdown")),

@@ -37,6 +37,10 @@ class Site(World):
         """Give the all-clear."""
         return self.request("lockdown_release_requested", incident_id=incident_id, **fields)
 
+    def escalate(self, incident_id: str, level: str, **fields: Any) -> list[Any]:
+        """Extend a lockdown to the scope of a higher level."""
+        return self.request("lockdown_escalation_requested", incident_id=incident_id, threat_level=level, **fields)
+
     def declare(self, incident_id: str, **fields: Any) -> list[Any]:
         """Declare a lockdown formally effective."""
         return self.request("lockdown_effective_requested", incident_id=incident_id, **fields)

@@ -51,6 +51,24 @@ def test_guards_are_told_at_the_start_and_again_as_it_is_confirmed_and_when_it_i
         assert set(normal) == {"lockdown", "lockdown_confirmed"}
 
 
+def test_guards_are_told_that_a_lockdown_is_larger_each_time_and_all_of_it_is_over_with_the_lockdown() -> None:
+    with Desk() as desk:
+        site = Site()
+        found = site.lock_down("lab", "low")
+        told(desk, [*found, *site.obey(found), *site.wait(1)])
+        larger = [site.escalate(incident_id(found), level, reason="a second one") for level in ("high", "extreme")]
+        told(desk, [one for messages in larger for one in messages])
+        assert raised(desk)[2:] == [("lockdown_escalated", "critical")] * 2
+        assert desk.messages()[-1].summary == "The lockdown of hall is now one of hq, 2 doors: a second one"
+        assert [one.kind for one in desk.messages() if one.type == "alert_returned_to_normal"] == ["lockdown_confirmed"]
+        told(desk, [*site.obey(found + larger[0]), *site.wait(1)])
+        assert raised(desk)[-1] == ("lockdown_confirmed", "high"), "all is confirmed anew"
+        released = site.release(incident_id(found))
+        told(desk, [*released, *site.obey(released), *site.wait(1)])
+        normal = [one.kind for one in desk.messages() if one.type == "alert_returned_to_normal"]
+        assert sorted(normal[1:]) == ["lockdown", "lockdown_confirmed", "lockdown_escalated", "lockdown_escalated"]
+
+
 def test_a_door_that_does_not_confirm_is_an_alert_with_the_reason_until_it_does() -> None:
     with Desk() as desk:
         site = Site()

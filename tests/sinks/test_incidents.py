@@ -56,3 +56,22 @@ async def test_a_door_of_two_lockdowns_is_a_row_of_each_and_keeps_when_it_first_
     assert [row[0] for row in rows] == ["1", "2"]
     for row in rows:
         assert {"2026-03-02 09:00:05+00:00", "2026-03-02 09:00:09+00:00", f"2026-03-02 09:00:0{row[0]}+00:00"} <= {*row}
+
+
+async def test_the_times_of_one_that_was_escalated_are_those_of_its_last_scope(store: Store) -> None:
+    topics = Topics()
+    first, later = "2026-03-02T09:00:01Z", "2026-03-02T09:02:00Z"
+    given = (("lockdown_confirmed", "lab", 1, first), ("lockdown_escalated", "hall", 4, None),
+             ("lockdown_confirmed", "hall", 4, later))  # fmt: skip
+    for number, (type_, zone, doors, confirmed) in enumerate(given, start=1):
+        fields = {"zone_id": zone, "doors": doors, "confirmed_at": confirmed, "secured_at": None, "transition": number}
+        id_ = "00000000-0000-8000-8000-000000000001"
+        topics.add("incidents", example(type_, incident_id=id_, **fields))
+    await store.sink.write(INCARNATION, topics.records)
+    tables = await store.tables()
+    if isinstance(store, Postgres):
+        (incident,) = tables["incidents"]
+        assert {"hall", "4", "2026-03-02 09:02:00+00:00"} <= set(incident)
+    else:
+        (times,) = tables["lockdown_times"]
+        assert times[3:] == ("hall", "False", "4", "120000", "None")
