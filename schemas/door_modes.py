@@ -12,13 +12,17 @@ Unconfirmed = Literal["controller_offline", "command_failed", "no_answer"]
 
 
 class ActiveCause(Frozen):
-    """Something that asks for a mode of a door; `rank` orders those of a kind, the highest first."""
+    """Something that asks for a mode of a door; `rank` orders those of a kind, the highest first.
+
+    `drill`: it is for practice.
+    """
 
     kind: CauseKind
     cause_id: Id
     mode: DoorMode
     rank: int
     since: Timestamp
+    drill: bool = False
 
 
 class DoorModeDesired(Message):

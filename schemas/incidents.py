@@ -24,7 +24,8 @@ class DoorModeRequested(OperatorRequest):
 class LockdownRequested(OperatorRequest):
     """Lock down: the area (`low`), the floor (`medium`), the building (`high`) or the site (`extreme`) of a zone.
 
-    A `reason` is required. A `drill` sends no command and refuses nobody. `threat_id` is the threat that led to it.
+    A `reason` is required. A `drill` sends no command and refuses nobody, unless `drill_commands` asks for both.
+    `threat_id` is the threat that led to it.
     """
 
     type: Literal["lockdown_requested"] = "lockdown_requested"
@@ -33,6 +34,7 @@ class LockdownRequested(OperatorRequest):
     plan_id: Id | None = None
     auto_release_s: Annotated[int, Field(ge=10, le=604_800)] | None = None
     drill: bool = False
+    drill_commands: bool = False
     threat_id: Id | None = None
 
 
@@ -84,6 +86,7 @@ class Incident(Message):
 
     `zone_id` is the scope. Of its `doors`, `confirmed` are known to have their mode and `secured` are seen shut as
     well; `unconfirmed` and `propped` name the first of the others. `inside` counts the people last seen in the zone.
+    A `drill` locks doors and refuses entry only where it has `drill_commands`; its notices say that it is one.
     `cause_id` is the threat or the request that led to it. `effective_by` is who declared it effective, where it did
     not become so by itself. While it is being released, `confirmed` counts the doors that have the mode which is left
     to them.
@@ -97,6 +100,7 @@ class Incident(Message):
     rank: int
     occupants: Literal["shelter", "clear"]
     drill: bool
+    drill_commands: bool = False
     reason: Text
     cause: Literal["operator", "threat"]
     cause_id: Id

@@ -9,7 +9,8 @@ from pydantic import Field, StringConstraints
 from schemas.base import Frozen, Id
 from schemas.places import Clearance
 
-Notice = Annotated[str, StringConstraints(max_length=400, pattern=r"^[^\x00]*$")]
+LONGEST_NOTICE = 400
+Notice = Annotated[str, StringConstraints(max_length=LONGEST_NOTICE, pattern=r"^[^\x00]*$")]
 
 
 class LockdownPlan(Frozen):

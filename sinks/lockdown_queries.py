@@ -69,8 +69,12 @@ _DOORS = (
 )
 
 
-async def case_file(dsn: str, site_id: str, incident_id: str, spans: Sequence[Span]) -> CaseFile:
+async def case_file(
+    dsn: str, site_id: str, incident_id: str, spans: Sequence[Span], *, refusing: bool = True
+) -> CaseFile:
     """What is known of a lockdown that had these scopes, one after the other; zones and names as they are on file now.
+
+    One that is not `refusing` anybody has refused nobody, whatever others did there meanwhile.
 
     Raises:
         asyncpg.PostgresError: the server refuses.
@@ -83,7 +87,8 @@ async def case_file(dsn: str, site_id: str, incident_id: str, spans: Sequence[Sp
 
     try:
         first, last = spans[0], spans[-1]
-        refused = [dict(row) for one in spans for row in await connection.fetch(_REFUSED, site_id, *one)]
+        asked = spans if refusing else ()
+        refused = [dict(row) for one in asked for row in await connection.fetch(_REFUSED, site_id, *one)]
         zone = await connection.fetchval(
             "select value ->> 'time_zone' from current_reference where entity = 'site' and id = $1", site_id
         )

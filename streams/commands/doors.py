@@ -57,7 +57,8 @@ def show(door: Door, json: Json = False) -> None:
         return
     say(_line(found))
     for cause in found["causes"]:
-        say(f"  {cause['kind']} {cause['cause_id']}: {cause['mode']} since {clock(cause['since'])[:8]}")
+        kind = f"{cause['kind']} (drill)" if cause.get("drill") else cause["kind"]
+        say(f"  {kind} {cause['cause_id']}: {cause['mode']} since {clock(cause['since'])[:8]}")
 
 
 @app.command()

@@ -84,7 +84,10 @@ async def case_of(settings: Settings, steps: Sequence[Fields]) -> CaseFile | Non
     """What PostgreSQL knows of a lockdown that went through these steps; None where no PostgreSQL is set."""
     if not settings.postgres:
         return None
-    return await case_file(settings.postgres, steps[-1]["site_id"], steps[-1]["incident_id"], spans_of(steps))
+    one = steps[-1]
+    refusing = not one["drill"] or bool(one.get("drill_commands"))
+    spans = spans_of(steps)
+    return await case_file(settings.postgres, one["site_id"], one["incident_id"], spans, refusing=refusing)
 
 
 def spans_of(steps: Sequence[Fields]) -> list[Span]:

@@ -21,7 +21,7 @@ from schemas.registry import describe
 from schemas.vocabulary import ThreatLevel
 from sinks.lockdown_queries import CaseFile
 from streams.commands.finding_lockdowns import by_incident, case_of, scope_of, the_incident, told
-from streams.commands.lockdown_pages import case_lines, counts, page, report_fields
+from streams.commands.lockdown_pages import case_lines, counts, kind_of, page, report_fields
 from streams.commands.lockdown_report import html_report
 from streams.commands.operating import fail_if_refused, moment, new_request_id, send_and_await
 from streams.commands.rendering import clock
@@ -64,18 +64,21 @@ def start(  # noqa: PLR0913, PLR0917 - one an option
 
 
 @app.command()
-def drill(
+def drill(  # noqa: PLR0913, PLR0917 - one an option
     zone: Annotated[str, typer.Argument(help="A zone.")],
     operator: Operator,
     reason: Reason = "drill",
     level: Level = ThreatLevel.HIGH,
     plan: Annotated[str | None, typer.Option(help="A plan of the site's policy.")] = None,
+    with_commands: Annotated[
+        bool, typer.Option("--with-commands", help="Lock the doors and refuse entry, as if it were real.")
+    ] = False,
     wait: Wait = 2.0,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """The same as a drill: told and kept as one, without any command or refusal."""
-    given = {"plan_id": plan, "drill": True}
+    """The same as a drill: told and kept as one, without any command or refusal unless you ask for them."""
+    given = {"plan_id": plan, "drill": True, "drill_commands": with_commands}
     _start(zone, operator, reason, level, given, dry_run=False, wait=wait, yes=yes, json=json)
 
 
@@ -187,7 +190,8 @@ def _start(  # noqa: PLR0913 - what both commands share
             f"{scope}: {len(doors)} doors: {' '.join(doors)}"
         )
         return
-    what = "start a drill for" if given.get("drill") else "LOCK DOWN"
+    drill = "start a drill with real commands for" if given.get("drill_commands") else "start a drill for"
+    what = drill if given.get("drill") else "LOCK DOWN"
     _confirm(f"{what} {scope} ({len(doors)} doors)?", yes=yes)
     fields = {"zone_id": zone, "threat_level": level, **given}
     answer = run(_asked(settings, LockdownRequested, site_id, operator, reason, fields))
@@ -210,8 +214,7 @@ def _about(  # noqa: PLR0913 - what these commands share
     _need(reason)
     settings = settings_or_fail()
     found = run(the_incident(settings, incident))[-1]
-    kind = "drill" if found["drill"] else "lockdown"
-    _confirm(f"{what} the {kind} of {found['zone_id']} ({found['doors']} doors)?", yes=yes)
+    _confirm(f"{what} the {kind_of(found)} of {found['zone_id']} ({found['doors']} doors)?", yes=yes)
     fields = {"incident_id": found["incident_id"], **(given or {})}
     answer = run(_asked(settings, model, found["site_id"], operator, reason, fields))
     _show(settings, answer, wait=wait, json=json)

@@ -15,7 +15,7 @@ _TIMES = ("confirmed", "secured", "effective", "released")
 
 def page(one: Fields) -> list[str]:
     """A lockdown as a guard reads it."""
-    kind = "drill" if one["drill"] else "lockdown"
+    kind = kind_of(one)
     lines = [
         f"{one['incident_id']}",
         f"what      {kind} of {one['zone_id']}, threat {one['threat_level']}, since {clock(one['started_at'])[:8]}",
@@ -34,6 +34,13 @@ def page(one: Fields) -> list[str]:
         done = f"released {clock(one['released_at'])[:8]}" if one["released_at"] else "being released"
         lines.append(f"end       {done} by {', '.join(one['approved_by']) or 'itself'}: {one['release_reason']}")
     return [printable(line) for line in lines]
+
+
+def kind_of(one: Fields) -> str:
+    """What it is: the real thing, or which kind of drill."""
+    if not one["drill"]:
+        return "lockdown"
+    return "drill with real commands" if one.get("drill_commands") else "drill"
 
 
 def _effective(one: Fields) -> str:

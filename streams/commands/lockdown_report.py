@@ -73,7 +73,9 @@ def html_report(steps: Sequence[Fields], case: CaseFile | None) -> str:
     clock = _Clock(ZoneInfo(case.time_zone) if case is not None else UTC, _moment(one["started_at"]))
     kind = "Drill" if one["drill"] else "Lockdown"
     title = f"{kind} of {one['zone_id']}"
-    mark = '<p><span class="drill">This was a drill.</span></p>' if one["drill"] else ""
+    told_only = one["drill"] and not one.get("drill_commands")
+    how = "no door was commanded, and nobody was refused" if told_only else "with real commands and refusals"
+    mark = f'<p><span class="drill">This was a drill, {how}.</span></p>' if one["drill"] else ""
     under = f"{one['site_id']}, {clock.whole(one['started_at'])}; times of {case.time_zone if case else 'UTC'}"
     columns = ("time", "after", "what", "confirmed", "shut", "inside")
     parts = [

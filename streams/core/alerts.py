@@ -39,7 +39,7 @@ from streams.core.threat_troubles import threat_events
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
-VERSION = "alerts-15"
+VERSION = "alerts-16"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"

@@ -67,7 +67,8 @@ def _posture(question: Question, findings: Findings) -> None:
         findings.note("posture", None, "posture=normal")
         return
     strongest = max((one.posture for one in postures), key=_RANK.__getitem__)
-    closed = [one.clearance for one in postures if _RANK[one.posture] >= _RANK[Posture.LOCKDOWN]]
+    closing = [one for one in postures if _RANK[one.posture] >= _RANK[Posture.LOCKDOWN]]
+    closed = [one.clearance for one in closing]
     if not closed:
         findings.note("posture", None, f"posture={strongest}")
         return
@@ -79,7 +80,8 @@ def _posture(question: Question, findings: Findings) -> None:
     cleared = clearance is not None and all(least is not None and clearance >= least for least in closed)
     findings.override = findings.override or cleared
     needed = "nobody" if None in closed else max(least for least in closed if least is not None)
-    inputs = f"posture={strongest} clearance={'-' if clearance is None else clearance}/{needed}"
+    drill = " drill" if all(one.drill for one in closing) else ""
+    inputs = f"posture={strongest}{drill} clearance={'-' if clearance is None else clearance}/{needed}"
     findings.note("posture", None if cleared else Reason.LOCKDOWN, inputs)
 
 

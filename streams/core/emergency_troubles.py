@@ -20,6 +20,7 @@ from streams.core.troubles import LONGEST_SUMMARY, Ended, Event, Trouble
 UNCONFIRMED, DRIFT = "door_mode_unconfirmed", "door_mode_drift"
 LOCKDOWN, CONFIRMED, DRILL, ALL_CLEAR = "lockdown", "lockdown_confirmed", "lockdown_drill", "lockdown_over"
 ESCALATED = "lockdown_escalated"
+_DRILL = "Drill: "
 _WHY = {
     "controller_offline": "its controller is offline",
     "command_failed": "its controller refused the command",
@@ -40,17 +41,26 @@ def _mode(message: DoorModeDesired) -> Iterator[Event]:
     at = {"site_id": message.site_id, "type": message.type, "place": door, "door_id": door}
     at["device_id"] = message.device_id
     cause_id = derive("door_mode", door, message.mode_epoch, message.revision)
+    drill = _DRILL if _for_practice(message) else ""
     if message.confirmed_at is not None:
         yield Ended(message.site_id, UNCONFIRMED, door)
         yield Ended(message.site_id, DRIFT, door)
     elif message.unconfirmed is not None:
         why = _WHY[message.unconfirmed]
         detail = f" ({message.detail})" if message.detail else ""
-        summary = f"{door} is not known to be {message.mode.replace('_', ' ')}: {why}{detail}"
+        summary = f"{drill}{door} is not known to be {message.mode.replace('_', ' ')}: {why}{detail}"
         yield _trouble(UNCONFIRMED, door, cause_id, summary, at)
     if message.reported is not None:
-        summary = f"{door} was {message.reported.replace('_', ' ')} and is to be {message.mode.replace('_', ' ')}"
+        summary = (
+            f"{drill}{door} was {message.reported.replace('_', ' ')} and is to be {message.mode.replace('_', ' ')}"
+        )
         yield _trouble(DRIFT, door, cause_id, summary, at)
+
+
+def _for_practice(message: DoorModeDesired) -> bool:
+    """Whether a drill, and nothing real, has given a door its mode."""
+    first = message.causes[0].kind if message.causes else None
+    return first is not None and all(one.drill for one in message.causes if one.kind == first)
 
 
 def _incident(message: Incident) -> Iterator[Event]:
@@ -59,7 +69,8 @@ def _incident(message: Incident) -> Iterator[Event]:
     cause_id = derive("incident", where, message.transition)
     if message.drill:
         if isinstance(message, LockdownStarted):
-            summary = f"Drill: lockdown of {zone}, {message.doors} doors"
+            commanded = ", which are locked down for it" if message.drill_commands else ""
+            summary = f"{_DRILL}lockdown of {zone}, {message.doors} doors{commanded}"
             yield _trouble(DRILL, where, cause_id, summary, at, clears=False)
     elif isinstance(message, LockdownStarted):
         summary = f"Lockdown of {zone}, {message.doors} doors: {message.guard_notice}"

@@ -40,6 +40,7 @@ def request_start(request: LockdownRequested, state: State, context: Context) ->
         request.plan_id,
         request.auto_release_s,
         request.drill,
+        request.drill_commands,
     )
     outcomes = start(order, state, context)
     yield accepted(request, context, incident_id=outcomes[0].incident_id)

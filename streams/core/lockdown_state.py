@@ -59,6 +59,12 @@ class Lockdown(msgspec.Struct, frozen=True, gc=False, tag="lockdown", array_like
     effective_by: str | None = None
     effective_reason: str = ""
     escalations: tuple[Escalated, ...] = ()
+    drill_commands: bool = False
+
+    @property
+    def told_only(self) -> bool:
+        """Whether it sends no command and refuses nobody: a drill, unless it is to do both."""
+        return self.drill and not self.drill_commands
 
     @property
     def since_ms(self) -> int:
@@ -72,10 +78,19 @@ class LockdownDoors(msgspec.Struct, frozen=True, gc=False, tag="lockdown_doors",
     doors: tuple[str, ...]
 
 
-class SiteLockdowns(msgspec.Struct, frozen=True, gc=False, tag="lockdowns", array_like=True):
-    """The lockdowns in force at a site: `lockdowns/<site>`: id, zone, and who may pass, of each."""
+class InForce(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A lockdown of a zone, and who may pass."""
 
-    active: tuple[tuple[str, str, int | None], ...]
+    incident_id: str
+    zone_id: str
+    clearance: int | None
+    drill: bool = False
+
+
+class SiteLockdowns(msgspec.Struct, frozen=True, gc=False, tag="lockdowns", array_like=True):
+    """The lockdowns that refuse entry to zones of a site: `lockdowns/<site>`."""
+
+    active: tuple[InForce, ...]
 
 
 def lockdown_key(incident_id: str) -> str:

@@ -32,7 +32,7 @@ def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdo
     """
     seen: dict[str, list[Any]] = {"unconfirmed": [], "propped": [], "unknown": []}
     last_ms = 0
-    for number in range(0 if lockdown.drill else lockdown.slices):
+    for number in range(0 if lockdown.told_only else lockdown.slices):
         part: LockdownDoors | None = state.get(lockdown_doors_key(lockdown.incident_id, number))
         for door_id in part.doors if part is not None else ():
             door = reference.door(context.references, door_id)
@@ -81,6 +81,7 @@ def tell(
         rank=after.rank,
         occupants=after.occupants,
         drill=after.drill,
+        drill_commands=after.drill_commands,
         reason=after.reason,
         cause=after.cause,
         cause_id=after.cause_id,

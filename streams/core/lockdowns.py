@@ -15,13 +15,14 @@ from schemas.incidents import (
     LockdownReleasing,
     LockdownStarted,
 )
-from schemas.lockdown_plans import USUAL_PLAN, LockdownPlan
+from schemas.lockdown_plans import LONGEST_NOTICE, USUAL_PLAN, LockdownPlan
 from schemas.places import Door
 from schemas.vocabulary import Direction, DoorMode, Posture, ThreatLevel
 from streams.core import reference
 from streams.core.entities import ZonePosture, posture_key
 from streams.core.keeping import Draft
 from streams.core.lockdown_state import (
+    InForce,
     Lockdown,
     LockdownDoors,
     SiteLockdowns,
@@ -42,6 +43,7 @@ PART = 64
 LOOK_MS = 250
 """How often a lockdown's doors are looked at while some have not confirmed."""
 
+_DRILL = "Drill. "
 _KINDS = ("area", "floor", "building", "site")
 _SCOPES = dict(zip(ThreatLevel, _KINDS, strict=True))
 _replace = msgspec.structs.replace
@@ -63,6 +65,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     plan_id: str | None = None
     auto_release_s: int | None = None
     drill: bool = False
+    drill_commands: bool = False
 
 
 def scope_of(references: References, site_id: str, zone_id: str, level: ThreatLevel) -> str:
@@ -128,6 +131,8 @@ def start(order: Order, state: State, context: Context) -> list[Outcome]:
     references = context.references
     if not order.reason.strip():
         raise Refused("no_reason", "a lockdown is started for a reason: give one")
+    if order.drill_commands and not order.drill:
+        raise Refused("not_possible", "drill_commands is for a drill: ask for one with `drill`, too")
     zone_id = scope_of(references, order.site_id, order.zone_id, order.level)
     plan = plan_of(references, order.site_id, order.plan_id)
     doors = doors_in(references, zone_id)
@@ -155,17 +160,22 @@ def start(order: Order, state: State, context: Context) -> list[Outcome]:
         order.cause,
         order.cause_id,
         order.operator_id,
-        plan.notice,
-        plan.guard_notice,
+        _notice(plan.notice, drill=order.drill),
+        _notice(plan.guard_notice, drill=order.drill),
         now_ms,
         now_ms + auto_s * 1000 if auto_s is not None else 0,
         doors=len(doors),
         slices=cut(draft, incident_id, doors),
         next_ms=now_ms + LOOK_MS,
+        drill_commands=order.drill_commands,
     )
     put_in_force(draft, lockdown)
     told, event = tell(LockdownStarted, lockdown, state, context)
     return [event, *apply_part(told, Doors(state, context, draft))]
+
+
+def _notice(text: str, *, drill: bool) -> str:
+    return f"{_DRILL}{text}"[:LONGEST_NOTICE] if drill and text else text
 
 
 def cut(draft: Draft, incident_id: str, doors: Sequence[str]) -> int:
@@ -180,14 +190,14 @@ def apply_part(lockdown: Lockdown, doors: Doors) -> list[Outcome]:
     """Command the next part of a lockdown's doors: lock them down, or give them what is left to them."""
     part: LockdownDoors | None = doors.draft.get(lockdown_doors_key(lockdown.incident_id, lockdown.applied))
     id_, rank = lockdown.incident_id, lockdown.rank
-    cause = ModeCause("lockdown", id_, DoorMode.LOCKED_DOWN, rank, lockdown.since_ms)
-    if part is not None and not lockdown.drill:
+    cause = ModeCause("lockdown", id_, DoorMode.LOCKED_DOWN, rank, lockdown.since_ms, lockdown.drill)
+    if part is not None and not lockdown.told_only:
         for door in _known(part.doors, doors.context.references):
             if lockdown.releasing_ms:
                 doors.remove(door, "lockdown", id_)
             elif not _has(doors.modes(door.door_id), id_):
                 doors.add(door, cause)
-    applied = lockdown.slices if lockdown.drill else lockdown.applied + 1
+    applied = lockdown.slices if lockdown.told_only else lockdown.applied + 1
     doors.draft.put(lockdown_key(lockdown.incident_id), _replace(lockdown, applied=applied))
     return doors.finish()
 
@@ -227,23 +237,24 @@ def release(
 def put_in_force(draft: Draft, lockdown: Lockdown, zone_before: str | None = None) -> None:
     """Refuse entry to a lockdown's zone from here on, and to the one that was its scope before no longer for its sake.
 
-    Of one that is being released that is its zone, too. A drill refuses nobody.
+    Of one that is being released that is its zone, too. A drill refuses nobody, unless it is to.
     """
-    if lockdown.drill:
+    if lockdown.told_only:
         return
     site_id, id_ = lockdown.site_id, lockdown.incident_id
     found: SiteLockdowns = draft.get(site_lockdowns_key(site_id)) or SiteLockdowns(())
-    active = tuple(one for one in found.active if one[0] != id_)
+    active = tuple(one for one in found.active if one.incident_id != id_)
     if not lockdown.releasing_ms:
-        active = (*active, (id_, lockdown.zone_id, lockdown.clearance))
+        active = (*active, InForce(id_, lockdown.zone_id, lockdown.clearance, lockdown.drill))
     draft.put(site_lockdowns_key(site_id), SiteLockdowns(active) if active else None)
     for zone_id in dict.fromkeys((zone_before or lockdown.zone_id, lockdown.zone_id)):
-        draft.put(posture_key(zone_id), _posture([least for _, zone, least in active if zone == zone_id]))
+        draft.put(posture_key(zone_id), _posture([one for one in active if one.zone_id == zone_id]))
 
 
-def _posture(clearances: Sequence[int | None]) -> ZonePosture | None:
-    """What a zone is under: the strictest of its lockdowns, if it has any."""
-    if not clearances:
+def _posture(lockdowns: Sequence[InForce]) -> ZonePosture | None:
+    """What a zone is under: the strictest of its lockdowns, if it has any; a drill where all are."""
+    if not lockdowns:
         return None
-    known = [one for one in clearances if one is not None]
-    return ZonePosture(Posture.LOCKDOWN, max(known) if len(known) == len(clearances) else None)
+    known = [one.clearance for one in lockdowns if one.clearance is not None]
+    least = max(known) if len(known) == len(lockdowns) else None
+    return ZonePosture(Posture.LOCKDOWN, least, all(one.drill for one in lockdowns))

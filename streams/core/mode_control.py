@@ -225,5 +225,10 @@ def command_id(door_id: str, epoch: int, attempt: int) -> str:
 
 def _shown(cause: ModeCause) -> ActiveCause:
     return ActiveCause(
-        kind=cause.kind, cause_id=cause.cause_id, mode=cause.mode, rank=cause.rank, since=from_ms(cause.since_ms)
+        kind=cause.kind,
+        cause_id=cause.cause_id,
+        mode=cause.mode,
+        rank=cause.rank,
+        since=from_ms(cause.since_ms),
+        drill=cause.drill,
     )

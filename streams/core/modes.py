@@ -36,13 +36,17 @@ _OPENING = {"evacuation", "emergency_opening"}
 
 
 class ModeCause(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Something that asks for a mode: `(kind, cause_id)` names it, `rank` orders those of a kind, the highest first."""
+    """Something that asks for a mode: `(kind, cause_id)` names it, `rank` orders those of a kind, the highest first.
+
+    `drill`: it is for practice, which changes nothing of what it does.
+    """
 
     kind: CauseKind
     cause_id: str
     mode: DoorMode
     rank: int = 0
     since_ms: int = 0
+    drill: bool = False
 
 
 Causes = tuple[ModeCause, ...]

@@ -191,6 +191,18 @@ def test_one_that_was_escalated_has_the_people_and_refusals_of_each_scope_in_its
     assert "from lab to hall by op-7: a second one" in html_report(steps, None)
 
 
+@pytest.mark.parametrize(
+    ("commanded", "says"), [(True, "with real commands and refusals"), (False, "nobody was refused")]
+)
+def test_a_drill_says_on_its_page_that_it_was_one(commanded: bool, says: str) -> None:
+    site = Site()
+    site.lock_down("lab", "low", drill=True, drill_commands=commanded)
+    text = html_report(told(site), None)
+    assert "Drill of lab" in text
+    assert "This was a drill, " in text
+    assert says in text
+
+
 def test_what_somebody_wrote_is_text_and_no_markup() -> None:
     site = Site()
     site.lock_down("lab", "low", reason="<script>alert(1)</script>")

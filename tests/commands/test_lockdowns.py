@@ -90,6 +90,16 @@ def test_one_is_escalated_to_a_larger_scope(at: Open) -> None:
     assert [line.split()[1] for line in page.splitlines()[-2:]] == ["lockdown_started", "lockdown_escalated"]
 
 
+def test_a_drill_is_shown_as_one_and_sends_commands_only_where_they_are_asked_for(at: Open) -> None:
+    desk = at(Site())
+    assert "what      drill of lab" in desk.run("drill", "lab", "--level", "low", *BY, "--wait", "0")[1]
+    assert desk.site.ask(at="lab-in").type == "access_granted"
+    desk.run("release", "", *BY)
+    shown_ = desk.run("drill", "lab", "--level", "low", "--with-commands", *BY, "--wait", "0")[1]
+    assert "what      drill with real commands of lab" in shown_
+    assert desk.site.ask(at="lab-in").reason == "lockdown"
+
+
 def test_the_command_that_the_alert_of_a_threat_proposes_starts_the_plan(at: Open) -> None:
     site = Site(plan_id="lockdown")
     for _ in range(5):

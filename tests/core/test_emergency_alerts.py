@@ -90,6 +90,16 @@ def test_a_mode_that_nobody_asked_for_is_an_alert() -> None:
         assert desk.messages()[-1].summary == "front was unlocked and is to be locked"
 
 
+def test_a_door_that_fails_in_a_drill_is_an_alert_that_says_so() -> None:
+    with Desk() as desk:
+        site = Site()
+        told(desk, [*site.lock_down(drill=True, drill_commands=True), *site.wait(10)])
+        assert raised(desk) == [("lockdown_drill", "low"), ("door_mode_unconfirmed", "high")]
+        first = desk.messages()[0].summary
+        assert first == "Drill: lockdown of lab, 1 doors, which are locked down for it"
+        assert desk.messages()[-1].summary.startswith("Drill: lab is not known to be locked down")
+
+
 def test_a_drill_disturbs_nobody() -> None:
     with Desk() as desk:
         told(desk, Site().lock_down(drill=True))

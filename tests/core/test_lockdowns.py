@@ -276,6 +276,37 @@ def test_a_drill_is_told_and_refuses_nobody_and_commands_nothing() -> None:
     assert len(of_type(site.wait(1), "lockdown_released")) == 1
 
 
+def test_a_drill_with_commands_locks_and_refuses_as_if_it_were_real_and_is_marked_in_all_of_it() -> None:
+    site = Site(notice="Go into the nearest room.")
+    found = site.lock_down("lab", "high", drill=True, drill_commands=True)
+    (started,) = of_type(found, "lockdown_started")
+    assert (started.drill, started.drill_commands, started.notice) == (True, True, "Drill. Go into the nearest room.")
+    assert started.guard_notice.startswith("Drill. ")
+    assert {type_of(one) for one in commands(found)} == {"lock_down_door"}
+    assert [[cause.drill for cause in one.causes] for one in of_type(found, "door_mode_desired")] == [[True], [True]]
+    denied = site.ask(at="lab-in")
+    assert denied.reason == "lockdown"
+    assert ("posture", "failed", "posture=lockdown drill clearance=0/nobody") in denied.checks
+    assert site.ask(at="lab-out").type == "access_granted"
+    site.obey(found)
+    assert len(of_type(site.wait(1), "lockdown_confirmed")) == 1
+    released = site.release(started.incident_id)
+    assert {(type_of(one), one.mode) for one in commands(released)} == {("lock_down_release_door", "locked")}
+    assert site.ask(at="lab-in").type == "access_granted"
+    site.obey(released)
+    assert [one.drill for one in of_type(site.wait(1), "lockdown_released")] == [True]
+
+
+def test_the_real_thing_during_a_drill_is_no_drill_and_outlasts_it() -> None:
+    site = Site()
+    drill = site.lock_down("lab", "low", drill=True, drill_commands=True)
+    real = site.lock_down("lab", "low")
+    assert "drill" not in {name: detail for name, _, detail in site.ask(at="lab-in").checks}["posture"]
+    assert commands(real) == [], "the door is locked down already"
+    site.release(incident_id(drill))
+    assert site.ask(at="lab-in").reason == "lockdown"
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -284,6 +315,7 @@ def test_a_drill_is_told_and_refuses_nobody_and_commands_nothing() -> None:
         ({"zone": "hall", "level": "low"}, "not_possible"),
         ({"plan_id": "none"}, "unknown_plan"),
         ({"reason": " "}, "no_reason"),
+        ({"drill_commands": True}, "not_possible"),
         ({"by": "op-1"}, "unknown_operator"),
     ],
 )
