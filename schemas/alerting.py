@@ -201,8 +201,9 @@ class AlertRules(Frozen):
     `levels` are medium, high and critical, in this order. `kinds` stand for the usual ones of the same name. An action
     is verified `verify_within_s` after it was carried out, and carried out up to `attempts` times; then the alert is
     raised. Where `outage_controllers` of one part of the network (`upstream` of a device; of the site, where nobody has
-    said) fall silent within `outage_within_s` of each other, they are one `network_outage`. A resolved alert is closed
-    after `close_after_s`. Nobody shelves one for longer than `shelve_at_most_s`.
+    said) fall silent within `outage_within_s` of each other, they are one `network_outage`. What an offline controller
+    explained waits until its first heartbeat is due when it is back, and `settle_s` more; what is still there then is
+    told of. A resolved alert is closed after `close_after_s`. Nobody shelves one for longer than `shelve_at_most_s`.
     """
 
     levels: tuple[AlertLevel, ...] = LEVELS
@@ -217,6 +218,7 @@ class AlertRules(Frozen):
     close_after_s: Annotated[int, Field(ge=0, le=604_800)] = 600
     outage_controllers: Annotated[int, Field(ge=2, le=20)] = 5
     outage_within_s: Annotated[int, Field(ge=5, le=600)] = 60
+    settle_s: Annotated[int, Field(ge=0, le=600)] = 5
     shelve_at_most_s: Annotated[int, Field(ge=60, le=604_800)] = 28_800
 
     @model_validator(mode="after")

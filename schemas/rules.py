@@ -171,6 +171,10 @@ class Monitoring(DeviceTiming):
     flapping_changes: Annotated[int, Field(ge=2, le=100)] = 6
     flapping_window_s: Annotated[int, Field(ge=1, le=86_400)] = 600
 
+    def timing(self, model: str) -> DeviceTiming:
+        """The times of the devices of a model."""
+        return next((one for one in self.types if one.model == model), self)
+
 
 class OfflineMode(Frozen):
     """How a network fault is handled (A5): a probe or a command must be answered within `answer_within_s`.

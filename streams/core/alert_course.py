@@ -23,9 +23,21 @@ from schemas.ids import derive
 from schemas.operators import OperatorRequest
 from schemas.vocabulary import Severity
 from streams.core import alert_outages as outages
-from streams.core.alert_state import LIFETIME_MS, RECHECK_MS, AtSite, Case, Pointer, alert_key, pointer_key, site_key
+from streams.core.alert_state import (
+    LIFETIME_MS,
+    RECHECK_MS,
+    Around,
+    AtSite,
+    Case,
+    Pointer,
+    alert_key,
+    around_key,
+    pointer_key,
+    site_key,
+)
 from streams.core.alert_work import Work
 from streams.core.times import from_ms
+from streams.core.troubles import OFFLINE
 
 _replace = msgspec.structs.replace
 _ACTS = frozenset({Severity.HIGH.value, Severity.CRITICAL.value})
@@ -62,9 +74,9 @@ def _step(case: Case, work: Work) -> None:
 
 
 def _nobody_answered(case: Case, work: Work) -> None:
-    level, at_site = case.level, work.inhibitor_at_site(case)
-    if at_site is not None:
-        work.tell(AlertSuppressed, case, suppressed_by=at_site, recheck_ms=work.now_ms + RECHECK_MS)
+    level, afar = case.level, work.inhibitor_afar(case)
+    if afar is not None:
+        work.tell(AlertSuppressed, case, suppressed_by=afar, recheck_ms=work.now_ms + RECHECK_MS)
     elif case.kind in INFORMING:
         resolve(case, work, "told")
     elif level is not None and case.told < level.repeats:
@@ -163,25 +175,38 @@ def return_to_normal(case: Case, work: Work) -> None:
             resolve(told, work, "returned to normal")
         else:
             work.tell(AlertReturnedToNormal, case)
-    release(case, work)
+    release(case, work, back=case.kind == OFFLINE)
     if root is not None:
         return_to_normal(root, work)
 
 
-def release(inhibitor: Case, work: Work) -> None:
-    """Let go of what an alert inhibited, since its cause is gone: what is still there is told of now."""
+def release(inhibitor: Case, work: Work, *, back: bool = False) -> None:
+    """Let go of what an alert inhibited: what is still there is told of.
+
+    `back`: a controller was offline and is not. Its doors may have closed meanwhile: it is left the time to say so.
+    """
     at_site: AtSite | None = work.get(site_key(inhibitor.site_id))
     if at_site is not None and at_site.inhibitor_id == inhibitor.alert_id:
         # There may be thousands: each looks for itself, at its own time.
         work.put(site_key(inhibitor.site_id), None)
     outages.end(inhibitor, work)
     around = work.around(inhibitor)
-    if around.inhibitor_id != inhibitor.alert_id:
+    if around.inhibitor_id != inhibitor.alert_id or around.until_ms is not None:
         return
-    work.put_around(inhibitor, _replace(around, inhibitor_id=None, spares=()))
+    if back:
+        work.put_around(inhibitor, _replace(around, until_ms=work.now_ms + work.settle_ms(inhibitor)))
+    else:
+        settle(around_key(inhibitor.site_id, inhibitor.device_id or ""), work)
+
+
+def settle(key: str, work: Work) -> None:
+    """What was inhibited at a controller is told of now, if it is still there."""
+    around: Around = work.get(key) or Around()
+    left = _replace(around, inhibitor_id=None, spares=(), until_ms=None)
+    work.put(key, left if left.alert_ids else None)
     for alert_id in around.alert_ids:
         case = work.case(alert_id)
-        if case is not None and case.suppressed_by == inhibitor.alert_id:
+        if case is not None and case.suppressed_by is not None and case.suppressed_by == around.inhibitor_id:
             _come_back(case, work)
 
 
@@ -200,7 +225,7 @@ def _recheck(case: Case, work: Work) -> None:
     if case.suppressed_by is None:
         work.keep(case, recheck_ms=None)
         return
-    by, again_ms = work.inhibitor_at_site(case), work.now_ms + RECHECK_MS
+    by, again_ms = work.inhibitor_afar(case), work.now_ms + RECHECK_MS
     if by is None or not case.active:
         _come_back(case, work)
     elif by == case.suppressed_by:

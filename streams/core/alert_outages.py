@@ -108,7 +108,7 @@ def begin(root: Case, work: Work) -> None:
 
 def suppress(case: Case, work: Work) -> None:
     """Have an alert wait for what inhibits it at its site, unless it is quiet or somebody's already."""
-    by = work.inhibitor_at_site(case)
+    by = work.inhibitor_afar(case)
     if by is not None and not case.quiet and case.acknowledged_ms is None:
         acting = case.acting and case.acting.paused()
         work.tell(AlertSuppressed, case, suppressed_by=by, recheck_ms=work.now_ms + RECHECK_MS, acting=acting)

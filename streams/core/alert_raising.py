@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from schemas.alerting import AlertKind, AlertRules
+from schemas.alerting import AlertKind, AlertRules, Inhibition
 from schemas.alerts import (
     DURESS,
     AlertClosed,
@@ -41,7 +41,7 @@ MONITORING = ("monitoring",)
 """Who alone is told of duress."""
 
 MOST_AROUND = 64
-"""Alerts of one controller that are held together; a further one is neither inhibited nor suppressed."""
+"""Alerts of one controller that are held together; a further one looks for itself whether it is inhibited."""
 
 _replace = msgspec.structs.replace
 
@@ -155,20 +155,27 @@ def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
 
 
 def _raise_above_low(case: Case, rules: AlertRules, work: Work) -> None:
-    around = work.around(case)
-    held = case.device_id is not None and len(around.alert_ids) < MOST_AROUND and case.kind != DURESS
-    inhibitor_id = around.inhibitor_id if held and case.kind not in around.spares else None
-    at_site = work.inhibitor_at_site(case)
-    if at_site is not None:
-        case = work.tell(AlertRaised, case, suppressed_by=at_site, recheck_ms=work.now_ms + RECHECK_MS)
-    elif inhibitor_id is not None:
-        case = work.tell(AlertRaised, case, suppressed_by=inhibitor_id)
+    around, rule = work.around(case), _inhibition(case, rules)
+    explains = rule is not None and not rule.only
+    held = case.device_id is not None and case.kind != DURESS and (explains or len(around.alert_ids) < MOST_AROUND)
+    # What inhibited a controller's alerts until it settles doesn't hide that it is gone again.
+    settling = explains and around.until_ms is not None
+    here = around.inhibitor_id if held and case.kind not in around.spares and not settling else None
+    if held:
+        work.put_around(case, _replace(around, alert_ids=(*around.alert_ids, case.alert_id)))
+    afar = work.inhibitor_afar(case)
+    if afar is not None:
+        case = work.tell(AlertRaised, case, suppressed_by=afar, recheck_ms=work.now_ms + RECHECK_MS)
+    elif here is not None:
+        case = work.tell(AlertRaised, case, suppressed_by=here)
     else:
         case = work.tell(AlertRaised, case, notify=True)
         case = start_action(case, work)
-    if held:
-        work.put_around(case, _replace(around, alert_ids=(*around.alert_ids, case.alert_id)))
     _explain(case, rules, work)
+
+
+def _inhibition(case: Case, rules: AlertRules) -> Inhibition | None:
+    return next((one for one in rules.inhibitions if one.by == case.kind), None)
 
 
 def _explain(case: Case, rules: AlertRules, work: Work) -> None:
@@ -176,7 +183,7 @@ def _explain(case: Case, rules: AlertRules, work: Work) -> None:
     if case.kind == NETWORK_OUTAGE:
         outages.begin(case, work)
         return
-    rule = next((one for one in rules.inhibitions if one.by == case.kind), None)
+    rule = _inhibition(case, rules)
     if rule is None:
         return
     if rule.only:
@@ -186,10 +193,10 @@ def _explain(case: Case, rules: AlertRules, work: Work) -> None:
     around = work.around(case)
     if case.alert_id not in around.alert_ids:
         return
-    if around.inhibitor_id is None:
-        around = _replace(around, inhibitor_id=case.alert_id, spares=tuple(rule.spares))
-        work.put_around(case, around)
-        _inhibit(around, work)
+    if around.inhibitor_id is None or around.until_ms is not None:
+        now = _replace(around, inhibitor_id=case.alert_id, spares=tuple(rule.spares), until_ms=None)
+        work.put_around(case, now)
+        _inhibit(now, around.inhibitor_id, work)
 
 
 def _levels(rules: AlertRules, severity: Severity, kind: str) -> tuple[Level, ...]:
@@ -207,13 +214,17 @@ def _acting(rules: AlertRules, kind: AlertKind) -> Acting | None:
     return Acting(kind.action, rules.attempts, rules.verify_within_s * 1000)
 
 
-def _inhibit(around: Around, work: Work) -> None:
-    """What the inhibitor explains waits until it is over; what somebody has acknowledged is theirs."""
+def _inhibit(around: Around, before: str | None, work: Work) -> None:
+    """What the inhibitor explains waits until it is over, as does what waited for the one `before` it.
+
+    What somebody has acknowledged is theirs.
+    """
     for alert_id in around.alert_ids:
         case = work.case(alert_id)
         if case is None or alert_id == around.inhibitor_id or case.kind in around.spares:
             continue
-        if not case.quiet and case.acknowledged_ms is None:
+        waits = case.suppressed_by is not None and case.suppressed_by == before != around.inhibitor_id
+        if waits or (not case.quiet and case.acknowledged_ms is None):
             work.tell(
                 AlertSuppressed, case, suppressed_by=around.inhibitor_id, acting=case.acting and case.acting.paused()
             )

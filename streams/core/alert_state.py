@@ -181,11 +181,15 @@ class Pointer(msgspec.Struct, frozen=True, gc=False, tag="pointer", array_like=T
 
 
 class Around(msgspec.Struct, frozen=True, gc=False, tag="around", array_like=True):
-    """The open alerts above low of a controller and its doors: `around/<site>/<controller>`, and what inhibits them."""
+    """The open alerts above low of a controller and its doors: `around/<site>/<controller>`, and what inhibits them.
+
+    The cause of that may be over: then it is let go at `until_ms`, when the controller has told how its doors are.
+    """
 
     alert_ids: tuple[str, ...] = ()
     inhibitor_id: str | None = None
     spares: tuple[str, ...] = ()
+    until_ms: int | None = None
 
 
 class AtSite(msgspec.Struct, frozen=True, gc=False, tag="at site", array_like=True):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.alerting import AlertLevel, AlertRules
-from schemas.alerts import Alert, AlertAction, AlertThreat, LedTo, Notify
+from schemas.alerts import DURESS, Alert, AlertAction, AlertThreat, LedTo, Notify
 from schemas.base import JournalPosition
 from schemas.operators import OperatorRequest
 from schemas.threats import Assessment
@@ -60,6 +60,17 @@ class Work(Draft):
         policy = reference.policy(self.context.references, site.policy_id) if site is not None else None
         return policy.alerts if policy is not None else _USUAL
 
+    def settle_ms(self, case: Case) -> int:
+        """How long after its return a controller has told how its doors are: a heartbeat, and the policy's time."""
+        references = self.context.references
+        site = reference.site(references, case.site_id)
+        policy = reference.policy(references, site.policy_id) if site is not None else None
+        device = reference.device(references, case.device_id or "")
+        if policy is None:
+            return _USUAL.settle_s * 1000
+        timing = policy.monitoring.timing(device.model if device is not None else "")
+        return (timing.heartbeat_s + policy.alerts.settle_s) * 1000
+
     def publish(self, outcome: Outcome) -> None:
         """Publish something else than an alert's transition."""
         self._messages.append(outcome)
@@ -96,13 +107,18 @@ class Work(Draft):
         self._messages.append(_message(model, after, self.context, notify=notify, request=request))
         return after
 
-    def inhibitor_at_site(self, case: Case) -> str | None:
-        """The alert that inhibits one of this kind at the whole site, or all that fell silent with its controller."""
+    def inhibitor_afar(self, case: Case) -> str | None:
+        """The alert that inhibits one of this kind at the whole site, or all that fell silent with its controller.
+
+        Or all of its controller, where so many are open there that this one is not in its list.
+        """
         found: AtSite | None = self.get(site_key(case.site_id))
         if found is not None and case.kind in found.only:
             return found.inhibitor_id
         if case.outage is None:
-            return None
+            around = self.around(case)
+            apart = case.alert_id not in around.alert_ids and case.kind not in {DURESS, *around.spares}
+            return around.inhibitor_id if apart else None
         outage: Outage | None = self.get(outage_key(case.site_id, case.upstream))
         inhibits = outage is not None and outage.inhibits and outage.alert_id == case.outage
         return case.outage if inhibits else None

@@ -23,10 +23,10 @@ from schemas.registry import LARGEST_VALUE
 from schemas.signing import sign
 from streams.core import alert_state, reference
 from streams.core.admission import Keys
-from streams.core.alert_course import due
+from streams.core.alert_course import due, settle
 from streams.core.alert_handling import DURESS_RIGHTS, RIGHTS, handle, handle_duress
 from streams.core.alert_raising import happen
-from streams.core.alert_state import Case
+from streams.core.alert_state import Around, Case
 from streams.core.alert_watch import note_lockdown, note_monitoring
 from streams.core.alert_work import Work
 from streams.core.decoding import message_in
@@ -133,10 +133,13 @@ class AlertsProcessor:
 
     def _tick(self, tick: Tick, state: State, context: Context) -> Sequence[Outcome]:
         entity = state.get(tick.key)
-        if not isinstance(entity, Case):
-            return [Kept(tick.key, None)]
         work = Work(state, context)
-        due(entity, work)
+        if isinstance(entity, Case):
+            due(entity, work)
+        elif isinstance(entity, Around):
+            settle(tick.key, work)
+        else:
+            work.put(tick.key, None)
         return work.outcomes()
 
     def evolve(self, state: State, outcome: Outcome) -> Iterable[Change]:  # noqa: ARG002

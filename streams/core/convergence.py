@@ -199,8 +199,7 @@ def is_silent(device_id: str, site_id: str, state: State, context: Context) -> b
     device = reference.device(context.references, device_id)
     if policy is None or device is None:
         return True
-    timing = next((one for one in policy.monitoring.types if one.model == device.model), policy.monitoring)
-    return context.now_ms - heard.tokens_at_ms >= timing.offline_after_s * 1000
+    return context.now_ms - heard.tokens_at_ms >= policy.monitoring.timing(device.model).offline_after_s * 1000
 
 
 def _is_of(found_id: str, one: Awaited) -> bool:

@@ -62,10 +62,7 @@ class Rules(NamedTuple):
 
 def rules_for(monitoring: Monitoring, model: str) -> Rules:
     """The rules for a device of that model."""
-    for kind in monitoring.types:
-        if kind.model == model:
-            return Rules(monitoring, kind)
-    return Rules(monitoring, monitoring)
+    return Rules(monitoring, monitoring.timing(model))
 
 
 def begin(site_id: str, key_version: int, device_id: str, at_ms: int, rules: Rules) -> Watched:

@@ -15,7 +15,7 @@ WITHIN_S = {"medium": 600, "high": 300, "critical": 120}
 ABOVE = {"medium": "high", "high": "critical"}
 REPEATS = {"medium": 0, "high": 0, "critical": 3}
 SPARED = {"door_forced_open", "tamper", "duress"}
-WINDOW_S, CLOSES_S, VERIFY_S, ATTEMPTS, LIFE_S = 300, 600, 30, 3, 30 * 86_400
+WINDOW_S, CLOSES_S, VERIFY_S, ATTEMPTS, LIFE_S, SETTLE_S = 300, 600, 30, 3, 30 * 86_400, 20
 NEVER = float("inf")
 
 Told = tuple[str, str, int, str, str, int, int]
@@ -85,6 +85,8 @@ class Model:
     latest: dict[str, One] = field(default_factory=dict)
     raised: dict[str, int] = field(default_factory=dict)
     log: list[Told] = field(default_factory=list)
+    root: One | None = None
+    settled: float = NEVER
 
     def tell(self, one: One, what: str, *, demand: bool = False) -> None:
         if demand:
@@ -119,25 +121,27 @@ class Model:
             one.handled, one.closed = self.now, True
             self.tell(one, "closed")
             return
-        one.inhibited = self.offline() is not None and one.kind not in SPARED and one.kind != "controller_offline"
+        one.inhibited = self.root is not None and one.kind not in SPARED and one.kind != "controller_offline"
         self.tell(one, "raised", demand=not one.inhibited)
         self.explains(one)
 
     def explains(self, one: One) -> None:
-        if one.kind == "controller_offline":
-            for other in self.alerts:
-                if other.kind not in SPARED and other is not one and not other.silent and not other.known:
-                    other.inhibited = True
-                    self.pause(other)
-                    self.tell(other, "suppressed")
+        if one.kind != "controller_offline":
+            return
+        another = self.root is not None and self.root is not one
+        self.root, self.settled = one, NEVER
+        for other in self.alerts:
+            if other.kind in SPARED or other is one:
+                continue
+            if (other.inhibited and another) or not (other.silent or other.known):
+                other.inhibited = True
+                self.pause(other)
+                self.tell(other, "suppressed")
 
     def belongs(self, one: One) -> bool:
         if one.severity == "low":
             return self.now < one.window
         return one.handled == NEVER and (self.now < one.window or one.active)
-
-    def offline(self) -> One | None:
-        return next((one for one in self.alerts if one.kind == "controller_offline" and one.active), None)
 
     def ends(self, trouble: str) -> None:
         one = self.latest.get(trouble)
@@ -151,11 +155,11 @@ class Model:
                 self.tell(one, "returned_to_normal")
                 if one.known:
                     self.resolve(one)
-        self.lets_go(one)
+        if one is self.root:
+            self.settled = self.now + SETTLE_S
 
-    def lets_go(self, one: One) -> None:
-        if one.kind != "controller_offline":
-            return
+    def settle(self) -> None:
+        self.root, self.settled = None, NEVER
         for other in list(self.alerts):
             if not other.inhibited:
                 continue
@@ -213,7 +217,8 @@ class Model:
         self.tell(one, "closed")
         if one.active:
             one.active = False
-            self.lets_go(one)
+            if one is self.root:
+                self.settle()
         self.forget(one)
 
     def forget(self, one: One) -> None:
@@ -258,7 +263,13 @@ class Model:
         """All that is due by now, the earliest deadline first, as ticks come."""
         self.now = now
         waiting = sorted((one.deadline(), self.alerts.index(one)) for one in self.alerts if one.deadline() <= now)
-        for one in [self.alerts[at] for _, at in waiting]:
+        due: list[tuple[float, One | None]] = [(deadline, self.alerts[at]) for deadline, at in waiting]
+        if self.settled <= now:
+            due.insert(sum(deadline <= self.settled for deadline, _ in due), (self.settled, None))
+        for _, one in due:
+            if one is None:
+                self.settle()
+                continue
             while one in self.alerts and one.deadline() <= now:
                 self.step(one)
 

@@ -105,7 +105,7 @@ class AnyAlertHistory(RuleBasedStateMachine):
 
     # -- what time and bad luck do --------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([30, 90, 300, 600, 3600]), steps=st.integers(1, 3))
+    @rule(seconds=st.sampled_from([10, 30, 90, 300, 600, 3600]), steps=st.integers(1, 3))
     def wait(self, seconds: int, steps: int) -> None:
         for _ in range(steps):
             self.desk.harness.clock.move(seconds / steps)
