@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,6 +59,7 @@ class Summary:
     broker: str
     stories: Sequence[Told] = ()
     leaks: Sequence[str] = ()
+    lockdowns: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def decisions(self) -> int:
@@ -91,6 +92,7 @@ class Summary:
             "broker": self.broker,
             "stories": [one.as_json() for one in self.stories],
             "duress_leaks": list(self.leaks),
+            "lockdowns": dict(self.lockdowns),
             "sound": self.sound,
         }
 
@@ -115,7 +117,7 @@ def demo(
         fail(f"there is no scenario {scenario}: choose one of {', '.join(SCENARIOS)}", WRONG_USE)
     people = hurried(campus_or_fail(campus, sites))
     folder = settings_or_fail().stack_folder.absolute().with_name("demo")
-    options = Options(seconds=seconds, rate=rate, seed=seed, scenario=scenario, devices=True)
+    options = Options(seconds=seconds, rate=rate, seed=seed, scenario=scenario, devices=True, operators=True)
     with View(f"{scenario}, {sites} site{'s' if sites > 1 else ''}", quiet=json) as view:
         summary = run(_demo(folder, kafka, people, options, view))
     if json:
@@ -134,7 +136,7 @@ async def _demo(
         loaded = await load_campus(settings, campus)
         view.note(f"loaded {sum(counts.new for counts in loaded.values()):,} reference records")
         stories = Stories(campus)
-        guards = Guards(settings, stories, lambda: view.tell(stories))
+        guards = Guards(settings, stories, campus, folder, lambda: view.tell(stories))
         async with workers(settings, folder, ["decide", "record", "notify"], view.note):
             view.note("the workers are ready; the day begins")
             async with guards.on_duty():
@@ -149,7 +151,9 @@ async def _demo(
             granted, denied = await _decided(settings)
             postgres, clickhouse = await _stored(settings, granted + denied)
     told = [stories.told[key] for key in sorted(stories.told, key=lambda key: (key[0], list(Story).index(key[1])))]
-    return Summary(report, granted, denied, postgres, clickhouse, drift_of(replayed), broker, told, stories.leaks)
+    lockdowns = {one.site_id: guards.lockdowns.report(one) for one in told if one.story is Story.LOCKDOWN}
+    drift, leaks = drift_of(replayed), stories.leaks
+    return Summary(report, granted, denied, postgres, clickhouse, drift, broker, told, leaks, lockdowns)
 
 
 async def _decided(settings: Settings) -> tuple[int, int]:

@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord
@@ -13,17 +15,29 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from deploy.stack.catcher import Catcher
 from schemas.alert_requests import AcknowledgeAlert, AlertRequest, CloseAlert
 from schemas.alerts import DURESS
+from schemas.operators import OperatorRequest
 from schemas.partitioning import partition_of
+from streams.commands.lockdown_desk import LockdownDesk
+from streams.commands.lockdown_stories import LockdownStories
 from streams.commands.operating import EVERYBODYS, MONITORINGS, Desk, moment, new_request_id, signed_headers
 from streams.commands.reading import read_topics
 from streams.commands.stories import Stories, tells_of
 from streams.connection import kafka_options, started
+from streams.loading.campus import Campus
 from streams.settings import Settings
 
 ANSWERS_AFTER_S = 1.5
 """How long somebody looks at a message before acknowledging."""
 LOOK_EVERY_S = 0.4
-TOPICS = ("alerts", "duress.alerts", "notifications", "duress.notifications", "access.decisions", "duress.answers")
+TOPICS = (
+    "alerts",
+    "duress.alerts",
+    "notifications",
+    "duress.notifications",
+    "access.decisions",
+    "duress.answers",
+    "incidents",
+)
 _OPEN = frozenset({"unacknowledged", "returned_to_normal_unacknowledged"})
 
 
@@ -52,15 +66,21 @@ RESULTS: Mapping[str, str] = {
     "credential_lockout": "the card was found and is kept; the lock stays",
     "cardholder_lockout": "the holder was called: the card was lost; the lock stays",
     DURESS: "the police came; nobody is hurt",
+    "lockdown": "the building was searched; people may go about again",
+    "door_mode_unconfirmed": "a guard stood at the door until it was locked",
 }
 
 
 class Guards:
-    """All guards, and what they see. `told` is called after each look."""
+    """All guards, and what they see. `told` is called after each look; reports are written to `folder`."""
 
-    def __init__(self, settings: Settings, stories: Stories, told: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, stories: Stories, campus: Campus, folder: Path, told: Callable[[], None]
+    ) -> None:
         self._settings = settings
         self._stories = stories
+        self.lockdowns = LockdownStories(stories, campus)
+        self._desk = LockdownDesk(settings, self.lockdowns, campus, folder)
         self._told = told
         self._catcher = Catcher(settings.notify_sms.replace("json:", "http:"))
         self._alerts: dict[str, dict[str, Any]] = {}
@@ -100,10 +120,15 @@ class Guards:
         if record.topic.endswith("alerts"):
             self._alerts[fields["alert_id"]] = fields
             self._stories.on_alert(fields, monitoring=monitoring)
+            self.lockdowns.on_alert(fields)
+        elif record.topic == "incidents":
+            self.lockdowns.on_incident(fields)
         elif record.topic.endswith("notifications"):
             self._stories.on_notification(fields, monitoring=monitoring)
         elif fields.get("type") == "operator_request_refused":
             self.refused.append(f"{fields['operator_id']}: {fields['detail']}")
+        elif fields.get("type") in {"access_granted", "access_denied"}:
+            self.lockdowns.on_decision(fields)
 
     async def _watch(self) -> None:
         async with started(AIOKafkaProducer(**kafka_options(self._settings), acks="all")) as producer:
@@ -114,6 +139,7 @@ class Guards:
                 for alert_id, at in list(phoned.items()):
                     if loop.time() - at >= ANSWERS_AFTER_S:
                         await self._act(alert_id, producer)
+                await self._desk.act(loop.time(), partial(self._publish, producer, EVERYBODYS), new_request_id)
                 self._told()
                 await asyncio.sleep(LOOK_EVERY_S)
 
@@ -166,6 +192,9 @@ class Guards:
             alert_id=alert["alert_id"],
             **given,
         )
+        await self._publish(producer, desk, request)
+
+    async def _publish(self, producer: AIOKafkaProducer, desk: Desk, request: OperatorRequest) -> None:
         key, value = request.site_id.encode(), request.to_json()
         headers = signed_headers(request, desk.requests, key, value, self._settings.master_secret())
         partition = partition_of(key, self._settings.partitions)

@@ -21,8 +21,15 @@ from streams.simulator.scene import Story
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PLAIN_EVERY_S = 5.0
-_DOOR_STYLES = {"open": "bold green", "granted": "green", "denied": "red", "offline": "dim", "shut": "bright_black"}
-_DOOR_SIGNS = {"open": "□", "granted": "▣", "denied": "▨", "offline": "·", "shut": "■"}
+_DOOR_STYLES = {
+    "open": "bold green",
+    "granted": "green",
+    "denied": "red",
+    "offline": "dim",
+    "locked": "bold magenta",
+    "shut": "bright_black",
+}
+_DOOR_SIGNS = {"open": "□", "granted": "▣", "denied": "▨", "offline": "·", "locked": "◆", "shut": "■"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ class View:
             doors.append(_DOOR_SIGNS.get(state, "?"), style=_DOOR_STYLES.get(state, ""))
             doors.append("" if len(frame.doors) > 200 else " ")  # noqa: PLR2004 - small campuses get air
         last = "\n".join(frame.last[-12:]) or "nothing yet"
-        legend = "■ shut  □ open  ▣ granted  ▨ denied  · offline"
+        legend = "■ shut  □ open  ▣ granted  ▨ denied  ◆ locked down  · offline"
         left = f"{frame.elapsed_s:.0f} of {frame.seconds:.0f} s"
         told = Text(no_wrap=True, overflow="ellipsis")
         for one in self._stories[-8:]:

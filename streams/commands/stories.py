@@ -11,7 +11,7 @@ from schemas.alerts import DURESS
 from schemas.recipients import Recipient
 from streams.agents.notify_wording import LANGUAGES, Wording
 from streams.loading.campus import Campus
-from streams.simulator.scene import Cause, Plan, Story
+from streams.simulator.scene import Cause, Plan, Story, Turn
 
 Fields = Mapping[str, Any]
 
@@ -21,11 +21,22 @@ TITLES = {
     Story.PIN_GUESSER: "a PIN guesser",
     Story.DURESS_PIN: "a duress PIN",
     Story.FORCED_DOOR: "a door forced open",
+    Story.LOCKDOWN_DRILL: "a lockdown drill",
+    Story.LOCKDOWN: "a lockdown",
 }
 ESCALATES = Story.FORCED_DOOR
 """Nobody answers the first message of this one, so that it is raised."""
 
+_ALERTED = ("caused", "raised", "told", "acknowledged", "closed")
+_LOCKED = ("started", "confirmed", "missing", "alert", "refused", "back", "secured", "all-clear", "released", "report")
+_WANTED = {
+    Story.LOCKDOWN_DRILL: ("caused", "started", "raised", "all-clear", "released"),
+    Story.LOCKDOWN: (*_ALERTED, *_LOCKED),
+}
+"""The steps that a story needs."""
+
 _EARLIER_S = 1.0
+_MANY, _AND = ("refused", "let out", "alert"), ", and "
 _DISTANT = datetime.max.replace(tzinfo=UTC)
 
 
@@ -39,13 +50,17 @@ class Step(NamedTuple):
 
 @dataclass
 class Told:
-    """A story as it goes on. `owed`: messages that the topic says were sent and that have not been caught yet."""
+    """A story as it goes on. `owed`: messages that the topic says were sent and that have not been caught yet.
+
+    `incident` is the lockdown that it is about, as it stands.
+    """
 
     story: Story
     site_id: str
     missing: str = ""
     cause: Cause | None = None
     alert: Fields | None = None
+    incident: dict[str, Any] | None = None
     steps: list[Step] = field(default_factory=list)
     owed: set[tuple[str, str]] = field(default_factory=set)
 
@@ -56,7 +71,7 @@ class Told:
     @property
     def lacks(self) -> list[str]:
         """The steps that it needs and has not had."""
-        wanted = ["caused", "raised", "told", "acknowledged", "closed"]
+        wanted = list(_WANTED.get(self.story, _ALERTED))
         worst = any(step.kind == "raised" and step.text.startswith("critical") for step in self.steps)
         wanted += ["escalated"] if self.story is ESCALATES and not worst else []
         return [kind for kind in wanted if not self.done(kind)] + (["every message caught"] if self.owed else [])
@@ -119,13 +134,15 @@ class Stories:
         words = [Wording().kind_in(DURESS, language) for language in LANGUAGES]
         self._words = [word.lower() for word in (*words, DURESS)]
 
-    def on_story(self, told: Plan | Cause) -> None:
-        """A story is on the day, or not, or begins."""
+    def on_story(self, told: Plan | Cause | Turn) -> None:
+        """A story is on the day, or not, or begins, or goes on."""
         if isinstance(told, Plan):
             self.told[told.site_id, told.story] = Told(told.story, told.site_id, told.missing)
             return
         found = self.told[told.site_id, told.story]
-        if found.cause is None:
+        if isinstance(told, Turn):
+            found.steps.append(Step(told.at, told.kind, told.what))
+        elif found.cause is None:
             found.cause = told
             found.steps.append(Step(told.at, "caused", told.what))
 
@@ -246,14 +263,25 @@ def lines_of(told: Sequence[Told]) -> list[str]:
 
 
 def together(steps: Sequence[Step]) -> list[Step]:
-    """The steps in order; messages that follow each other as one."""
+    """The steps in order; messages that follow each other as one, and so the progress and what many are told alike."""
     found: list[Step] = []
-    for step in sorted(steps):
+    for step in sorted(steps, key=lambda step: step.at):
+        same = next((number for number, one in enumerate(found) if one.kind == step.kind), None)
         if found and found[-1].kind == step.kind == "told":
             found[-1] = found[-1]._replace(text=_joined(found[-1].text, step.text))
+        elif found and found[-1].kind == step.kind == "confirmed":
+            found[-1] = step
+        elif same is not None and step.kind in _MANY:
+            found[same] = found[same]._replace(text=_one_more(found[same].text))
         else:
             found.append(step)
     return found
+
+
+def _one_more(text: str) -> str:
+    """`A and 2 more` of `A and 1 more`."""
+    first, _, more = text.partition(_AND)
+    return f"{first}{_AND}{int(more.removesuffix(' more') or 0) + 1} more"
 
 
 def _joined(text: str, more: str) -> str:

@@ -28,7 +28,10 @@ FEW = 5
 
 
 class Planner:
-    """Plans days of one campus. `now` is only used to leave those alone whom the clock keeps out anyway."""
+    """Plans days of one campus. `now` is only used to leave those alone whom the clock keeps out anyway.
+
+    `operators`: some are there, so that there may be lockdowns.
+    """
 
     def __init__(
         self, people: People, places: Places, oracle: Oracle, now: datetime, seed: int, seconds: float
@@ -41,6 +44,7 @@ class Planner:
         self._let_in: dict[str, list[Cardholder]] = {}
         self._crowd = LEAST_CROWD
         self.stories: list[Plan] = []
+        self.operators = False
 
     def plan(self, scenario: str, requests: int) -> list[Scene]:
         """The scenes of all sites, in order, of about so many requests.
@@ -203,7 +207,7 @@ class Planner:
         yield from self._secrets(site_id, many, chance)
         yield from self._company(site_id, chance)
         teller = StoryTeller(self._people, self._places, self, site_id, regulars)
-        yield from teller.scenes(self._seconds, chance)
+        yield from teller.scenes(self._seconds, chance, operators=self.operators)
         self.stories += teller.plans
 
     def _ailing(self, site_id: str, entrances: Sequence[str], chance: random.Random) -> Iterator[Scene]:

@@ -11,31 +11,31 @@ from streams.simulator.scene import Scene
 from streams.simulator.stage import Stage
 from streams.simulator.stories import SILENT_FOR_S
 
-_CAUGHT_UP_S = 1.0
+CAUGHT_UP_S = 1.0
 """How long nobody uses the doors of a controller that catches up, so that its old events meet no new grant."""
 
 
 async def outage(stage: Stage, scene: Scene, chance: random.Random) -> None:
     """A controller loses the server, decides alone, and catches up; as often as not it has to say everything twice."""
-    async with _nobody_at_its_doors(stage, scene.goal):
+    async with nobody_at_its_doors(stage, scene.goal):
         stage.premises.disconnect(scene.goal)
     await asyncio.sleep(stage.tempo.outage_s)
-    async with _nobody_at_its_doors(stage, scene.goal):
+    async with nobody_at_its_doors(stage, scene.goal):
         stage.premises.reconnect(scene.goal, unheard=chance.random() < 0.5)  # noqa: PLR2004 - as often as not
-        await asyncio.sleep(_CAUGHT_UP_S)
+        await asyncio.sleep(CAUGHT_UP_S)
 
 
 async def falls_silent(stage: Stage, scene: Scene, chance: random.Random) -> None:
     """A controller is cut off for so long that it counts as offline."""
     device = stage.places.devices[scene.goal]
-    async with _nobody_at_its_doors(stage, scene.goal):
+    async with nobody_at_its_doors(stage, scene.goal):
         what = f"{device.device_id} ({device.name}) loses its network and says nothing any more"
         stage.tell(scene, what, "controller_offline", device_id=device.device_id)
         stage.premises.disconnect(scene.goal)
     await asyncio.sleep(stage.places.timings[scene.goal].offline_after_s + SILENT_FOR_S)
-    async with _nobody_at_its_doors(stage, scene.goal):
+    async with nobody_at_its_doors(stage, scene.goal):
         stage.premises.reconnect(scene.goal, unheard=chance.random() < 0.5)  # noqa: PLR2004 - as often as not
-        await asyncio.sleep(_CAUGHT_UP_S)
+        await asyncio.sleep(CAUGHT_UP_S)
 
 
 async def breaks(stage: Stage, scene: Scene, chance: random.Random) -> None:
@@ -53,13 +53,13 @@ async def rereads(stage: Stage, scene: Scene, chance: random.Random) -> None:  #
 
 async def restarts(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
     """A controller starts anew and reads its last commands once more: their numbers tell that they are done."""
-    async with _nobody_at_its_doors(stage, scene.goal):
+    async with nobody_at_its_doors(stage, scene.goal):
         stage.premises.restart(scene.goal)
         stage.premises.reread(scene.goal)
 
 
 @asynccontextmanager
-async def _nobody_at_its_doors(stage: Stage, device_id: str) -> AsyncIterator[None]:
+async def nobody_at_its_doors(stage: Stage, device_id: str) -> AsyncIterator[None]:
     """All doors of a controller are kept free meanwhile."""
     async with AsyncExitStack() as kept:
         for door in sorted(stage.places.doors.values(), key=lambda door: door.door_id):

@@ -8,9 +8,10 @@ So a decision's word is taken at once, and looked into when all has been read.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
 
 from schemas.lockdown_plans import USUAL_PLAN
 from schemas.places import AccessPoint
@@ -20,6 +21,7 @@ from streams.simulator.places import Places
 
 Fields = Mapping[str, Any]
 _NEVER = float("inf")
+_SKEW = timedelta(seconds=1)
 
 
 class Shut(NamedTuple):
@@ -51,8 +53,8 @@ class Claim(NamedTuple):
 class _Lockdown:
     """In force from one entry of the journal to another. `exact`: no decision of the first entry may be before it."""
 
-    zone_id: str
     clearance: int | None
+    started_at: datetime
     since: int
     exact: bool
     until: float = _NEVER
@@ -64,7 +66,8 @@ class Lockdowns:
 
     def __init__(self, people: People, places: Places) -> None:
         self._people, self._places = people, places
-        self._known: dict[str, _Lockdown] = {}
+        self._known: dict[tuple[str, str], _Lockdown] = {}
+        self._unconfirmed: set[str] = set()
         self._modes: dict[str, list[tuple[int, DoorMode]]] = defaultdict(list)
         self._claims: list[Claim] = []
 
@@ -72,19 +75,39 @@ class Lockdowns:
         """A message of `incidents`. A drill refuses nobody."""
         if fields["drill"] or fields["zone_id"] not in self._places.zones:
             return
-        number, type_ = int(fields["journal"]["number"]), fields["type"]
-        found = self._known.get(fields["incident_id"])
-        if found is None:
-            since = number if type_ == "lockdown_started" else 0
-            found = _Lockdown(fields["zone_id"], self._clearance(fields), since, fields["cause"] == "operator")
-            self._known[fields["incident_id"]] = found
-        if fields["releasing_at"] is not None:
-            found.until = min(found.until, number)
-        found.released = fields["released_at"] is not None
+        number, incident_id = int(fields["journal"]["number"]), fields["incident_id"]
+        before = [one for (id_, _zone), one in self._known.items() if id_ == incident_id]
+        here = self._known.get((incident_id, fields["zone_id"]))
+        if here is None:
+            started = datetime.fromisoformat(fields["started_at"])
+            since = number if before or fields["type"] == "lockdown_started" else 0
+            exact = bool(before) or fields["cause"] == "operator"
+            here = self._known[incident_id, fields["zone_id"]] = _Lockdown(
+                self._clearance(fields), started, since, exact
+            )
+        for one in (*before, here):
+            if one is not here or fields["releasing_at"] is not None:  # released, or another zone has taken its place
+                one.until = min(one.until, number)
+            one.released = one is not here or fields["released_at"] is not None
 
     def mode(self, fields: Fields) -> None:
         """A message of `door.modes`."""
         self._modes[fields["door_id"]].append((int(fields["journal"]["number"]), DoorMode(fields["mode"])))
+        if fields["unconfirmed"] is not None:
+            self._unconfirmed.add(fields["door_id"])
+        else:
+            self._unconfirmed.discard(fields["door_id"])
+
+    def missing(self, door_ids: Collection[str]) -> bool:
+        """Whether each of these doors is told to have not confirmed, with the reason."""
+        return self._unconfirmed.issuperset(door_ids)
+
+    def course(self, zone_id: str, since: datetime) -> Literal["none", "in force", "released"]:
+        """How far a lockdown of just that zone is that was started since then."""
+        found = [one for (_id, zone), one in self._known.items() if zone == zone_id and one.started_at >= since - _SKEW]
+        if not found:
+            return "none"
+        return "released" if all(one.released for one in found) else "in force"
 
     def claimed(self, claim: Claim) -> None:
         """A decision was made."""
@@ -114,8 +137,8 @@ class Lockdowns:
         """Whether a lockdown refuses that; both where nobody can know."""
         around = self._places.paths[claim.point.zone_to]
         found = {False}
-        for one in self._known.values():
-            if one.zone_id not in around or not one.since <= claim.number < one.until:
+        for (_id, zone_id), one in self._known.items():
+            if zone_id not in around or not one.since <= claim.number < one.until:
                 continue
             cleared = claim.clearance is not None and one.clearance is not None and claim.clearance >= one.clearance
             if not cleared and (one.exact or claim.number > one.since):

@@ -57,6 +57,11 @@ class Places:
         street = self.outside(site_id)
         return [p for p in self.points.values() if p.zone_from == street and p.enabled and self.works(p)]
 
+    def doors_into(self, zone_id: str) -> list[str]:
+        """The doors that lead into a zone or anything within it."""
+        entries = (p for p in self.points.values() if p.direction is Direction.ENTRY)
+        return sorted({p.door_id for p in entries if zone_id in self.paths.get(p.zone_to, ())})
+
     def works(self, point: AccessPoint) -> bool:
         """Whether a reader's controller is in service."""
         return self.devices[self.doors[point.door_id].device_id].status == "active"

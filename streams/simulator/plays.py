@@ -10,6 +10,7 @@ from streams.simulator.device_plays import breaks, falls_silent, outage, rereads
 from streams.simulator.factors import CardShown
 from streams.simulator.foul import FOUL, STRANGER, play_foul
 from streams.simulator.judge import Judge
+from streams.simulator.lockdown_plays import LOCKDOWNS
 from streams.simulator.scene import Scene
 from streams.simulator.stage import Stage
 from streams.simulator.story_plays import STORIES
@@ -210,5 +211,6 @@ PLAYS: dict[str, Callable[[Stage, Scene, random.Random], Awaitable[None]]] = {
         visits,
         mantrap,
         *STORIES,
+        *LOCKDOWNS,
     )
 }

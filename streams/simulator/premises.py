@@ -264,7 +264,7 @@ class Premises:
             self._perform(controller.tick(now))
 
     def door_states(self) -> dict[str, str]:
-        """Each door as a viewer shows it: `open`, `granted`, `denied` (a second long), `offline` or `shut`."""
+        """Each door as a viewer shows it: open, granted or denied (a second long), offline, locked (down) or shut."""
         now = self._now().timer_s
         states: dict[str, str] = {}
         for door_id, door in self.places.doors.items():
@@ -273,7 +273,8 @@ class Premises:
             if controller is None or not controller.online:
                 states[door_id] = "offline"
             else:
-                states[door_id] = state if state == "open" or now - since < 1.0 else "shut"
+                calm = "locked" if self._auditor.modes.shut(door_id) else "shut"
+                states[door_id] = state if state == "open" or now - since < 1.0 else calm
         return states
 
     def _perform(self, effects: Iterable[Effect]) -> None:

@@ -68,7 +68,10 @@ class NobodyDecidesError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What is simulated: about `rate` requests/s for `seconds`. `devices`: judge what is told of controllers, too."""
+    """What is simulated: about `rate` requests/s for `seconds`. `devices`: judge what is told of controllers, too.
+
+    `operators`: somebody is there who starts lockdowns when it is time to, and ends them.
+    """
 
     seconds: float = 60.0
     rate: float = 17.0
@@ -76,6 +79,7 @@ class Options:
     scenario: str = "day"
     drain_s: float = DRAIN_S
     devices: bool = False
+    operators: bool = False
 
 
 class Simulation:
@@ -203,6 +207,7 @@ class Simulation:
     def _plan(self) -> list[Scene]:
         options = self._options
         planner = Planner(self._people, self._places, self._oracle, self._now().clock, options.seed, options.seconds)
+        planner.operators = options.operators
         scenes = planner.plan(options.scenario, int(options.seconds * options.rate))
         for plan in planner.stories:
             self._on_story(plan)
@@ -214,7 +219,8 @@ class Simulation:
         tempo = Tempo(
             pause_s=min(0.3, 6.0 / per_site), swing_s=min(0.15, 3.0 / per_site), outage_s=min(8.0, options.seconds / 6)
         )
-        stage = Stage(self._premises, self._people, self._places, self._happenings, tempo, self._on_story)
+        lockdowns = self._oracle.lockdowns
+        stage = Stage(self._premises, self._people, self._places, self._happenings, lockdowns, tempo, self._on_story)
 
         async def play_one(number: int, scene: Scene) -> None:
             chance = random.Random(f"{options.seed}/{number}")  # noqa: S311 - behaviour, not secrets
@@ -235,6 +241,8 @@ class Simulation:
 
     def _settled(self, line: Line) -> bool:
         if self._watch is not None and self._watch.waiting:
+            return False
+        if self._options.operators and self._oracle.lockdowns.standing and not self._stopping.is_set():
             return False
         return line.quiet and not self._book.waiting and not self._book.uncommanded and not self._judge.open_ends
 

@@ -17,14 +17,16 @@ class Story(StrEnum):
     PIN_GUESSER = "pin_guesser"
     DURESS_PIN = "duress_pin"
     FORCED_DOOR = "forced_door"
+    LOCKDOWN_DRILL = "lockdown_drill"
+    LOCKDOWN = "lockdown"
 
 
 @dataclass(frozen=True)
 class Scene:
     """Something that happens: `at` is the share of the day (0 to 1), `cost` about how many requests it makes.
 
-    `who` are cardholders, `goal` a zone, an access point, a door or a device, as the kind has it (`plays.py`). `story`
-    is the one that it is the cause of.
+    `who` are cardholders (or a card; in a lockdown also the controllers that are away), `goal` is a zone, an access
+    point, a door or a device, as the kind has it (`plays.py`). `story` is the one that it is the cause of.
     """
 
     at: float
@@ -37,7 +39,10 @@ class Scene:
 
 
 class Cause(NamedTuple):
-    """What a story begins with. An alert of `alert_kind` that has the fields of `place` is expected of it."""
+    """What a story begins with. An alert of `alert_kind` that has the fields of `place` is expected of it.
+
+    `goal` is that of its scene.
+    """
 
     story: Story
     site_id: str
@@ -45,6 +50,7 @@ class Cause(NamedTuple):
     what: str
     alert_kind: str
     place: Mapping[str, str]
+    goal: str = ""
 
 
 class Plan(NamedTuple):
@@ -55,4 +61,14 @@ class Plan(NamedTuple):
     missing: str = ""
 
 
-OnStory = Callable[[Plan | Cause], None]
+class Turn(NamedTuple):
+    """Something more that happens in a story."""
+
+    story: Story
+    site_id: str
+    at: datetime
+    kind: str
+    what: str
+
+
+OnStory = Callable[[Plan | Cause | Turn], None]

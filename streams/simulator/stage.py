@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from schemas.vocabulary import FactorKind
 from streams.simulator.factors import CardShown, Shown
 from streams.simulator.happenings import Happenings
+from streams.simulator.lockdowns import Lockdowns
 from streams.simulator.people import People
 from streams.simulator.places import Places, Step
 from streams.simulator.premises import Premises, Reply
-from streams.simulator.scene import Cause, OnStory, Scene
+from streams.simulator.scene import Cause, OnStory, Scene, Turn
 from streams.simulator.wallet import Wallet
 
 
@@ -37,10 +38,12 @@ class Stage:
         people: People,
         places: Places,
         happenings: Happenings,
+        lockdowns: Lockdowns,
         tempo: Tempo,
         on_story: OnStory = lambda _told: None,
     ) -> None:
         self.premises, self.people, self.places = premises, people, places
+        self.lockdowns = lockdowns
         self.tempo = tempo
         self.closing = False
         self._on_story = on_story
@@ -52,7 +55,12 @@ class Stage:
         """What a story begins with happens now, if the scene is one's."""
         if scene.story is not None:
             now = self.premises.moment().clock
-            self._on_story(Cause(scene.story, scene.site_id, now, what, alert_kind, place))
+            self._on_story(Cause(scene.story, scene.site_id, now, what, alert_kind, place, scene.goal))
+
+    def tell_more(self, scene: Scene, kind: str, what: str) -> None:
+        """Something more happens in a story, if the scene is one's."""
+        if scene.story is not None:
+            self._on_story(Turn(scene.story, scene.site_id, self.premises.moment().clock, kind, what))
 
     def close(self) -> None:
         """The day is over: nobody begins another door."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from schemas.people import Cardholder
 from schemas.places import AccessPoint
+from schemas.vocabulary import FactorKind
 from streams.simulator.people import People
 from streams.simulator.places import Places
 from streams.simulator.scene import Plan, Scene, Story
@@ -26,6 +27,8 @@ _KINDS = {
     Story.PIN_GUESSER: "guesses",
     Story.DURESS_PIN: "forced_by_somebody",
     Story.FORCED_DOOR: "forced",
+    Story.LOCKDOWN_DRILL: "practises",
+    Story.LOCKDOWN: "locked_down",
 }
 _BEGINS = {
     Story.HELD_DOOR: 0.05,
@@ -33,6 +36,8 @@ _BEGINS = {
     Story.PIN_GUESSER: 0.25,
     Story.DURESS_PIN: 0.4,
     Story.FORCED_DOOR: 0.02,
+    Story.LOCKDOWN_DRILL: 0.55,
+    Story.LOCKDOWN: 0.95,
 }
 """At which share of the time that it leaves a story begins.
 
@@ -42,8 +47,28 @@ The forced door comes first: after others it may be raised as critical at once, 
 NEAR = 3
 """So many doors lead a person of a story to the one that it is about, at most."""
 
-_CASTING = (Story.HELD_DOOR, Story.PIN_GUESSER, Story.DURESS_PIN, Story.FORCED_DOOR, Story.DYING_CONTROLLER)
-"""The controller comes last: it is one that no other story needs."""
+_CASTING = (
+    Story.HELD_DOOR,
+    Story.PIN_GUESSER,
+    Story.DURESS_PIN,
+    Story.FORCED_DOOR,
+    Story.LOCKDOWN,
+    Story.LOCKDOWN_DRILL,
+    Story.DYING_CONTROLLER,
+)
+"""The controllers come last: they are some that no other story needs."""
+
+AWAY = 2
+"""So many controllers are away when a building is locked down."""
+
+KNOCK = 3
+"""So many people try to get into it all the same."""
+
+_LOCKDOWN_S = 20.0
+"""How long a lockdown takes from the call to the all-clear, with the time after which a missing door is told of."""
+
+LOCKDOWNS = (Story.LOCKDOWN_DRILL, Story.LOCKDOWN)
+"""What operators begin and end."""
 
 Part = tuple[tuple[str, ...], str, int]
 """Who takes part, the goal, and about how many requests that makes."""
@@ -71,9 +96,11 @@ class StoryTeller:
         self._devices: set[str] = set()
         self.plans: list[Plan] = []
 
-    def scenes(self, seconds: float, chance: random.Random) -> Iterator[Scene]:
-        """The stories for which a day of so many seconds is long enough."""
+    def scenes(self, seconds: float, chance: random.Random, *, operators: bool = False) -> Iterator[Scene]:
+        """The stories for which a day of so many seconds is long enough; lockdowns only where there are operators."""
         for story in _CASTING:
+            if story in LOCKDOWNS and not operators:
+                continue
             begins_s = (seconds - self._takes_s(story)) * _BEGINS[story]
             found = None if begins_s < 0 else self._cast_of(story, chance)
             missing = "" if found else "the campus has nothing for it"
@@ -91,6 +118,8 @@ class StoryTeller:
         if story is Story.DYING_CONTROLLER:
             limits = [self._places.timings[id_].offline_after_s for id_ in self._spare()]
             return max(limits, default=0) + SILENT_FOR_S + _WALK_S
+        if story is Story.LOCKDOWN:
+            return _LOCKDOWN_S
         return 3 * _WALK_S
 
     def _cast_of(self, story: Story, chance: random.Random) -> Part | None:
@@ -105,9 +134,31 @@ class StoryTeller:
         people = [one for id_, one in everybody if not one.needs_escort and id_ not in self._taken]
         chance.shuffle(people)
         people.sort(key=lambda holder: holder.cardholder_id in busy)
+        if story in LOCKDOWNS:
+            return self._building(people, chance, away=AWAY if story is Story.LOCKDOWN else 0)
         if story is Story.HELD_DOOR:
             return self._holding(people)
         return self._with_pin(people, chance, duress=story is Story.DURESS_PIN)
+
+    def _building(self, people: Sequence[Cardholder], chance: random.Random, away: int) -> Part | None:
+        """A building with few doors of other stories, controllers of it that may be away, and who knocks."""
+        found: list[tuple[int, str, list[str]]] = []
+        spare = set(self._spare())
+        for zone in self._places.zones.values():
+            doors = self._places.doors_into(zone.zone_id)
+            devices = {self._places.doors[door_id].device_id for door_id in doors}
+            if zone.site_id == self._site_id and zone.kind == "building" and len(devices) > away:
+                found.append((len(self._doors & set(doors)), zone.zone_id, sorted(devices & spare)))
+        found = [one for one in sorted(found) if len(one[2]) >= away]
+        if not found:
+            return None
+        _shared, zone_id, devices_there = found[0]
+        absent = chance.sample(devices_there, away)
+        self._devices.update(absent)
+        carrying = [one.cardholder_id for one in people if self._people.own(one.cardholder_id, FactorKind.CARD)]
+        knocking = carrying[:KNOCK] if away else []
+        self._taken.update(knocking)
+        return (*knocking, *absent), zone_id, len(knocking)
 
     def _holding(self, people: Sequence[Cardholder]) -> Part | None:
         """Somebody at a door of a room to which no other way leads on, so that few want to pass there."""

@@ -71,6 +71,13 @@ def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behin
     assert set(stories) == {story.value for story in Story}
     assert all(one["complete"] for one in stories.values()), found["stories"]
     assert found["duress_leaks"] == []
+    (lockdown,) = found["lockdowns"].values()
+    assert lockdown["confirmed"] == lockdown["secured"] == lockdown["doors"] > len(lockdown["missing"]) > 0
+    assert set(lockdown["missing"].values()) <= {"no_answer", "controller_offline"}
+    assert lockdown["seconds_until_secured"] < lockdown["seconds_until_released"]
+    assert len(lockdown["approved_by"]) == 2, "the plan of an intruder asks for two people"
+    assert lockdown["refused"] > 0
+    assert "was a drill" not in (folder / "lockdown-hq.html").read_text(encoding="utf-8")
     told = {name: {s["text"] for s in one["steps"] if s["step"] == "told"} for name, one in stories.items()}
     assert told["duress_pin"] == {"Monitoring centre by sms", "Monitoring centre by phone"}
     # Where monitoring is heightened, one level higher is told: by SMS, and of the forced door to all at once.

@@ -33,7 +33,9 @@ def planned(whole: Campus, scenario: str = "day", seed: int = 1, requests: int =
     places = Places(whole)
     people = People(whole, places)
     oracle = Oracle(people, places, Happenings(places))
-    return Planner(people, places, oracle, NOW, seed, 60.0).plan(scenario, requests)
+    planner = Planner(people, places, oracle, NOW, seed, 60.0)
+    planner.operators = True
+    return planner.plan(scenario, requests)
 
 
 def test_the_same_seed_gives_the_same_day_and_another_one_another(whole: Campus) -> None:

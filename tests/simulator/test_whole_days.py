@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from schemas.record import Output
 from streams.commands.simulate import CAMPUS
 from streams.loading.campus import Campus, read_campus
 from streams.simulator.run import Options
-from streams.simulator.scene import Cause, Plan, Story
+from streams.simulator.scene import Cause, Plan, Story, Turn
+from streams.simulator.stories import AWAY, KNOCK, LOCKDOWNS
 from tests.simulator.in_memory import Post, simulate
 from tests.simulator.wild import wild
 
@@ -84,15 +86,18 @@ def test_a_day_with_lockdowns_goes_as_the_oracle_expects_and_everybody_gets_out(
 
 
 def test_every_story_of_a_day_begins_and_leads_to_what_an_alert_is_raised_of(whole: Campus) -> None:
-    told, published = list[Plan | Cause](), list[dict[str, Any]]()
+    told, published, incidents = list[Plan | Cause | Turn](), list[dict[str, Any]](), list[dict[str, Any]]()
 
     def heard(output: Output) -> None:
-        if output.topic in {"door.alarms", "duress.events", "lockouts"}:
+        if output.topic in {"door.alarms", "duress.events", "lockouts", "door.modes"}:
             published.append(json.loads(output.value or b"{}"))
+        elif output.topic == "incidents":
+            incidents.append(json.loads(output.value or b"{}"))
 
-    options = Options(seconds=60, rate=5, seed=6)
-    report, _failed = simulate(whole, options, MORNING, told.append, heard)
-    assert report.sound, report.differences
+    options = Options(seconds=60, rate=5, seed=6, operators=True)
+    report, failed = simulate(whole, options, MORNING, told.append, heard, partial(locking_down, told, incidents))
+    assert (report.differences, report.violations, failed) == ([], [], [])
+    assert report.sound
     causes = {one.story: one for one in told if isinstance(one, Cause)}
     assert set(causes) == set(Story) == {one.story for one in told if isinstance(one, Plan) and not one.missing}
     found = {(one.get("event"), one.get("door_id")) for one in published}
@@ -103,14 +108,60 @@ def test_every_story_of_a_day_begins_and_leads_to_what_an_alert_is_raised_of(who
     assert causes[Story.DURESS_PIN].place.items() <= duress.items()
     locked = next(one for one in published if one["type"] == "lockout_started" and one["subject"] == "credential")
     assert causes[Story.PIN_GUESSER].place.items() <= locked.items()
+    assert_locked_down(causes[Story.LOCKDOWN], told, published, incidents)
+    assert report.reasons["lockdown"] >= KNOCK
+
+
+async def locking_down(told: list[Plan | Cause | Turn], incidents: list[dict[str, Any]], ask: Post) -> None:
+    """Start what is asked for, and end it when every door is shut."""
+    begun, ended = set[Story](), set[str]()
+    while True:
+        await asyncio.sleep(0.5)
+        for cause in (one for one in told if isinstance(one, Cause) and one.story in LOCKDOWNS):
+            if cause.story not in begun:
+                begun.add(cause.story)
+                drill = cause.story is Story.LOCKDOWN_DRILL
+                ask(LockdownRequested, "op-7", zone_id=cause.goal, threat_level="high", drill=drill, reason="so")
+        for one in incidents:
+            if (one["secured_at"] or one["drill"]) and one["incident_id"] not in ended:
+                ended.add(one["incident_id"])
+                ask(LockdownReleaseRequested, "op-1", incident_id=one["incident_id"], reason="over")
+
+
+def assert_locked_down(
+    cause: Cause, told: list[Plan | Cause | Turn], published: list[dict[str, Any]], incidents: list[dict[str, Any]]
+) -> None:
+    """Two controllers were missed with a reason, came back, and their doors were locked within seconds."""
+    steps = [one for one in incidents if one["zone_id"] == cause.goal and not one["drill"]]
+    effective = next(one for one in steps if one["type"] == "lockdown_effective")
+    away = {one["device_id"] for one in effective["unconfirmed"]}
+    assert len(away) == AWAY
+    assert all(one["why"] == "no_answer" for one in effective["unconfirmed"])
+    assert all(device_id in cause.what for device_id in away)
+    late = {one["door_id"] for one in published if one.get("unconfirmed") and one["mode"] == "locked_down"}
+    assert late == {one["door_id"] for one in effective["unconfirmed"]}
+    (back,) = [one for one in told if isinstance(one, Turn)]
+    confirmed = datetime.fromisoformat(next(one for one in steps if one["confirmed_at"])["confirmed_at"])
+    assert timedelta(0) < confirmed - back.at < timedelta(seconds=2)
+    assert steps[-1]["type"] == "lockdown_released"
 
 
 def test_a_story_for_which_a_day_is_too_short_is_said_to_be_missing(whole: Campus) -> None:
-    told = list[Plan | Cause]()
-    simulate(whole, Options(seconds=10, rate=5, seed=6), MORNING, told.append)
+    told = list[Plan | Cause | Turn]()
+    simulate(whole, Options(seconds=10, rate=5, seed=6, operators=True), MORNING, told.append)
     missing = {one.story: one.missing for one in told if isinstance(one, Plan) and one.missing}
-    assert missing == {Story.HELD_DOOR: "it takes 29 s of a day", Story.DYING_CONTROLLER: "it takes 50 s of a day"}
+    assert missing == {
+        Story.HELD_DOOR: "it takes 29 s of a day",
+        Story.DYING_CONTROLLER: "it takes 50 s of a day",
+        Story.LOCKDOWN: "it takes 20 s of a day",
+    }
     assert {one.story for one in told if isinstance(one, Cause)} == set(Story) - set(missing)
+
+
+def test_a_day_without_operators_has_no_lockdown(whole: Campus) -> None:
+    told = list[Plan | Cause | Turn]()
+    simulate(whole, Options(seconds=30, rate=5, seed=6), MORNING, told.append)
+    assert not {one.story for one in told} & set(LOCKDOWNS)
 
 
 def test_the_same_seed_gives_the_same_day(whole: Campus) -> None:
