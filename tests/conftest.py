@@ -25,7 +25,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("anywhere", deadline=None)
 # What `make chaos` runs: as many examples as a night has time for.
-settings.register_profile("thorough", deadline=None, max_examples=10_000)
+THOROUGH = "thorough"
+settings.register_profile(THOROUGH, deadline=None, max_examples=10_000)
 settings.load_profile("anywhere")
 
 _CHOSEN: list[Servers] = []
@@ -38,6 +39,12 @@ def chosen() -> Servers:
             warnings.simplefilter("ignore")  # asking for Docker opens sockets that its client never closes
             _CHOSEN.append(choose())
     return _CHOSEN[0]
+
+
+@pytest.fixture(scope="session")
+def thorough() -> bool:
+    """Whether this is `make chaos`, which has time for what proves the same at length."""
+    return settings.get_current_profile_name() == THOROUGH
 
 
 def pytest_report_header() -> list[str]:

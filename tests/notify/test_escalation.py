@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -28,19 +28,43 @@ pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 log = logging.getLogger(__name__)
 
 SITES = tuple(f"site-{number}" for number in range(10))
-DOORS = 20
-"""Of each site: 200 alerts in all."""
-STEPS = 4
-"""Medium, high, critical, and critical once more."""
+WITHIN_S = 10
+"""After it an alert that nobody has acknowledged is raised."""
 
 
-def on_file() -> Iterator[Message]:
+class Course(NamedTuple):
+    """How many doors of each site are forced, how often a critical alert is told once more, and who dies when.
+
+    `kills`: a role, and the share of all that is told by then.
+    """
+
+    doors: int
+    repeats: int
+    kills: tuple[tuple[float, str], ...]
+
+    @property
+    def steps(self) -> list[str]:
+        """The levels of an alert, one after the other."""
+        return ["medium", "high", "critical", *self.repeats * ["critical"]]
+
+
+SHORT = Course(6, 0, ((0.1, "notify"), (0.3, "decide")))
+LONG = Course(20, 1, ((0.05, "notify"), (0.2, "decide"), (0.4, "notify"), (0.7, "notify")))
+
+
+@pytest.fixture
+def course(*, thorough: bool) -> Course:
+    """Two hundred alerts and four deaths where there is time for it."""
+    return LONG if thorough else SHORT
+
+
+def on_file(repeats: int) -> Iterator[Message]:
     """Ten sites with a guard each, whose alerts are raised every ten seconds."""
-    common = {"acknowledge_within_s": 10, "channels": ["sms"], "recipients": ["guards"]}
+    common = {"acknowledge_within_s": WITHIN_S, "channels": ["sms"], "recipients": ["guards"]}
     levels = [
         {"severity": "medium", **common},
         {"severity": "high", **common},
-        {"severity": "critical", **common, "repeats": 1},
+        {"severity": "critical", **common, "repeats": repeats},
     ]
     kinds = [{"kind": "door_forced_open", "severity": "medium"}]
     alerts = {"levels": levels, "kinds": kinds}
@@ -54,17 +78,17 @@ def on_file() -> Iterator[Message]:
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Town]:
+async def place(tmp_path: Path, course: Course) -> AsyncIterator[Town]:
     async with town(tmp_path) as found:
-        await found.put_on_file(*on_file())
+        await found.put_on_file(*on_file(course.repeats))
         yield found
 
 
-async def force_doors(place: Town, run: str) -> None:
-    """Every door is forced open, as the site tells of it."""
+async def force_doors(place: Town, run: str, doors: int) -> None:
+    """So many doors of each site are forced open, as the site tells of it."""
     now = datetime.now(UTC)
     async with started(AIOKafkaProducer(**place.options, acks="all", linger_ms=2)) as producer:
-        for number in range(len(SITES) * DOORS):
+        for number in range(len(SITES) * doors):
             site = SITES[number % len(SITES)]
             alarm = DoorAlarm.model_validate(
                 {
@@ -90,24 +114,19 @@ async def demands(place: Town, run: str) -> list[Any]:
     return [one for one in await place.messages("alerts") if one.notify is not None and run in (one.door_id or "")]
 
 
-async def told(place: Town, run: str) -> list[Any]:
-    """What is done of the notifications of a run's alerts."""
-    alerts = {one.alert_id for one in await demands(place, run)}
-    return [one for one in await place.messages("notifications") if one.alert_id in alerts and one.type in DONE]
-
-
 @pytest.mark.timeout(900)
-@pytest.mark.branch("M2.13", "M2.14", "M3.09")
-async def test_two_hundred_alerts_escalate_while_workers_die_and_each_step_is_told_once(place: Town) -> None:
+@pytest.mark.branch("M2.13", "M2.14", "M3.08", "M3.09")
+async def test_alerts_escalate_while_workers_die_and_each_step_is_told_once(place: Town, course: Course) -> None:
     run, chance = place.prefix() + "door", random.Random(7)
     workers = {role: await place.start(role) for role in ("decide", "notify")}
-    await force_doors(place, run)
-    wanted = len(SITES) * DOORS * STEPS
-    for share, role in ((0.05, "notify"), (0.2, "decide"), (0.4, "notify"), (0.7, "notify")):
+    await force_doors(place, run, course.doors)
+    raised = len(SITES) * course.doors
+    wanted = raised * len(course.steps)
+    for share, role in course.kills:
         async with asyncio.timeout(240):
-            while len(await told(place, run)) < share * wanted:  # noqa: ASYNC110 - other processes count
-                await asyncio.sleep(0.5)
-        await asyncio.sleep(chance.random())
+            # In the middle of telling, which is soon over.
+            while await place.arrived("sms") < share * wanted:  # noqa: ASYNC110 - another process counts
+                await asyncio.sleep(chance.random() / 10)
         workers[role].kill()
         workers[role] = place.launch(role)
     asked: list[Any] = []
@@ -116,7 +135,12 @@ async def test_two_hundred_alerts_escalate_while_workers_die_and_each_step_is_to
             await asyncio.sleep(1)
             asked = await demands(place, run)
     steps = {(one.alert_id, one.notify.step): one for one in asked}
-    assert Counter(one.notify.step for one in asked) == dict.fromkeys(range(1, STEPS + 1), wanted // STEPS)
+    assert Counter((one.notify.step, one.severity) for one in asked) == dict.fromkeys(
+        enumerate(course.steps, 1), raised
+    )
+    for (alert_id, step), one in steps.items():
+        if step > 1:
+            assert (one.updated_at - steps[alert_id, step - 1].updated_at).total_seconds() >= WITHIN_S
     outcomes = await place.until_all_done(steps.keys(), within_s=240)
     done = Counter((one.alert_id, one.step) for one in outcomes if one.type in DONE)
     assert done == Counter(steps.keys())
@@ -125,7 +149,7 @@ async def test_two_hundred_alerts_escalate_while_workers_die_and_each_step_is_to
     log.info("told after: median %.1f s, longest %.1f s", delays[len(delays) // 2], delays[-1])
     assert len(sent) > wanted / 2
     arrived = Counter(line["body"]["message"] for line in await place.caught(run, "sms"))
-    assert max(arrived.values()) <= 2 * STEPS
+    assert max(arrived.values()) <= 2 * len(course.steps)
     for worker in workers.values():
         await asyncio.to_thread(worker.wait_ready)
         await asyncio.to_thread(worker.stop)

@@ -6,18 +6,18 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.notify.town import DONE, GUARDS, SITES, Town, town
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Town]:
-    async with town(tmp_path) as found:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    async with town(tmp_path_factory.mktemp("town")) as found:
         yield found
 
 
@@ -86,6 +86,7 @@ async def test_channels_that_are_down_slow_or_refuse_lose_nothing_and_the_second
     await asyncio.sleep(14)
     await place.catcher.behave("sms")
     outcomes = await place.until_told(prefix, 2)
+    await place.catcher.behave("phone")
     found = {one.alert_id.removeprefix(prefix): one for one in outcomes if one.type == "notification_sent"}
     assert found["refusing"].channel in {"sms", "email"}
     assert found["refusing"].attempts > 1 or found["refusing"].instead_of == "sms"
@@ -99,9 +100,12 @@ async def test_channels_that_are_down_slow_or_refuse_lose_nothing_and_the_second
 
 @pytest.mark.timeout(600)
 @pytest.mark.chaos
-async def test_workers_that_are_killed_tell_every_step_once_and_nobody_more_than_twice(place: Town) -> None:
-    prefix, steps, kills = place.prefix(), (1, 2, 3), random.Random(4)
-    asked = {f"{prefix}{number:03}": GUARDS[number % len(GUARDS)] for number in range(200)}
+async def test_workers_that_are_killed_tell_every_step_once_and_nobody_more_than_twice(
+    place: Town, *, thorough: bool
+) -> None:
+    prefix, kills = place.prefix(), random.Random(4)
+    steps, alerts = ((1, 2, 3), 200) if thorough else ((1, 2), 60)
+    asked = {f"{prefix}{number:03}": GUARDS[number % len(GUARDS)] for number in range(alerts)}
     worker = await place.start()
     for step in steps:
         await place.publish(
@@ -109,7 +113,7 @@ async def test_workers_that_are_killed_tell_every_step_once_and_nobody_more_than
             for number, (id_, who) in enumerate(asked.items())
         )
         begun = len(asked) * (step - 1)
-        await place.until_caught(prefix, begun + kills.randrange(20, 160))
+        await place.until_caught(prefix, begun + kills.randrange(alerts // 10, alerts * 4 // 5))
         worker.kill()
         worker = place.launch()
         if step == 2:
@@ -117,7 +121,7 @@ async def test_workers_that_are_killed_tell_every_step_once_and_nobody_more_than
             await asyncio.sleep(kills.random() * 6)
             worker.kill()
             worker = place.launch()
-        await place.until_caught(prefix, begun + 190)
+        await place.until_caught(prefix, begun + alerts * 19 // 20)
     outcomes = await place.until_done(prefix, len(asked) * len(steps))
     done = Counter((one.alert_id, one.step, one.recipient_id) for one in outcomes if one.type in DONE)
     assert done == Counter((id_, step, who) for id_, who in asked.items() for step in steps)

@@ -176,6 +176,10 @@ class Town:
             while len(await self.caught(prefix)) < count:  # noqa: ASYNC110 - another process counts
                 await asyncio.sleep(0.2)
 
+    async def arrived(self, channel: str) -> int:
+        """How much has arrived by a channel, of all tests."""
+        return (await self.catcher.count()).get(channel, 0)
+
     async def caught(self, prefix: str, *channels: str) -> list[dict[str, Any]]:
         """What arrived that names an alert of a test, by some channels or any."""
         found = [line for line in await self.catcher.caught() if prefix in json.dumps(line)]
