@@ -130,7 +130,7 @@ class AlertEscalated(Alert):
 
 
 class AlertRepeated(Alert):
-    """Told again at the same severity: nobody acknowledged in time."""
+    """Told again at the same severity: nobody acknowledged in time, or what was to recover has not."""
 
     type: Literal["alert_repeated"] = "alert_repeated"
 

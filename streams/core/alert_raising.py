@@ -9,6 +9,7 @@ from schemas.alerts import (
     DURESS,
     AlertClosed,
     AlertRaised,
+    AlertRepeated,
     AlertSeenAgain,
     AlertSuppressed,
 )
@@ -33,9 +34,9 @@ from streams.core.alert_state import (
     recent_key,
     site_key,
 )
-from streams.core.alert_watch import severity_of
+from streams.core.alert_watch import explained, severity_of
 from streams.core.alert_work import Work, level_of
-from streams.core.troubles import LONGEST_SUMMARY, NETWORK_OUTAGE, DeviceGone, Ended, Event, Trouble, led_of
+from streams.core.troubles import NETWORK_OUTAGE, DeviceGone, Ended, Event, Trouble, led_of
 
 MONITORING = ("monitoring",)
 """Who alone is told of duress."""
@@ -47,16 +48,21 @@ _replace = msgspec.structs.replace
 
 
 def happen(event: Event, work: Work) -> None:
-    """A trouble, or the end of one."""
+    """A trouble, the end of one, or what is known of one now."""
     if isinstance(event, Trouble):
         _trouble(event, work)
-    elif isinstance(event, Ended):
+    elif isinstance(event, DeviceGone):
+        _gone(event, work)
+    else:
         pointer: Pointer | None = work.get(pointer_key(event.dedup_key))
         case = work.case(pointer.alert_id) if pointer is not None else None
-        if case is not None:
+        if case is None:
+            return
+        if isinstance(event, Ended):
             return_to_normal(case, work)
-    else:
-        _gone(event, work)
+        elif case.active and not case.over:
+            # Whoever has acknowledged it may be waiting for its recovery.
+            work.tell(AlertRepeated, case, notify=not case.quiet, summary=explained(event.summary, case.raised))
 
 
 def _gone(event: DeviceGone, work: Work) -> None:
@@ -126,7 +132,8 @@ def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
         severity=severity.value,
         dedup_key=trouble.dedup_key,
         cause_id=trouble.cause_id,
-        summary=f"{trouble.summary[: LONGEST_SUMMARY - len(why) - 3]} ({why})" if why else trouble.summary,
+        summary=explained(trouble.summary, why),
+        raised=why,
         raised_ms=work.now_ms,
         window_ms=kind.window_s * 1000,
         window_until_ms=work.now_ms + kind.window_s * 1000,

@@ -80,6 +80,7 @@ class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
     whether what inhibits it at the whole site is over; `told` how often it was told again at this severity; `step` how
     often somebody was to be told at all. `levels` are those from its first severity. `upstream` is the part of the
     network that its controller hangs on or that has the trouble; `outage` the alert of those that fell silent with it.
+    `raised` says why it was more severe than usual from the first, where it was.
     """
 
     alert_id: str
@@ -123,6 +124,7 @@ class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
     upstream: str = ""
     outage: str | None = None
     assessed: Assessed | None = None
+    raised: str = ""
 
     @property
     def state(self) -> str:

@@ -13,7 +13,7 @@ from streams.core.emergency_troubles import UNCONFIRMED
 from streams.core.threat_places import locus
 from streams.core.threat_troubles import THREATS
 from streams.core.times import to_ms
-from streams.core.troubles import Trouble
+from streams.core.troubles import LONGEST_SUMMARY, Trouble
 
 _NEXT = {
     Severity.LOW: Severity.MEDIUM,
@@ -41,8 +41,8 @@ def note_monitoring(message: Any, work: Work) -> None:
 
 
 def note_lockdown(message: Any, work: Work) -> None:
-    """Remember what is locked down; a drill locks nothing."""
-    if not isinstance(message, _MOVES) or message.drill:
+    """Remember what is locked down; a drill without commands locks nothing."""
+    if not isinstance(message, _MOVES) or (message.drill and not message.drill_commands):
         return
     key = locked_key(message.site_id)
     known: Locked | None = work.get(key)
@@ -64,6 +64,11 @@ def severity_of(trouble: Trouble, usual: Severity, work: Work) -> tuple[Severity
     why = _locked(trouble, work) or (_monitored(trouble, work) if trouble.raisable else "")
     raised = _NEXT[severity]
     return (raised, f"raised from {severity}: {why}") if why and raised is not severity else (severity, "")
+
+
+def explained(summary: str, why: str) -> str:
+    """A summary that says why its alert was raised by a level."""
+    return f"{summary[: LONGEST_SUMMARY - len(why) - 3]} ({why})" if why else summary
 
 
 def _locked(trouble: Trouble, work: Work) -> str:

@@ -92,13 +92,13 @@ class Work(Draft):
     ) -> Case:
         """A transition: the alert with these changes is kept and published.
 
-        `notify`: those of its level are to be told, and must acknowledge within its time from now.
+        `notify`: those of its level are to be told, and must acknowledge within its time from now, unless somebody has.
         """
         after = _replace(case, transition=case.transition + 1, **changes)
         after = _replace(after, seen=after.count)
         level = after.level
         if notify and level is not None:
-            more = after.told < level.repeats or level is not after.levels[-1]
+            more = after.acknowledged_ms is None and (after.told < level.repeats or level is not after.levels[-1])
             due_ms = self.now_ms + level.within_s * 1000 if more else None
             after = _replace(after, step=after.step + 1, due_ms=due_ms)
         elif after.quiet or after.acknowledged_ms is not None:

@@ -8,6 +8,7 @@ low alert is recorded and closed at once. Since more people read `alerts` than m
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from streams.core.alert_state import Around, Case
 from streams.core.alert_watch import note_lockdown, note_monitoring
 from streams.core.alert_work import Work
 from streams.core.decoding import message_in
+from streams.core.device_troubles import device_events
 from streams.core.emergency_troubles import emergency_events
 from streams.core.keeping import Kept
 from streams.core.operator_admission import OperatorAnswered, decide_request, evolve_answered, refuse_operator
@@ -39,7 +41,7 @@ from streams.core.threat_troubles import threat_events
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
-VERSION = "alerts-16"
+VERSION = "alerts-17"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"
@@ -69,6 +71,7 @@ class _Glance(msgspec.Struct):
     soft_breaches: tuple[str, ...] = ()
 
 
+_TELLERS = (events_of, device_events, emergency_events, threat_events)
 _UNREAD = _Glance()
 _glance = msgspec.json.Decoder(_Glance).decode
 _QUIET = frozenset({"access_granted", "access_taken", "access_not_taken", "operator_request_accepted"})
@@ -127,7 +130,7 @@ class AlertsProcessor:
         work = Work(state, context)
         note_monitoring(message, work)
         note_lockdown(message, work)
-        for event in (*events_of(message), *emergency_events(message), *threat_events(message)):
+        for event in chain.from_iterable(tell(message) for tell in _TELLERS):
             happen(event, work)
         return work.outcomes()
 

@@ -9,13 +9,12 @@ import msgspec
 
 from schemas.access import AccessDenied, AccessGranted, Duress, MessageRefused
 from schemas.alerts import DURESS
-from schemas.device_states import DeviceState
 from schemas.door_alarms import DoorAlarm
 from schemas.exceptions import PermissionUpdated
 from schemas.ids import derive
 from schemas.lockouts import LockoutEnded, LockoutImpending, LockoutStarted
 from schemas.operators import OperatorRequestRefused
-from schemas.vocabulary import Connection, Reason
+from schemas.vocabulary import Reason
 from streams.core.alert_state import Assessed, Led
 from streams.core.denials import authentication_failed
 from streams.core.times import to_ms
@@ -28,9 +27,6 @@ LONGEST_SUMMARY = 200
 OFFLINE = "controller_offline"
 NETWORK_OUTAGE = "network_outage"
 """Several controllers fell silent together."""
-
-MOST_OFFLINE = 3
-"""Where at least so many controllers are offline, and half of a site's, it is no trouble of a controller."""
 
 _ABNORMAL = frozenset({Reason.PASSBACK, Reason.OUT_OF_TIME_RANGE})
 _SECURITY = frozenset({Reason.INVALID_SIGNATURE, Reason.REPLAYED_REQUEST})
@@ -86,6 +82,20 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
         return dedup_key(self.site_id, self.kind, self.where)
 
 
+class Rediagnosed(msgspec.Struct, frozen=True, gc=False):
+    """What was to recover by itself has not: the same trouble, in other words."""
+
+    site_id: str
+    kind: str
+    where: str
+    summary: str
+
+    @property
+    def dedup_key(self) -> str:
+        """That of the trouble."""
+        return dedup_key(self.site_id, self.kind, self.where)
+
+
 class DeviceGone(msgspec.Struct, frozen=True, gc=False):
     """A device is watched no longer: all its troubles are over."""
 
@@ -93,7 +103,7 @@ class DeviceGone(msgspec.Struct, frozen=True, gc=False):
     device_id: str
 
 
-Event = Trouble | Ended | DeviceGone
+Event = Trouble | Ended | Rediagnosed | DeviceGone
 
 
 def dedup_key(site_id: str, kind: str, where: str) -> str:
@@ -109,7 +119,7 @@ def events_of(message: Any) -> Iterator[Event]:
         yield from tell(message)
 
 
-def _at(message: Any) -> dict[str, Any]:
+def at(message: Any) -> dict[str, Any]:
     """Where and who, as far as the message says."""
     place = getattr(message, "door_id", None) or getattr(message, "access_point_id", None)
     names = ("door_id", "access_point_id", "device_id", "cardholder_id")
@@ -119,7 +129,7 @@ def _at(message: Any) -> dict[str, Any]:
 
 def _duress(message: Duress) -> Iterator[Event]:
     where, summary = message.access_point_id, f"Silent alarm at {message.access_point_id}"
-    yield Trouble(kind=DURESS, where=where, cause_id=message.duress_id, summary=summary, **_at(message))
+    yield Trouble(kind=DURESS, where=where, cause_id=message.duress_id, summary=summary, **at(message))
 
 
 def _denied(message: AccessDenied) -> Iterator[Event]:
@@ -130,14 +140,14 @@ def _denied(message: AccessDenied) -> Iterator[Event]:
         cause = message.recorded.cause or "unknown"
         summary = f"{message.device_id} alone let somebody in at {point} against the rules: {reason} ({cause})"
         kind, where = OFFLINE_DIFFERENCE, f"{point}/{message.cardholder_id or '-'}"
-        yield Trouble(kind=kind, where=where, cause_id=message.decision_id, summary=summary, **_at(message))
+        yield Trouble(kind=kind, where=where, cause_id=message.decision_id, summary=summary, **at(message))
     if authentication_failed(message):
         kind, where, summary = "authentication_failed", point, f"Authentication failed at {point}: {reason}"
     elif reason in _SECURITY:
         kind, where, summary = reason.value, message.device_id, f"Message of {message.device_id} refused: {reason}"
     else:
         return
-    yield Trouble(kind=kind, where=where, cause_id=message.decision_id, summary=summary, **_at(message))
+    yield Trouble(kind=kind, where=where, cause_id=message.decision_id, summary=summary, **at(message))
 
 
 def _granted(message: AccessGranted) -> Iterator[Event]:
@@ -145,21 +155,21 @@ def _granted(message: AccessGranted) -> Iterator[Event]:
     if message.soft_breaches and not _ABNORMAL.intersection(message.soft_breaches):
         point, broken = message.access_point_id, ", ".join(message.soft_breaches)
         summary = f"Passed {point} although: {broken}"
-        yield Trouble(kind="soft_breach", where=point, cause_id=message.decision_id, summary=summary, **_at(message))
+        yield Trouble(kind="soft_breach", where=point, cause_id=message.decision_id, summary=summary, **at(message))
 
 
 def _refused(message: MessageRefused) -> Iterator[Event]:
     summary = f"Message {message.message_type} of {message.device_id} refused: {message.reason}"
     where = message.device_id or message.site_id
     kind = message.reason.value
-    yield Trouble(kind=kind, where=where, cause_id=message.refusal_id, summary=summary, **_at(message))
+    yield Trouble(kind=kind, where=where, cause_id=message.refusal_id, summary=summary, **at(message))
 
 
 def _request_refused(message: OperatorRequestRefused) -> Iterator[Event]:
     if message.code == Reason.INVALID_SIGNATURE.value:
         summary = f"Request {message.request_type} in the name of {message.operator_id} refused: {message.code}"
         cause_id = derive("refusal", message.request_id, message.journal.partition, message.journal.number)
-        yield Trouble(kind=message.code, where=message.operator_id, cause_id=cause_id, summary=summary, **_at(message))
+        yield Trouble(kind=message.code, where=message.operator_id, cause_id=cause_id, summary=summary, **at(message))
 
 
 _ALARMS = {
@@ -185,81 +195,8 @@ def _door_alarm(message: DoorAlarm) -> Iterator[Event]:
             summary=f"{message.door_id} {_ALARMS[message.event]}",
             clears=True,
             before=before,
-            **_at(message),
+            **at(message),
         )
-
-
-_DEVICE_TROUBLES = {
-    "controller_offline": "is offline",
-    "tamper": "was tampered with",
-    "power_failure": "has no mains",
-    "battery_low": "has a low battery",
-    "clock_wrong": "has a wrong clock",
-    "fault": "has a fault",
-    "flapping": "is flapping",
-}
-_DEVICE_ENDS = {
-    "controller_online": "controller_offline",
-    "tamper_restored": "tamper",
-    "power_restored": "power_failure",
-    "battery_restored": "battery_low",
-    "clock_right": "clock_wrong",
-    "fault_cleared": "fault",
-    "settled": "flapping",
-    "offline_mode_ended": "offline_mode",
-}
-
-
-def _device_state(message: DeviceState) -> Iterator[Event]:
-    event, device = message.event.value, message.device_id
-    of = {"fault": message.code, "flapping": message.condition}.get(_DEVICE_ENDS.get(event, event))
-    where = device if of is None else f"{device}/{of}"
-    if event == "monitoring_ended":
-        yield DeviceGone(message.site_id, device)
-    elif event in _DEVICE_ENDS:
-        if event == "controller_online" and not _most_are_offline(message):
-            yield Ended(message.site_id, "site_offline", message.site_id)
-        yield Ended(message.site_id, _DEVICE_ENDS[event], where)
-        if event == "settled":
-            # While it flapped, its ends were not told one by one.
-            for kind in _over(message):
-                yield Ended(message.site_id, kind, device)
-    elif event == "offline_mode_started" and message.connection is Connection.ONLINE:
-        # Of one that is offline, that is known already.
-        doors = ", ".join(message.offline_doors) or "none of its doors"
-        summary = f"{device} speaks and hears nothing; offline mode: {doors}"[:LONGEST_SUMMARY]
-        kind = "offline_mode"
-        yield Trouble(kind=kind, where=device, cause_id=message.event_id, summary=summary, clears=True, **_at(message))
-    elif event in _DEVICE_TROUBLES:
-        if event == "controller_offline" and _most_are_offline(message):
-            yield Trouble(
-                site_id=message.site_id,
-                kind="site_offline",
-                where=message.site_id,
-                type=message.type,
-                cause_id=message.event_id,
-                summary=f"Most controllers of {message.site_id} are offline: its network or power",
-                clears=True,
-            )
-        summary = f"{device} {_DEVICE_TROUBLES[event]}" + (f": {of} {message.detail}".rstrip() if of else "")
-        summary += _diagnosed(message)
-        yield Trouble(
-            kind=event, where=where, cause_id=message.event_id, summary=summary[:LONGEST_SUMMARY], clears=True,
-            **_at(message),
-        )  # fmt: skip
-
-
-def _diagnosed(message: DeviceState) -> str:
-    """What it most likely is, and what usually helps."""
-    found = message.diagnosis
-    if found is None:
-        return ""
-    until = f", may recover until {found.recover_by:%H:%M:%S} UTC" if found.recover_by is not None else ""
-    return f" ({found.nature}{until}). {found.remedy}".rstrip()
-
-
-def _most_are_offline(message: DeviceState) -> bool:
-    return message.site_offline >= MOST_OFFLINE and 2 * message.site_offline >= message.site_devices
 
 
 def _permission_updated(message: PermissionUpdated) -> Iterator[Event]:
@@ -267,17 +204,8 @@ def _permission_updated(message: PermissionUpdated) -> Iterator[Event]:
     summary = f"Permission {what} of {who} is {message.state}; {who} was turned away at {message.access_point_id}"
     yield Trouble(
         kind="permission_updated", where=what, cause_id=message.update_id, summary=summary[:LONGEST_SUMMARY],
-        **_at(message),
+        **at(message),
     )  # fmt: skip
-
-
-def _over(message: DeviceState) -> Iterator[str]:
-    """The kinds of trouble that a device does not have."""
-    if message.connection is Connection.ONLINE:
-        yield "controller_offline"
-    for kind in ("tamper", "power_failure", "battery_low", "clock_wrong"):
-        if not getattr(message, kind):
-            yield kind
 
 
 def _lock_kind(message: LockoutStarted | LockoutEnded) -> str:
@@ -300,7 +228,7 @@ def _lockout(message: LockoutImpending | LockoutStarted) -> Iterator[Event]:
         cause_id=message.lockout_id,
         summary=summary[:LONGEST_SUMMARY],
         clears=clears,
-        **_at(message),
+        **at(message),
     )
 
 
@@ -315,7 +243,6 @@ _TELLERS: Mapping[type, Callable[[Any], Iterator[Event]]] = {
     MessageRefused: _refused,
     OperatorRequestRefused: _request_refused,
     DoorAlarm: _door_alarm,
-    DeviceState: _device_state,
     PermissionUpdated: _permission_updated,
     LockoutImpending: _lockout,
     LockoutStarted: _lockout,

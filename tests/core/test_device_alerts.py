@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -17,14 +18,15 @@ class Watched:
 
     def __init__(self, plant: Plant, desk: Desk) -> None:
         self.plant, self.desk = plant, desk
-        self._read = 0
+        self._read = Counter[str]()
 
     def alerts(self, *types: str) -> list[Any]:
         """The messages about alerts so far."""
-        told = self.plant.harness.outputs(STATES)
-        for record in told[self._read :]:
-            self.desk.harness.publish(STATES, record.key, record.value, record.headers)
-        self._read = len(told)
+        for topic in (STATES, "exceptions"):
+            told = self.plant.harness.outputs(topic)
+            for record in told[self._read[topic] :]:
+                self.desk.harness.publish(topic, record.key, record.value, record.headers)
+            self._read[topic] = len(told)
         self.desk.harness.run_until_idle()
         found = [decode("alerts", record.value) for record in self.desk.harness.outputs("alerts")]
         return [one for one in found if one.type in (types or ("alert_raised",))]
@@ -59,6 +61,55 @@ def test_a_fault_raises_an_alert_with_its_details_whether_the_device_was_online_
         assert raised.device_id == "c1"
         assert "reader_lost reader 1 does not answer (transient, may recover until" in raised.summary
         assert raised.summary.endswith("Check the reader's cable.")
+
+
+RECOVERS = {
+    "probe_every_s": 0,
+    "faults": [{"code": code, "nature": "transient", "recovery_s": 600, "remedy": "Check its cable."}
+               for code in ("controller_offline", "reader_lost")],
+}  # fmt: skip
+
+
+@pytest.mark.branch("A5.09")
+@pytest.mark.parametrize("how", ["unacknowledged", "acknowledged", "suppressed"])
+@pytest.mark.parametrize("kind", ["fault", "controller_offline"])
+def test_when_a_transient_fault_turns_permanent_its_alert_says_so_and_is_told_again(kind: str, how: str) -> None:
+    with Plant(monitoring=RECOVERS) as plant, Desk() as desk:
+        site = Watched(plant, desk)
+        plant.tell()
+        if kind == "fault":
+            plant.tell("fault", code="reader_lost", detail="reader 1 does not answer")
+        else:
+            plant.wait(100)
+        (raised,) = site.alerts()
+        if how == "acknowledged":
+            desk.ask("alert_acknowledged", raised.alert_id)
+        elif how == "suppressed":
+            desk.ask("alert_shelved", raised.alert_id, shelve_s=3600)
+        if kind == "fault":
+            plant.beat(700)
+        else:
+            plant.wait(700)
+        (again,) = [one for one in site.alerts("alert_repeated") if one.kind == kind]
+        assert "(transient, may recover until" in raised.summary
+        assert "(permanent: not recovered by " in again.summary
+        assert "a repair case is open). Check " in again.summary
+        assert (again.severity, again.alert_id) == (raised.severity, raised.alert_id)
+        assert (again.notify is not None) is (how != "suppressed")
+        assert (again.next_escalation_at is not None) is (how == "unacknowledged")
+
+
+def test_an_alert_that_somebody_has_resolved_is_not_told_again_when_its_fault_turns_permanent() -> None:
+    with Plant(monitoring=RECOVERS) as plant, Desk() as desk:
+        site = Watched(plant, desk)
+        plant.tell()
+        plant.wait(100)
+        (raised,) = site.alerts()
+        desk.ask("alert_closed", raised.alert_id, result="it is being moved", force=True, operator="op-1")
+        plant.wait(700)
+        steps = [decode("exceptions", record.value).step for record in plant.harness.outputs("exceptions")]
+        assert steps == ["diagnosed", "opened"]
+        assert site.alerts("alert_repeated") == []
 
 
 def test_a_device_that_flaps_raises_one_alert_more_and_not_one_for_each_change() -> None:
