@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from schemas.people import Cardholder, Credential, Permission
 from schemas.places import AccessPoint, Device, Door, Site, Zone
-from schemas.rules import HolidayCalendar, Policy, Schedule
+from schemas.rules import HolidayCalendar, Schedule
 from schemas.vocabulary import Direction, Enforcement, FactorKind
 from streams.loading.draft import Draft
 from streams.loading.notifying import check_notifying
-from streams.loading.problems import nearest
+from streams.loading.policies import check_policies
+from streams.loading.referring import refer
 from streams.loading.subscribing import check_subscribing
 
 DEEPEST_ZONE = 16
@@ -20,35 +21,18 @@ DEEPEST_ZONE = 16
 
 def check(draft: Draft) -> None:
     """Find what is wrong between records."""
-    for one in (_sites, _zones, _devices, _doors, _access_points, _interlocks, _schedules, _policies):
+    for one in (_sites, _zones, _devices, _doors, _access_points, _interlocks, _schedules):
         one(draft)
-    for other in (_credentials, _cardholders, _permissions, check_notifying, check_subscribing):
+    for other in (check_policies, _credentials, _cardholders, _permissions, check_notifying, check_subscribing):
         other(draft)
-
-
-def _refer(draft: Draft, name: str, id_: str, field: str, target: str, to: str, site: str | None = None) -> None:
-    """A record names another one: it must be there, and (with `site`) at that site."""
-    at = tuple(int(part) if part.isdecimal() else part for part in field.split("."))
-    if not draft.known(target, to):
-        text = f"{at[0]}: there is no {target} {to}{_near(draft, target, to)}"
-        draft.wrong(name, id_, at, text)
-        return
-    found = draft.records[target].get(to)
-    if site is not None and found is not None and found.site_id != site:
-        draft.wrong(name, id_, at, f"{at[0]}: {target} {to} is of site {found.site_id}, not {site}")
-
-
-def _near(draft: Draft, target: str, id_: str) -> str:
-    hint = nearest(id_, draft.records[target]) if len(draft.records[target]) < 2_000 else ""  # noqa: PLR2004 - speed
-    return hint if "did you mean" in hint else ""
 
 
 def _sites(draft: Draft) -> None:
     sites: dict[str, Site] = draft.records["site"]
     for id_, site in sites.items():
-        _refer(draft, "site", id_, "policy", "policy", site.policy_id)
+        refer(draft, "site", id_, "policy", "policy", site.policy_id)
         for index, calendar in enumerate(site.holiday_calendar_ids):
-            _refer(draft, "site", id_, f"holiday_calendars.{index}", "holiday-calendar", calendar)
+            refer(draft, "site", id_, f"holiday_calendars.{index}", "holiday-calendar", calendar)
         roots = [z for z in _zones_of(draft, id_) if z.kind == "site" and z.parent_id is None]
         if len(roots) != 1 and not any(name == "zone" for name, _ in draft.broken):
             text = "has no zone of kind site without a parent" if not roots else f"has {len(roots)} roots of zones"
@@ -63,16 +47,16 @@ def _zones_of(draft: Draft, site_id: str) -> list[Zone]:
 def _zones(draft: Draft) -> None:
     zones: dict[str, Zone] = draft.records["zone"]
     for id_, zone in zones.items():
-        _refer(draft, "zone", id_, "site", "site", zone.site_id)
+        refer(draft, "zone", id_, "site", "site", zone.site_id)
         if zone.parent_id is None:
             if zone.kind not in {"site", "outside"}:
                 draft.wrong("zone", id_, ("kind",), f"a zone of kind {zone.kind} lies in another one: give its parent")
         elif zone.kind == "site":
             draft.wrong("zone", id_, ("kind",), "a zone of kind site lies in no other zone")
         else:
-            _refer(draft, "zone", id_, "parent", "zone", zone.parent_id, zone.site_id)
+            refer(draft, "zone", id_, "parent", "zone", zone.parent_id, zone.site_id)
         if zone.policy_id is not None:
-            _refer(draft, "zone", id_, "policy", "policy", zone.policy_id)
+            refer(draft, "zone", id_, "policy", "policy", zone.policy_id)
         _way_up(draft, zone)
         if zone.occupancy.enforcement is not Enforcement.OFF and zone.occupancy.limit == 0:
             draft.wrong("zone", id_, ("occupancy",), "occupancy: a limit of 0 lets nobody in: give the limit")
@@ -98,7 +82,7 @@ def _way_up(draft: Draft, zone: Zone) -> None:
 def _devices(draft: Draft) -> None:
     devices: dict[str, Device] = draft.records["device"]
     for id_, device in devices.items():
-        _refer(draft, "device", id_, "site", "site", device.site_id)
+        refer(draft, "device", id_, "site", "site", device.site_id)
 
 
 def _doors(draft: Draft) -> None:
@@ -109,8 +93,8 @@ def _doors(draft: Draft) -> None:
     credentials: dict[str, Credential] = draft.records["credential"]
     codes = {credential.facility_code for credential in credentials.values()}
     for id_, door in doors.items():
-        _refer(draft, "door", id_, "site", "site", door.site_id)
-        _refer(draft, "door", id_, "device", "device", door.device_id, door.site_id)
+        refer(draft, "door", id_, "site", "site", door.site_id)
+        refer(draft, "door", id_, "device", "device", door.device_id, door.site_id)
         if id_ not in entered:
             draft.wrong(
                 "door", id_, (), "nobody can enter: give `from` and `to`, or an access point of direction entry"
@@ -132,7 +116,7 @@ def _doors(draft: Draft) -> None:
 def _unlock_schedule(draft: Draft, door: Door) -> None:
     """A door may stand unlocked only where nothing else asks who passes it."""
     at = ("unlock_schedule",)
-    _refer(draft, "door", door.door_id, at[0], "schedule", door.unlock_schedule_id or "")
+    refer(draft, "door", door.door_id, at[0], "schedule", door.unlock_schedule_id or "")
     if door.interlock is not None and door.interlock.enforcement is Enforcement.HARD:
         draft.wrong("door", door.door_id, at, "unlock_schedule: an interlocked door must not stand unlocked")
     points: dict[str, AccessPoint] = draft.records["access-point"]
@@ -147,12 +131,12 @@ def _unlock_schedule(draft: Draft, door: Door) -> None:
 def _access_points(draft: Draft) -> None:
     points: dict[str, AccessPoint] = draft.records["access-point"]
     for id_, point in points.items():
-        _refer(draft, "access-point", id_, "site", "site", point.site_id)
-        _refer(draft, "access-point", id_, "door", "door", point.door_id, point.site_id)
-        _refer(draft, "access-point", id_, "zone_from", "zone", point.zone_from, point.site_id)
-        _refer(draft, "access-point", id_, "zone_to", "zone", point.zone_to, point.site_id)
+        refer(draft, "access-point", id_, "site", "site", point.site_id)
+        refer(draft, "access-point", id_, "door", "door", point.door_id, point.site_id)
+        refer(draft, "access-point", id_, "zone_from", "zone", point.zone_from, point.site_id)
+        refer(draft, "access-point", id_, "zone_to", "zone", point.zone_to, point.site_id)
         if point.policy_id is not None:
-            _refer(draft, "access-point", id_, "policy", "policy", point.policy_id)
+            refer(draft, "access-point", id_, "policy", "policy", point.policy_id)
         if point.zone_from == point.zone_to:
             draft.wrong("access-point", id_, ("zone_to",), f"leads from {point.zone_from} to the same zone")
 
@@ -198,26 +182,12 @@ def _schedules(draft: Draft) -> None:
             draft.wrong("holiday-calendar", id_, ("days",), f"{day} is given twice")
 
 
-def _policies(draft: Draft) -> None:
-    policies: dict[str, Policy] = draft.records["policy"]
-    for id_, policy in policies.items():
-        if policy.threats.working_hours is not None:
-            _refer(draft, "policy", id_, "threats", "schedule", policy.threats.working_hours)
-        operators = Counter(operator.operator_id for operator in policy.operators)
-        for operator, count in operators.items():
-            if count > 1:
-                draft.wrong("policy", id_, ("operators",), f"operators: {operator} is given {count} times")
-        for index, rights in enumerate(policy.operators):
-            if not rights.rights:
-                draft.wrong("policy", id_, ("operators", index), f"operators: {rights.operator_id} has no rights")
-
-
 def _credentials(draft: Draft) -> None:
     credentials: dict[str, Credential] = draft.records["credential"]
     numbers: dict[str, str] = {}
     for id_, credential in credentials.items():
         if credential.cardholder_id is not None:
-            _refer(draft, "credential", id_, "cardholder", "cardholder", credential.cardholder_id)
+            refer(draft, "credential", id_, "cardholder", "cardholder", credential.cardholder_id)
         if credential.kind is FactorKind.CARD:
             if credential.card_number is None:
                 draft.wrong("credential", id_, ("kind",), "a card needs a card_number")
@@ -247,16 +217,16 @@ def _permissions(draft: Draft) -> None:
         origin = draft.origins["permission"][id_]
         cardholder = "cardholder" if "cardholder" in origin.fields else "cardholders"
         if not draft.known("cardholder", permission.cardholder_id):
-            _refer(draft, "permission", id_, cardholder, "cardholder", permission.cardholder_id)
+            refer(draft, "permission", id_, cardholder, "cardholder", permission.cardholder_id)
         same = (hash(origin.file), origin.line)
         if same in told:
             continue  # one entry for many people is checked once
         told.add(same)
-        _refer(draft, "permission", id_, "site", "site", permission.site_id)
+        refer(draft, "permission", id_, "site", "site", permission.site_id)
         for field, target, index, to in _targets(permission):
-            _refer(draft, "permission", id_, f"{field}.{index}", target, to, permission.site_id)
+            refer(draft, "permission", id_, f"{field}.{index}", target, to, permission.site_id)
         if permission.schedule_id is not None:
-            _refer(draft, "permission", id_, "schedule", "schedule", permission.schedule_id)
+            refer(draft, "permission", id_, "schedule", "schedule", permission.schedule_id)
         if not any(True for _ in _targets(permission)):
             draft.wrong("permission", id_, (), "names nothing: give zones, doors or access_points")
         if permission.kind == "temporary" and permission.valid_until is None:

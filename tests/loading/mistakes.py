@@ -196,6 +196,18 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "policy,interlock.group\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,,trap",
         "doors.csv:2: door hq-d01: interlock group trap has this one door: it takes two",
     ),
+    "a plan against threats that is not there": (
+        "policies.yaml",
+        "    - {operator: op-7, rights: [unlock]}\n",
+        "    - {operator: op-7, rights: [unlock]}\n  threats:\n    plan: intruder\n",
+        "policies.yaml:6: policy card: threats: plan intruder is none of policy card: lockdown",
+    ),
+    "plans that leave out the one against threats": (
+        "policies.yaml",
+        "    - {operator: op-7, rights: [unlock]}\n",
+        "    - {operator: op-7, rights: [unlock]}\n  lockdowns:\n    - plan: intruder\n",
+        "policies.yaml:1: policy card: threats: plan lockdown is none of policy card: intruder",
+    ),
     "a timetable that is not there": (
         "doors.csv",
         "policy\nhq-d01,Main,hq-c01,hq-outside,hq-lobby,",

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from schemas.alerting import KINDS
+from schemas.event_classes import ALERT_CLASSES
 from schemas.sending import Notice
 from streams.agents.notify_wording import CHANNELS, LANGUAGES, Wording, WordingError
 from streams.core.notices import LONGEST_SMS
@@ -56,6 +58,19 @@ def test_one_message_about_many_says_how_many(language: str, channel: str) -> No
 def test_an_sms_stays_short() -> None:
     body = Wording().text(notice(summary="x" * 2000), "sms", "en").body
     assert len(body) == LONGEST_SMS
+
+
+REFUSED = {"unknown_access_point", "out_of_service"}
+"""Why a message is refused is a kind, too."""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", sorted({*ALERT_CLASSES, *REFUSED, *(one.kind for one in KINDS)}))
+def test_every_kind_of_alert_has_words_in_every_language(kind: str, language: str) -> None:
+    word = Wording().kind_in(kind, language)
+    assert word not in {kind, kind.replace("_", " ")}
+    assert word.isascii() is (language == "en")
+    assert word in Wording().text(notice(kind=kind), "email", language).subject
 
 
 def test_what_a_message_says_is_never_a_template() -> None:
