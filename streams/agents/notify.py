@@ -12,6 +12,8 @@ from typing import Any
 
 from schemas.deliveries import DeliveryFailed, EventsDelivered, EventsDropped
 from schemas.delivering import EventsDue
+from schemas.envelope import type_of
+from schemas.notifications import Notification
 from schemas.recipients import Recipient
 from schemas.record import Output
 from schemas.sending import NotificationDue
@@ -23,11 +25,11 @@ from streams.agents.notify_sending import Sender
 from streams.agents.notify_wording import Wording, WordingError
 from streams.connection import kafka_options
 from streams.core.notifications import NotifyProcessor
-from streams.core.notify_work import NOTIFICATIONS, Publication
+from streams.core.notify_work import NOTIFICATIONS
 from streams.core.processor import Cause, Context, Outcome, Processor
+from streams.core.publishing import Publication
 from streams.core.subscription_state import Lane
 from streams.core.subscription_work import LaneKept
-from streams.core.subscription_work import Publication as DeliveryPublication
 from streams.core.subscriptions import SubscriptionsProcessor
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.lagging import Lag
@@ -57,14 +59,14 @@ class MeteredSubscriptions(SubscriptionsProcessor):
 
 def count_notification(outcome: Any) -> None:
     """Count what becomes of notifications; of duress nothing is."""
-    if isinstance(outcome, Publication) and outcome.topic == NOTIFICATIONS:
-        kind = str(getattr(outcome.message, "type", "")).removeprefix("notification_")
-        telemetry.NOTIFICATIONS.labels(outcome.message.channel, kind).inc()
+    message = outcome.message if isinstance(outcome, Publication) and outcome.topic == NOTIFICATIONS else None
+    if isinstance(message, Notification):
+        telemetry.NOTIFICATIONS.labels(message.channel, type_of(message).removeprefix("notification_")).inc()
 
 
 def count_delivery(outcome: Any) -> None:
     """Count what becomes of subscribers' events."""
-    message = outcome.message if isinstance(outcome, DeliveryPublication) else None
+    message = outcome.message if isinstance(outcome, Publication) else None
     if isinstance(message, EventsDelivered):
         telemetry.EVENTS_DELIVERED.labels(message.subscription_id, "delivered").inc(len(message.events))
     elif isinstance(message, EventsDropped):

@@ -13,21 +13,21 @@ from typing import Any
 import msgspec
 
 from schemas.alerts import Alert
-from schemas.envelope import event_headers, type_of
+from schemas.envelope import type_of
 from schemas.ids import derive
 from schemas.notifications import Notification, NotificationFailed
 from schemas.recipients import WEBHOOKS, Recipient
-from schemas.record import Output, Record
+from schemas.record import Record
 from schemas.registry import LARGEST_VALUE
-from schemas.sending import NotificationAttempted, SenderReady
+from schemas.sending import NotificationAttempted, NotificationDue, SenderReady
 from schemas.vocabulary import Severity
 from streams.core import duty, notify_state
 from streams.core.decoding import message_in
-from streams.core.keeping import Kept
 from streams.core.notify_course import OVER_STEP, admit, answered, due, notification_id, release, skip, tell_over
 from streams.core.notify_state import SENDER, Bucket, Sender, Telling, Told, told_key
-from streams.core.notify_work import Publication, Work
-from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick
+from streams.core.notify_work import Work
+from streams.core.processor import Cause, Context, Outcome, State, Tick
+from streams.core.publishing import Envelope, PublishingProcessor
 from streams.core.reference_tables import tables
 from streams.core.times import rfc3339, to_ms
 
@@ -70,7 +70,7 @@ class _Glance(msgspec.Struct):
 _glance = msgspec.json.Decoder(_Glance).decode
 
 
-class NotifyProcessor:
+class NotifyProcessor(PublishingProcessor):
     """Tells of alerts. With `master`, reference records count only with the administration's signature."""
 
     name = "notify"
@@ -90,10 +90,6 @@ class NotifyProcessor:
                     return None
         return message_in(record)
 
-    def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:  # noqa: ARG002
-        """Nothing."""
-        return ()
-
     def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
         """What a message or a deadline means for who is told."""
         work = Work(state, context)
@@ -107,32 +103,14 @@ class NotifyProcessor:
             hear(cause.message, work, duress=cause.record.topic == DURESS_ALERTS)
         return work.outcomes()
 
-    def evolve(self, state: State, outcome: Outcome) -> Iterable[Change]:  # noqa: ARG002
-        """What an outcome changes."""
-        return [(outcome.key, outcome.value)] if isinstance(outcome, Kept) else ()
-
-    def refuse(self, cause: Cause, context: Context, error: str) -> Sequence[Outcome]:  # noqa: ARG002
-        """Nothing: the alert or the answer is a dead letter."""
-        return ()
-
-    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:  # noqa: ARG002
-        """The record that an outcome becomes; state-only ones become none."""
-        if not isinstance(outcome, Publication):
-            return None
-        topic, message = outcome
+    def envelope(self, message: Notification | NotificationDue) -> Envelope:
+        """What became of a notification is of its alert; an attempt is the sender's."""
         type_ = type_of(message)
         if isinstance(message, Notification):
-            key, id_ = message.alert_id, derive(type_, message.notification_id)
-            moment = rfc3339(message.updated_at)
-        else:
-            key, id_ = message.sender_id, derive(type_, message.notification_id, message.attempt)
-            moment = rfc3339(message.begin_before_at)
-        headers = event_headers(id_, "/doorstream/notify", type_, moment)
-        return Output(topic, key.encode(), message.to_json(), headers, context.partition)
-
-    def scrub(self, record: Record) -> tuple[bytes | None, str | None]:
-        """Nothing that is read here holds a secret."""
-        return record.value, None
+            id_ = derive(type_, message.notification_id)
+            return Envelope(message.alert_id, id_, rfc3339(message.updated_at))
+        id_ = derive(type_, message.notification_id, message.attempt)
+        return Envelope(message.sender_id, id_, rfc3339(message.begin_before_at))
 
     def deadline(self, key: str, entity: Any) -> int | None:  # noqa: ARG002
         """When an entity is due."""

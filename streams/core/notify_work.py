@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from schemas.base import JournalPosition
 from schemas.notifications import Notification
 from schemas.recipients import Recipient
 from schemas.sending import Line, Notice, NotificationDue
 from schemas.vocabulary import Severity
 from streams.core import reference
-from streams.core.keeping import Draft, Kept
+from streams.core.keeping import Kept
 from streams.core.notify_state import SENDER, Sender, Telling, Told, telling_key, told_key
-from streams.core.processor import Context, Outcome, State
+from streams.core.publishing import PublishingWork
 from streams.core.times import from_ms
 
 NOTIFICATIONS = "notifications"
@@ -33,27 +32,10 @@ class NotifyKept(Kept, frozen=True, gc=False, tag="notify_kept"):
     """The same of notifications."""
 
 
-class Publication(NamedTuple):
-    """A message and its topic."""
-
-    topic: str
-    message: Notification | NotificationDue
-
-
-class Work(Draft):
+class Work(PublishingWork):
     """The notifications while one cause is decided."""
 
     kept = NotifyKept
-
-    def __init__(self, state: State, context: Context) -> None:
-        super().__init__(state)
-        self.context = context
-        self.now_ms = context.now_ms
-        self._published: list[Publication] = []
-
-    def outcomes(self) -> list[Outcome]:
-        """What is to be published, in order, and then what is kept."""
-        return [*self._published, *self.changes()]
 
     # -- what is kept -------------------------------------------------------------------------------------------
 
@@ -121,10 +103,10 @@ class Work(Draft):
             "error": telling.error,
             "demanded_at": from_ms(telling.demanded_ms),
             "updated_at": from_ms(self.now_ms),
-            "journal": JournalPosition(partition=self.context.partition, number=self.context.number),
+            "journal": self.journal,
         }
         topic = DURESS_NOTIFICATIONS if told.duress else NOTIFICATIONS
-        self._published.append(Publication(topic, model(**{**fields, **changes})))
+        self.post(topic, model(**{**fields, **changes}))
 
     def send(self, telling: Telling, told: Told, recipient: Recipient, begin_before_ms: int) -> None:
         """Publish an attempt for the sender."""
@@ -139,7 +121,7 @@ class Work(Draft):
             step=telling.step,
             notice=self._notice(telling, told),
         )
-        self._published.append(Publication(SENDS, due))
+        self.post(SENDS, due)
 
     def _notice(self, telling: Telling, told: Told) -> Notice:
         site = reference.site(self.context.references, told.site_id)

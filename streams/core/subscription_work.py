@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from schemas.base import JournalPosition
 from schemas.deliveries import Delivery, EventsDropped, Position
 from schemas.delivering import EventsDue
 from schemas.ids import derive
 from schemas.subscriptions import Subscription
-from streams.core.keeping import Draft, Kept
-from streams.core.processor import Context, Outcome, State
+from streams.core.keeping import Kept
+from streams.core.publishing import PublishingWork
 from streams.core.subscription_state import BLOCK_EVENTS, COURIER, Block, Courier, Lane, block_key, lane_key
 from streams.core.times import from_ms
 
@@ -26,27 +25,10 @@ class LaneKept(Kept, frozen=True, gc=False, tag="lane_kept"):
     """The same of lanes."""
 
 
-class Publication(NamedTuple):
-    """A message and its topic."""
-
-    topic: str
-    message: Delivery | EventsDue
-
-
-class Work(Draft):
+class Work(PublishingWork):
     """The lanes while one cause is decided."""
 
     kept = LaneKept
-
-    def __init__(self, state: State, context: Context) -> None:
-        super().__init__(state)
-        self.context = context
-        self.now_ms = context.now_ms
-        self._published: list[Publication] = []
-
-    def outcomes(self) -> list[Outcome]:
-        """What is to be published, in order, and then what is kept."""
-        return [*self._published, *self.changes()]
 
     @property
     def courier_id(self) -> str | None:
@@ -118,10 +100,10 @@ class Work(Draft):
             pending=lane.pending,
             oldest_at=None if lane.since_ms is None else from_ms(lane.since_ms),
             updated_at=from_ms(self.now_ms),
-            journal=JournalPosition(partition=self.context.partition, number=self.context.number),
+            journal=self.journal,
             **{"delivery_id": self.delivery_id(lane), **fields},
         )
-        self._published.append(Publication(DELIVERIES, message))
+        self.post(DELIVERIES, message)
 
     def drop(self, lane: Lane, count: int, reason: str) -> Lane:
         """Give up the oldest events, and say so; what is under way with them counts no more."""
@@ -132,4 +114,4 @@ class Work(Draft):
 
     def send(self, due: EventsDue) -> None:
         """Publish an attempt for the courier."""
-        self._published.append(Publication(SENDS, due))
+        self.post(SENDS, due)

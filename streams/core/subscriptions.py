@@ -6,21 +6,23 @@ couriers of the notify role deliver it. Duress is on none of the topics that it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from schemas.deliveries import Delivery
 from schemas.delivering import CourierReady, DeliveryAttempted, EventsDue
-from schemas.envelope import event_headers, type_of
+from schemas.envelope import type_of
 from schemas.ids import derive
-from schemas.record import Output, Record
+from schemas.record import Record
 from streams.core import subscription_state
 from streams.core.decoding import message_in
-from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, State, Tick, UndecodableError
+from streams.core.processor import Cause, Context, Outcome, State, Tick, UndecodableError
+from streams.core.publishing import Envelope, PublishingProcessor
 from streams.core.reference_tables import tables
 from streams.core.subscription_course import answered, due, want
 from streams.core.subscription_filter import Seen, seen_in, wanted_by
 from streams.core.subscription_state import COURIER, TOPICS, Courier, Lane
-from streams.core.subscription_work import LaneKept, Publication, Work
+from streams.core.subscription_work import Work
 from streams.core.times import rfc3339
 
 VERSION = "subscriptions-4"
@@ -31,7 +33,7 @@ INPUTS = (RESULTS, *TOPICS)
 REFERENCES = ("site", "zone", "door", "access-point", "recipient", "subscription")
 
 
-class SubscriptionsProcessor:
+class SubscriptionsProcessor(PublishingProcessor):
     """Delivers events. With `master`, reference records count only with the administration's signature."""
 
     name = "subscriptions"
@@ -55,10 +57,6 @@ class SubscriptionsProcessor:
                 "no event: type or site_id is missing, or a field is not what it should be"
             ) from None
 
-    def needs(self, state: State, arrival: Arrival, context: Context) -> Sequence[Need]:  # noqa: ARG002
-        """Nothing."""
-        return ()
-
     def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
         """What a message or a deadline means for what is delivered."""
         work = Work(state, context)
@@ -75,33 +73,15 @@ class SubscriptionsProcessor:
             answered(cause.message, work)
         return work.outcomes()
 
-    def evolve(self, state: State, outcome: Outcome) -> Iterable[Change]:  # noqa: ARG002
-        """What an outcome changes."""
-        return [(outcome.key, outcome.value)] if isinstance(outcome, LaneKept) else ()
-
-    def refuse(self, cause: Cause, context: Context, error: str) -> Sequence[Outcome]:  # noqa: ARG002
-        """Nothing: the event or the answer is a dead letter."""
-        return ()
-
-    def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:  # noqa: ARG002
-        """The record that an outcome becomes; state-only ones become none."""
-        if not isinstance(outcome, Publication):
-            return None
-        topic, message = outcome
+    def envelope(self, message: Delivery | EventsDue) -> Envelope:
+        """Everything is of its subscription."""
         type_ = type_of(message)
         if isinstance(message, EventsDue):
             id_ = derive(type_, message.delivery_id, message.attempt)
-            moment = rfc3339(message.begin_before_at)
-        else:
-            # What failed is told again and again of one delivery, by one entry each.
-            id_ = derive(type_, message.delivery_id, message.journal.partition, message.journal.number)
-            moment = rfc3339(message.updated_at)
-        headers = event_headers(id_, "/doorstream/subscriptions", type_, moment)
-        return Output(topic, message.subscription_id.encode(), message.to_json(), headers, context.partition)
-
-    def scrub(self, record: Record) -> tuple[bytes | None, str | None]:
-        """Nothing that is read here holds a secret."""
-        return record.value, None
+            return Envelope(message.subscription_id, id_, rfc3339(message.begin_before_at))
+        # What failed is told again and again of one delivery, by one entry each.
+        id_ = derive(type_, message.delivery_id, message.journal.partition, message.journal.number)
+        return Envelope(message.subscription_id, id_, rfc3339(message.updated_at))
 
     def deadline(self, key: str, entity: Any) -> int | None:  # noqa: ARG002
         """When an entity is due."""
