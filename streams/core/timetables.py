@@ -8,6 +8,7 @@ data (a schedule, a holiday, a door) takes effect within that minute. Between tw
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import msgspec
 
@@ -55,25 +56,41 @@ def _changes(state: State, context: Context) -> Iterator[_Change]:
     for site in reference.sites(context.references):
         if misplaced(site.site_id, context):
             continue
+        windows = _Windows(site, context)
         for door in reference.doors_of(context.references, site.site_id):
             modes: DoorModes | None = state.get(mode_key(door.door_id))
             stood = [one.cause_id for one in modes.causes if one.kind == "schedule"] if modes is not None else []
-            wanted = door.unlock_schedule_id if _is_time(door, site, state, context) else None
+            wanted = door.unlock_schedule_id if _is_time(door, windows, state, context) else None
             over = tuple(one for one in stood if one != wanted)
             if over or (wanted is not None and wanted not in stood):
                 yield _Change(door, over, wanted)
 
 
-def _is_time(door: Door, site: Site, state: State, context: Context) -> bool:
-    """Whether a door's schedule says so now; one that is not on file, or whose holidays are not, says nothing."""
-    references = context.references
-    if door.unlock_schedule_id is None:
-        return False
-    schedule = reference.schedule(references, door.unlock_schedule_id)
-    calendars = reference.calendars(references, site.holiday_calendar_ids)
-    if schedule is None or calendars is None:
-        return False
-    day = began(schedule, calendars, local(context.now_ms, site.time_zone))
+class _Windows:
+    """The schedules of a site at a moment, each looked at once."""
+
+    def __init__(self, site: Site, context: Context) -> None:
+        self._references = context.references
+        self._calendars = reference.calendars(context.references, site.holiday_calendar_ids)
+        self._moment = local(context.now_ms, site.time_zone)
+        self._began: dict[str, date | None] = {}
+
+    def began(self, schedule_id: str) -> date | None:
+        """The day on which the window began that is open now; None: there is none.
+
+        A schedule that is not on file, or whose holidays are not, opens nothing.
+        """
+        if schedule_id not in self._began:
+            schedule = reference.schedule(self._references, schedule_id)
+            self._began[schedule_id] = None
+            if schedule is not None and self._calendars is not None:
+                self._began[schedule_id] = began(schedule, self._calendars, self._moment)
+        return self._began[schedule_id]
+
+
+def _is_time(door: Door, windows: _Windows, state: State, context: Context) -> bool:
+    """Whether a door's schedule says so now, and who must come first has come."""
+    day = windows.began(door.unlock_schedule_id) if door.unlock_schedule_id is not None else None
     return day is not None and all(opened >= day.isoformat() for opened in _opened_on(door, state, context))
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
 
 from schemas.door_modes import DoorModeDesired
 from schemas.envelope import type_of
+from schemas.places import Door
 from schemas.rules import Holiday, HolidayCalendar, Schedule, Window
 from schemas.vocabulary import DoorMode
 from streams.core.keeping import Kept
 from streams.core.mode_state import TIMETABLE, Timetable
+from streams.core.site import SiteProcessor
 from streams.core.timetables import PART
 from tests.core.emergency import Site, commands, incident_id
-from tests.core.world import event, of_type
+from tests.core.given import House
+from tests.core.world import MASTER, event, of_type
+from tests.engine.test_auditing import audit
 
 DAILY = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTE = 60
@@ -253,3 +258,23 @@ def test_what_opens_while_a_door_stands_unlocked_is_no_passage_without_a_decisio
     assert site.opened() == [], "it was told before the door was locked, and overtaken on its way"
     site.wait(MINUTE)
     assert site.opened() == ["passage_without_decision"]
+
+
+def test_deciding_again_gives_the_same_however_the_reference_data_changed_meanwhile() -> None:
+    """A schedule changes all the time while workers die; the journal tells what each look has seen."""
+    door = Door(door_id="lobby", site_id="hq", device_id="c1", name="Lobby", unlock_schedule_id="hours")
+    open_hours, shut = hours("00:00", "24:00"), hours("00:00", "00:01", ("sun",))
+    with House(door, open_hours) as house:
+        for turn in range(12):
+            house.learn(shut if turn % 2 else open_hours)
+            house.harness.run_until_idle()
+            house.harness.advance(90)
+            if turn % 3 == 0:
+                house.harness.crash()
+                house.harness.start()
+        told = [json.loads(value or b"{}")["mode"] for value in house.harness.values("door.modes")]
+        audited = audit(house.harness, SiteProcessor(MASTER))
+    assert (audited.stopped, audited.drifts) == (None, [])
+    assert audited.ticks >= 12
+    assert {"unlocked", "locked"} == set(told)
+    assert sum(one != before for before, one in pairwise(told)) >= 6

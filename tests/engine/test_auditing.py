@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from schemas.record import Output
+from streams.core.processor import Processor
 from streams.engine.auditing import Audit, Audited
 from streams.engine.harness import Harness
 from streams.engine.memory import MemoryClient
@@ -19,7 +20,7 @@ from tests.engine.toy import Bank, message
 JOURNAL = "doorstream.bank.journal"
 
 
-def audit(harness: Harness, bank: Bank | None = None) -> Audited:
+def audit(harness: Harness, bank: Processor | None = None) -> Audited:
     async def work() -> Audited:
         client, code = MemoryClient(harness.broker), bank or Bank()
         tables = ReferenceTables(code.references, harness.clock)
