@@ -149,6 +149,8 @@ def _repeatable(statement: str) -> str:
     for what in ("create table", "create view", "create materialized view"):
         if statement.startswith(f"{what} ") and not statement.startswith(f"{what} if not exists"):
             return statement.replace(what, f"{what} if not exists", 1)
+    if statement.startswith("drop view ") and not statement.startswith("drop view if exists"):
+        return statement.replace("drop view", "drop view if exists", 1)
     return statement
 
 

@@ -41,10 +41,15 @@ def chosen() -> Servers:
     return _CHOSEN[0]
 
 
-@pytest.fixture(scope="session")
-def thorough() -> bool:
+def is_thorough() -> bool:
     """Whether this is `make chaos`, which has time for what proves the same at length."""
     return settings.get_current_profile_name() == THOROUGH
+
+
+@pytest.fixture(scope="session")
+def thorough() -> bool:
+    """The same."""
+    return is_thorough()
 
 
 def pytest_report_header() -> list[str]:

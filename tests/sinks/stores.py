@@ -17,6 +17,7 @@ from sinks.clickhouse import ClickHouseSink, connect
 from sinks.postgres import PostgresSink
 from sinks.queries import Counts, clickhouse_counts, postgres_counts
 from sinks.reading import Skipped
+from tests.sinks.databases import empty
 
 Spoil = Callable[[Any, Any], Any]
 """What becomes of a message's row; it may raise."""
@@ -136,13 +137,7 @@ class ClickHouse:
         return await clickhouse_counts(self.url)
 
     async def forget(self) -> None:
-        def work(client: Any) -> None:
-            tables = "select name from system.tables where database = currentDatabase() and engine like '%MergeTree'"
-            for row in client.query(tables).result_rows:
-                if row[0] != "migrations":
-                    client.command(f"truncate table {row[0]}")
-
-        await self._ask(work)
+        await asyncio.to_thread(empty, self.url)
 
     async def again(self) -> Any:
         return ClickHouseSink(self.url, on_skipped=self.skipped.append)

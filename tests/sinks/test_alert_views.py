@@ -15,7 +15,7 @@ from schemas.record import Record
 from sinks.clickhouse import ClickHouseSink, connect
 from sinks.postgres import PostgresSink
 from tests.core.desk import Desk
-from tests.sinks.databases import fresh_clickhouse, fresh_postgres
+from tests.sinks.databases import empty_clickhouse, fresh_postgres
 from tests.sinks.records import example
 
 INCARNATION = 1_772_000_000
@@ -106,7 +106,7 @@ async def test_postgresql_has_alerts_with_their_whole_history(endpoints: Endpoin
 async def test_clickhouse_answers_how_soon_and_how_many_and_knows_nothing_of_duress(
     endpoints: Endpoints, shift: list[Record]
 ) -> None:
-    async with fresh_clickhouse(endpoints) as url:
+    async with empty_clickhouse(endpoints) as url:
         sink = ClickHouseSink(url)
         await sink.write(INCARNATION, shift)
         old = Record("alerts", 5, 0, b"a", example("alert_raised", kind="duress"), (), 1_772_000_000_000)

@@ -16,7 +16,7 @@ from schemas.registry import decode
 from sinks.clickhouse import ClickHouseSink, connect
 from sinks.postgres import PostgresSink
 from sinks.reading import REFERENCE_TOPICS
-from tests.sinks.databases import fresh_clickhouse, fresh_postgres
+from tests.sinks.databases import empty_clickhouse, fresh_postgres
 from tests.sinks.records import Topics, a_day, example
 
 PAGE = Path(__file__).parents[2] / "docs" / "analytics.md"
@@ -56,7 +56,7 @@ def test_every_sql_block_says_which_store_it_is_for() -> None:
 
 
 async def test_every_clickhouse_query_answers(endpoints: Endpoints) -> None:
-    async with fresh_clickhouse(endpoints) as url:
+    async with empty_clickhouse(endpoints) as url:
         sink = ClickHouseSink(url)
         await sink.write(INCARNATION, a_day())
         await sink.close()
@@ -101,7 +101,7 @@ async def test_the_page_names_every_table_and_view(endpoints: Endpoints, store: 
             await connection.close()
             names = [row[0] for row in found if row[0] not in {"migrations", "sink_offsets", "reference"}]
     else:
-        async with fresh_clickhouse(endpoints) as url:
+        async with empty_clickhouse(endpoints) as url:
 
             def ask() -> list[str]:
                 client = connect(url)

@@ -17,6 +17,7 @@ from schemas.record import Record
 from sinks.poison import MOST_A_BATCH, TooManyUnstorable
 from sinks.queries import Counts
 from sinks.reading import HISTORY_TOPICS, Messages, SinkUnavailable
+from tests.conftest import is_thorough
 from tests.sinks.records import EXAMPLES, PIN, Topics, a_day, as_we_write, example
 from tests.sinks.stores import Postgres, Store
 
@@ -104,7 +105,14 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@settings(
+    max_examples=400 if is_thorough() else 6,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(steps=STEPS)
 async def test_any_pieces_repeats_restarts_and_zombies_give_the_same_tables(store: Store, steps: list[Any]) -> None:
     day = a_day(60)

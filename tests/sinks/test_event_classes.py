@@ -16,7 +16,7 @@ from schemas.ids import derive
 from schemas.topics import registry
 from schemas.vocabulary import Classification, DeviceEvent
 from sinks.clickhouse import ClickHouseSink, connect
-from tests.sinks.databases import fresh_clickhouse
+from tests.sinks.databases import empty_clickhouse
 from tests.sinks.records import Topics, example
 
 INCARNATION = 1_772_000_000
@@ -64,7 +64,7 @@ async def stored(endpoints: Endpoints, given: list[tuple[str, bytes]], *queries:
     for topic, value in given:
         # The refused message is none of these.
         topics.add(topic, value, partition=11)
-    async with fresh_clickhouse(endpoints) as url:
+    async with empty_clickhouse(endpoints) as url:
         sink = ClickHouseSink(url)
         await sink.write(INCARNATION, topics.records)
         await sink.write(INCARNATION, topics.records)

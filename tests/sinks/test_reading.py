@@ -47,11 +47,11 @@ def test_equal_records_that_are_fetched_again_are_not_taken_for_the_first(decode
 def test_a_sink_that_stays_away_fills_no_memory_and_shares_again_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch, decoded: list[int]
 ) -> None:
-    monkeypatch.setattr(reading, "_KEPT_RECORDS", 60)
+    monkeypatch.setattr(reading, "_KEPT_RECORDS", 90)
     messages = Messages(readers=2)
     for _ in range(5):
         list(messages.read(a_day(30)))
-        assert len(messages._kept) <= 60
+        assert len(messages._kept) <= 90
     for _ in range(5):
         day = a_day(5)
         decoded.clear()
