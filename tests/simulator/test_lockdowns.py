@@ -143,6 +143,31 @@ def test_nobody_is_refused_by_a_drill_nor_outside_the_zone_nor_on_the_way_out() 
     assert "kept in by a lockdown" in court.differences[-1]
 
 
+def test_a_drill_with_commands_refuses_as_if_it_were_real() -> None:
+    court = Court()
+    court.lockdown(10, drill=True, drill_commands=True)
+    court.decides(11, "lockdown")
+    assert court.differences == []
+
+
+def test_one_that_is_escalated_refuses_in_its_larger_scope_from_that_entry_on() -> None:
+    court = Court()
+    court.lockdown(10, zone_id="lab")
+    court.lockdown(20, "escalated", zone_id="s")
+    court.lockdown(30, "releasing", zone_id="s")
+    court.decides(19)
+    court.decides(19, "lockdown", point="lab-in")
+    court.decides(20, "lockdown")
+    court.decides(29, "lockdown", point="lab-in")
+    court.decides(30, point="lab-in")
+    assert [one for one in court.differences if "locked down at" in one] == []
+    assert court.world.oracle.lockdowns.standing
+    court.lockdown(31, "released", zone_id="s", released_at="later")
+    assert not court.world.oracle.lockdowns.standing
+    court.decides(19, "lockdown")
+    assert "hall is not locked down at 19 of the journal" in court.differences[-1]
+
+
 def test_a_lockdown_that_a_threat_began_may_or_may_not_concern_the_entry_that_it_began_in() -> None:
     court = Court()
     court.lockdown(10, cause="threat")
