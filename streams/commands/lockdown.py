@@ -21,10 +21,10 @@ from schemas.registry import describe
 from schemas.vocabulary import ThreatLevel
 from sinks.lockdown_queries import CaseFile
 from streams.commands.finding_lockdowns import by_incident, case_of, scope_of, the_incident, told
-from streams.commands.lockdown_pages import case_lines, counts, kind_of, page, report_fields
+from streams.commands.lockdown_pages import case_lines, kind_of, page, report_fields
 from streams.commands.lockdown_report import html_report
 from streams.commands.operating import fail_if_refused, moment, new_request_id, send_and_await
-from streams.commands.rendering import clock
+from streams.commands.rendering import clock, counts
 from streams.commands.running import WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
 from streams.settings import Settings
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sinks.lockdown_queries import CaseFile
-from streams.commands.rendering import clock, printable
+from streams.commands.rendering import clock, counts, printable
 
 Fields = Mapping[str, Any]
 _TIMES = ("confirmed", "secured", "effective", "released")
@@ -48,11 +48,6 @@ def _effective(one: Fields) -> str:
         return "not yet"
     by = one.get("effective_by")
     return clock(one["effective_at"])[:8] + (f" declared by {by}: {one['effective_reason']}" if by else "")
-
-
-def counts(one: Fields) -> str:
-    """How many of its doors have confirmed, and are shut as well."""
-    return f"{one['confirmed']}/{one['doors']} confirmed, {one['secured']} shut"
 
 
 def case_lines(case: CaseFile | None) -> Iterator[str]:

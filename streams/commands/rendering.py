@@ -244,6 +244,22 @@ def _snapshot(fields: Fields) -> str:
     return f"{fields.get('device_id'):12} version {fields.get('version')}, {part}, until {fields.get('valid_until')}"
 
 
+def counts(fields: Fields) -> str:
+    """How many doors of a lockdown have confirmed, and are shut as well."""
+    return f"{fields['confirmed']}/{fields['doors']} confirmed, {fields['secured']} shut"
+
+
+def _lockdown(fields: Fields) -> str:
+    drill = "drill of " if fields["drill"] else ""
+    return f"{drill}{fields['zone_id']} {counts(fields)}, {fields['inside']} inside ({fields['incident_id']})"
+
+
+def _door_mode(fields: Fields) -> str:
+    state = "confirmed" if fields.get("confirmed_at") else fields.get("unconfirmed") or "on its way"
+    why = ", ".join(f"{one['kind']} {one['cause_id']}" for one in fields["causes"]) or "nothing else"
+    return f"{fields['door_id']:12} {fields['mode']} for {why}: {state}"
+
+
 def _other(fields: Fields) -> str:
     shown = ("site_id", "device_id", "door_id", "command_id", "operator_id", "reason", "name")
     return " ".join(f"{name}={fields[name]}" for name in shown if fields.get(name) not in (None, ""))
@@ -285,7 +301,9 @@ _LINES: dict[str, Callable[[Fields], str]] = {
     "message_refused": _refused,
     "operator_request_refused": _refused,
     "door_alarm": _door_alarm,
+    "door_mode_desired": _door_mode,
 }
 _LINES.update(dict.fromkeys(registry()["notifications"].messages, _notification))
+_LINES.update(dict.fromkeys(registry()["incidents"].messages, _lockdown))
 _LINES.update(dict.fromkeys(registry()["alerts"].messages, _alert))
 _LINES.update(dict.fromkeys(registry()["threats"].messages, _threat))

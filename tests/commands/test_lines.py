@@ -50,6 +50,22 @@ def test_a_lockout_says_whom_it_is_of_and_why(type_: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("topic", "type_", "says"),
+    [
+        (
+            "incidents",
+            "lockdown_escalated",
+            "hall 1/4 confirmed, 0 shut, 0 inside (55abb3e0-2c90-826d-9402-bdfe4dadfa8e)",
+        ),
+        ("door.modes", "door_mode_desired", "floor        locked_down for lockdown be269cdd"),
+    ],
+)
+def test_a_lockdown_says_how_far_it_is_and_a_door_what_it_is_to_be_and_why(topic: str, type_: str, says: str) -> None:
+    path = EXAMPLES / topic / "v1" / f"{type_}.json"
+    assert says in line_of(topic, json.loads(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
     ("type_", "says"),
     [
         (
