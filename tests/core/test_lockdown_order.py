@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from schemas.ids import derive
 from schemas.places import AccessPoint, Device, Door
 from schemas.rules import OperatorRights
 from schemas.vocabulary import Direction
@@ -69,22 +70,47 @@ def test_a_crash_after_the_start_loses_and_doubles_nothing() -> None:
         assert steps == ["lockdown_started", "lockdown_confirmed", "lockdown_effective"]
 
 
+def build_doors(site: House, zone: str, count: int) -> None:
+    """More doors into a zone, each with a controller of its own."""
+    for number in range(count):
+        id_ = f"{zone}-{number:03}"
+        site.learn(
+            Device(device_id=f"c-{id_}", site_id="hq"),
+            Door(door_id=id_, site_id="hq", device_id=f"c-{id_}", name=id_),
+            AccessPoint(
+                access_point_id=f"{id_}-in", site_id="hq", door_id=id_, direction=Direction.ENTRY, zone_from="street",
+                zone_to=zone,
+            ),
+        )  # fmt: skip
+    site.harness.run_until_idle()
+
+
 def test_all_doors_of_a_large_site_are_commanded_with_crashes_between_the_parts() -> None:
     with house() as site:
-        for number in range(150):
-            id_ = f"d{number:03}"
-            site.learn(
-                Device(device_id=f"c-{id_}", site_id="hq"),
-                Door(door_id=id_, site_id="hq", device_id=f"c-{id_}", name=id_),
-                AccessPoint(
-                    access_point_id=f"{id_}-in", site_id="hq", door_id=id_, direction=Direction.ENTRY,
-                    zone_from="street", zone_to="hall",
-                ),
-            )  # fmt: skip
-        site.harness.run_until_idle()
+        build_doors(site, "hall", 150)
         ask_for(site, "lockdown_requested", **START)
         site.harness.run_until_idle()
         site.harness.restart()
         site.harness.advance(0.5, 0.01)
         doors = [one["door_id"] for one in commands(site)]
         assert len(doors) == len(set(doors)) == 151
+
+
+def test_an_escalation_before_all_doors_had_their_commands_and_a_crash_command_each_door_of_both_scopes_once() -> None:
+    with house() as site:
+        build_doors(site, "hall", 100)
+        build_doors(site, "hq", 100)
+        ask_for(site, "lockdown_requested", **START)
+        incident_id = derive("lockdown", "hq", "hall", "operator", "r-0")
+        ask_for(site, "lockdown_escalation_requested", incident_id=incident_id, threat_level="extreme")
+        site.harness.run_until_idle()
+        site.harness.restart()
+        site.harness.advance(0.5, 0.01)
+        doors = [one["door_id"] for one in commands(site)]
+        assert len(doors) == len(set(doors)) == 201
+        steps = told(site, "incidents")
+        assert [one["type"] for one in steps] == ["lockdown_started", "lockdown_escalated"]
+        assert {one["incident_id"] for one in steps} == {incident_id}
+        assert (steps[-1]["zone_id"], steps[-1]["doors"]) == ("hq", 201)
+        wait_at_the_door(site)
+        assert [one["reason"] for one in site.decisions()] == ["lockdown"]
