@@ -40,13 +40,14 @@ _SCOPE = (
     "join scope on z.value ->> 'parent_id' = scope.zone_id "
     "where z.entity = 'zone' and z.value ->> 'kind' <> 'outside')"
 )
-# What a controller had let through alone counts from when it happened, though it was told later.
+# What a controller had let through alone counts from when it happened, though it was told later. Of what was decided in
+# one cycle, and so at one time, the door's clock tells what came last; and operators' requests come before all of it.
 _INSIDE = (
-    f"{_SCOPE}, known as (select cardholder_id, zone_to, decision_id, "  # noqa: S608 - text of ours
+    f"{_SCOPE}, known as (select cardholder_id, zone_to, occurred_at, decision_id, "  # noqa: S608 - text of ours
     "case evidence when 'recorded' then occurred_at else decided_at end as since from passages "
     "where site_id = $1 and outcome = 'taken' and cardholder_id is not null), "
-    "last as (select distinct on (cardholder_id) cardholder_id, zone_to, since from known where since <= $3 "
-    "order by cardholder_id, since desc, decision_id) "
+    "last as (select distinct on (cardholder_id) cardholder_id, zone_to, since from known where since < $3 "
+    "order by cardholder_id, since desc, occurred_at desc, decision_id) "
     "select last.cardholder_id, c.value ->> 'name' as name, last.zone_to as zone_id, z.value ->> 'name' as zone, "
     "last.since from last "
     "left join current_reference c on c.entity = 'cardholder' and c.id = last.cardholder_id "

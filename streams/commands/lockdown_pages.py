@@ -26,14 +26,24 @@ def page(one: Fields) -> list[str]:
         ),
         f"doors     {counts(one)}",
     ]
-    lines += [f"  {door['door_id']} has not confirmed: {door['why'] or 'not yet'}" for door in one["unconfirmed"]]
-    lines += [f"  {door} stands open" for door in one["propped"]]
+    lines += [f"  {line}" for line in not_well(one)]
     lines.append(f"inside    {one['inside']}")
     lines.append(f"effective {_effective(one)}")
     if one["releasing_at"]:
         done = f"released {clock(one['released_at'])[:8]}" if one["released_at"] else "being released"
         lines.append(f"end       {done} by {', '.join(one['approved_by']) or 'itself'}: {one['release_reason']}")
     return [printable(line) for line in lines]
+
+
+def not_well(one: Fields) -> Iterator[str]:
+    """The doors that are not as they should be, by what is wrong with them."""
+    wrong: dict[str, list[str]] = {}
+    for door in one["unconfirmed"]:
+        why = f"({door['why'].replace('_', ' ')})" if door["why"] else "yet"
+        wrong.setdefault(f"not confirmed {why}", []).append(door["door_id"])
+    if one["propped"]:
+        wrong["stands open"] = one["propped"]
+    return (f"{what}: {', '.join(doors)}" for what, doors in wrong.items())
 
 
 def kind_of(one: Fields) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sinks.lockdown_queries import CaseFile
+from streams.commands.lockdown_pages import not_well
 
 Fields = Mapping[str, Any]
 MOST_LISTED = 1000
@@ -22,9 +23,11 @@ h1{font-size:1.7em;margin:0}h2{font-size:1.15em;margin:2em 0 .4em;border-bottom:
 dl.sums{display:flex;flex-wrap:wrap;gap:.8em;margin:0}dl.sums div{border:1px solid #c9d3dc;border-radius:.4em;
 padding:.5em .9em;min-width:8em}dl.sums dt{color:#5a6b7b;font-size:.85em}dl.sums dd{margin:0;font-size:1.3em}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.3em .8em .3em 0;
-border-bottom:1px solid #dde4ea}th{color:#5a6b7b;font-weight:600}td.n{white-space:nowrap}tr.bad td{background:#fdecea}
+border-bottom:1px solid #dde4ea}th{color:#5a6b7b;font-weight:600}tr.bad td{background:#fdecea}
+.line td:not(:nth-child(3)){white-space:nowrap}
 p.none{color:#5a6b7b}@media print{body{margin:0;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}}
 """
+_LATER = '<p class="none">With passages that controllers reported later; the time line has what was known then.</p>'
 _WORDS = {
     "lockdown_started": "started: entry is refused, and the doors are being locked",
     "lockdown_escalated": "escalated: entry is refused in a larger scope, and its other doors are being locked",
@@ -82,7 +85,7 @@ def html_report(steps: Sequence[Fields], case: CaseFile | None) -> str:
         f'<h1>{escape(title)}</h1><p class="under">{escape(under)}</p>{mark}',
         _sums(steps, case, clock),
         f"<h2>What and why</h2>{_table((), _facts(one, clock))}",
-        f"<h2>Time line</h2>{_table(columns, _happened(steps, clock))}",
+        f"<h2>Time line</h2><div class='line'>{_table(columns, _happened(steps, clock))}</div>",
     ]
     if case is None:
         parts.append(
@@ -118,13 +121,25 @@ def _facts(one: Fields, clock: _Clock) -> Iterable[tuple[str, str]]:
         "threat level, plan",
         f"{one['threat_level']}, {one['plan_id']} (rank {one['rank']}; people {one['occupants']})",
     )
+    for name, what in (("confirmed_at", "every door confirmed"), ("secured_at", "every door shut")):
+        yield what, _reached(one, name, clock)
     declared = f", declared by {one['effective_by']}: {one['effective_reason']}" if one.get("effective_by") else ""
-    yield "formally effective", f"{clock.at(one['effective_at'])} (after {clock.after(one['effective_at'])}){declared}"
+    yield "formally effective", f"{_reached(one, 'effective_at', clock)}{declared}"
     if one["releasing_at"] is not None:
         by = ", ".join(one["approved_by"]) or "itself"
         yield "all-clear", f"{clock.at(one['releasing_at'])} by {by}: {one['release_reason']}"
-        yield "closed", f"{clock.at(one['released_at'])} (after {clock.after(one['released_at'])})"
+        yield "closed", _reached(one, "released_at", clock)
     yield "incident", one["incident_id"]
+
+
+def _reached(one: Fields, name: str, clock: _Clock) -> str:
+    """When it reached that; where it was escalated before, also how long after that."""
+    if one[name] is None:
+        return "not reached"
+    past = one.get("escalations", ())
+    since = (_moment(one[name]) - _moment(past[-1]["at"])).total_seconds() if past else 0
+    escalated = f", {_span(since)} after it was escalated" if past and name != "released_at" else ""
+    return f"{clock.at(one[name])} (after {clock.after(one[name])}{escalated})"
 
 
 def _happened(steps: Sequence[Fields], clock: _Clock) -> Iterable[tuple[str, ...]]:
@@ -133,8 +148,7 @@ def _happened(steps: Sequence[Fields], clock: _Clock) -> Iterable[tuple[str, ...
         if step["type"] == "lockdown_escalated":
             last = step["escalations"][-1]
             told.append(f"from {last['zone_id']} to {step['zone_id']} by {last['operator_id']}: {last['reason']}")
-        told += [f"{door['door_id']} has not confirmed ({_why(door['why'])})" for door in step["unconfirmed"]]
-        told += [f"{door} stands open" for door in step["propped"]]
+        told += not_well(step)
         counts = (*_counts(step), str(step["inside"]))
         yield clock.at(step["decided_at"]), clock.after(step["decided_at"]), "\n".join(told), *counts
 
@@ -173,7 +187,8 @@ def _people(case: CaseFile, clock: _Clock) -> str:
             (who, name, _seen(start.get(who), clock), "?" if case.at_end is None else _seen(end.get(who), clock))
         )
     head = ("cardholder", "name", "at the start in", "at the all-clear in")
-    return _section("Who was inside, as far as passages tell", head, rows, "Nobody was known to be inside.")
+    found = _section("Who was inside, as far as passages tell", head, rows, "Nobody was known to be inside.")
+    return f"{found}{_LATER}"
 
 
 def _seen(one: Fields | None, clock: _Clock) -> str:

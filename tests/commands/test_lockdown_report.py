@@ -14,7 +14,7 @@ import pytest
 from deploy.stack.model import Endpoints
 from sinks.postgres import PostgresSink
 from streams.commands.finding_lockdowns import spans_of
-from streams.commands.lockdown_pages import page, seconds_until
+from streams.commands.lockdown_pages import not_well, page, seconds_until
 from streams.commands.lockdown_report import html_report
 from tests.commands.lockdown_desk import LockdownDesk, records_of
 from tests.core.emergency import Site, commands, incident_id
@@ -189,6 +189,21 @@ def test_one_that_was_escalated_has_the_people_and_refusals_of_each_scope_in_its
     site.release(incident_id(found))
     assert spans_of(told(site))[1].until is not None
     assert "from lab to hall by op-7: a second one" in html_report(steps, None)
+
+
+def test_doors_that_are_not_well_are_named_by_what_is_wrong_with_them() -> None:
+    site = Site()
+    site.send(event("door_opened", door_id="front"))
+    front, lab = commands(site.lock_down("lab", "high"))
+    assert list(not_well(told(site)[0])) == []
+    site.obey([lab])
+    site.wait(0.5)
+    assert list(not_well(told(site)[-1])) == ["not confirmed yet: front"]
+    site.wait(10)
+    assert list(not_well(told(site)[-1])) == ["not confirmed (no answer): front"]
+    site.obey([front])
+    site.wait(1)
+    assert list(not_well(told(site)[-1])) == ["stands open: front"]
 
 
 @pytest.mark.parametrize(
