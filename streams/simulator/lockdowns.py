@@ -72,9 +72,8 @@ class Lockdowns:
         self._claims: list[Claim] = []
 
     def told(self, fields: Fields) -> None:
-        """A message of `incidents`. A drill refuses nobody, unless it has commands."""
-        drill = fields["drill"] and not fields.get("drill_commands")
-        if drill or fields["zone_id"] not in self._places.zones:
+        """A message of `incidents`. A drill refuses nobody, unless it is one with real commands."""
+        if (fields["drill"] and not fields.get("drill_commands")) or fields["zone_id"] not in self._places.zones:
             return
         number, incident_id = int(fields["journal"]["number"]), fields["incident_id"]
         before = [one for (id_, _zone), one in self._known.items() if id_ == incident_id]

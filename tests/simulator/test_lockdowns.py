@@ -65,6 +65,7 @@ class Court:
             "plan_id": "usual",
             "drill": False,
             "cause": "operator",
+            "started_at": NOON.isoformat(),
             "journal": {"partition": 0, "number": number},
         }
         ends = {"releasing_at": "now" if "releas" in type_ else None, "released_at": None}
@@ -72,7 +73,7 @@ class Court:
 
     def mode(self, number: int, mode: str) -> None:
         """A message about a door."""
-        told = {"door_id": "main", "mode": mode, "journal": {"partition": 0, "number": number}}
+        told = {"door_id": "main", "mode": mode, "unconfirmed": None, "journal": {"partition": 0, "number": number}}
         self.world.oracle.lockdowns.mode(told)
 
     @property
