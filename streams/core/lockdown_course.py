@@ -17,6 +17,9 @@ from streams.core.processor import Context, Outcome, State
 WATCH_MS = 5_000
 """How often the doors of a lockdown that all have confirmed are looked at."""
 
+DOORS_LOOKED_AT_PER_MS = 5
+"""A look takes some microseconds for each door: where there are many it is rarer, so as to delay nobody else."""
+
 _replace = msgspec.structs.replace
 
 
@@ -58,7 +61,7 @@ def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:
             return [*outcomes, *_forgotten(lockdown, state)]
         if moved:
             say(LockdownProgress)
-        return [*outcomes, *kept(_replace(after, next_ms=now_ms + LOOK_MS), state)]
+        return [*outcomes, *kept(_replace(after, next_ms=now_ms + _look_ms(after)), state)]
     if after.secured == after.doors and not after.secured_ms:
         after = _replace(after, secured_ms=max(now_ms, last_ms))
         moved = True
@@ -72,8 +75,12 @@ def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:
     if not after.effective_ms and _is_effective(after, seen, now_ms):
         after = _replace(after, effective_ms=now_ms)
         say(LockdownEffective)
-    wait_ms = WATCH_MS if after.secured == after.doors and after.effective_ms else LOOK_MS
+    wait_ms = WATCH_MS if after.secured == after.doors and after.effective_ms else _look_ms(after)
     return [*outcomes, *kept(_replace(after, next_ms=now_ms + wait_ms), state)]
+
+
+def _look_ms(lockdown: Lockdown) -> int:
+    return max(LOOK_MS, lockdown.doors // DOORS_LOOKED_AT_PER_MS)
 
 
 def _is_effective(lockdown: Lockdown, seen: dict[str, list[Any]], now_ms: int) -> bool:

@@ -32,7 +32,12 @@ def escalate(
     had = ThreatLevel(lockdown.level)
     if level.rank <= had.rank:
         raise Refused("not_possible", f"{lockdown.incident_id} is at {had} already: only a higher level escalates it")
-    zone_id = scope_of(context.references, lockdown.site_id, lockdown.zone_id, level)
+    try:
+        zone_id = scope_of(context.references, lockdown.site_id, lockdown.zone_id, level)
+    except Refused as refused:
+        if refused.code != "not_possible":
+            raise
+        zone_id = lockdown.zone_id  # where there is no floor, a medium one covers more than a high one would
     if zone_id == lockdown.zone_id:
         raise Refused(
             "not_possible", f"{lockdown.incident_id} covers {zone_id} already, which is what {level} locks down"

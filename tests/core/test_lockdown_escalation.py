@@ -156,8 +156,9 @@ def test_what_has_no_larger_scope_or_is_being_released_is_not_escalated() -> Non
     site = bigger()
     site.change("zone", "lab", parent_id="hq")
     found = site.lock_down("lab", "medium")
-    (refused,) = site.escalate(incident_id(found), "extreme")
-    assert (refused.code, "covers hq already" in refused.detail) == ("not_possible", True)
+    for level in ("high", "extreme"):
+        (refused,) = site.escalate(incident_id(found), level)
+        assert (refused.code, "covers hq already" in refused.detail) == ("not_possible", True)
     site.release(incident_id(found))
     (refused,) = site.escalate(incident_id(found), "extreme")
     assert (refused.code, "being released already" in refused.detail) == ("not_possible", True)
