@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.alerts import Alerting, alerting
+from bench.escalation import Escalating, escalating
 from bench.heartbeats import Heartbeats, heartbeats
 from bench.measurements import QUICK, Latencies, Size, Throughput, latencies, throughput
 from bench.programs import BenchmarkError
@@ -24,7 +25,7 @@ from deploy.stack.choice import choose
 from deploy.stack.model import Endpoints
 from streams.commands.running import say
 
-NAMES = ("throughput", "latency", "record", "credentials", "heartbeats", "alerts")
+NAMES = ("throughput", "latency", "record", "credentials", "heartbeats", "alerts", "escalation")
 RATES = (200, 1_000)
 SPEED_PER_S = 15_000
 PLAIN_PER_S = 350_000
@@ -37,6 +38,7 @@ LOAD_MIB = 1_536.0
 RECORDED_PER_S = 10_000
 HEARTBEATS_CORE = 0.5
 TRANSITIONS_PER_S = 10_000
+LATE_MS = 1_000.0
 
 
 def throughput_figures(found: Throughput) -> list[Figure]:
@@ -115,6 +117,19 @@ def alert_figures(found: Alerting) -> list[Figure]:
     ]  # fmt: skip
 
 
+def escalation_figures(found: Escalating) -> list[Figure]:
+    """What is promised of alerts on Kafka."""
+    rate = found.transitions
+    return [
+        Figure("transitions of alerts by one decide process", rate.per_s, "/s", f">= {TRANSITIONS_PER_S:,}",
+               rate.per_s >= TRANSITIONS_PER_S, f"{rate.cpu_us:.0f} us of its CPU each"),
+        Figure("an escalation is on its topic after it was due, p50", found.late_p50_ms, "ms",
+               note=f"{found.escalations:,} escalations"),
+        Figure("  p99", found.late_p99_ms, "ms"),
+        Figure("  at most", found.late_max_ms, "ms", f"<= {LATE_MS:,.0f} ms", found.late_max_ms <= LATE_MS),
+    ]  # fmt: skip
+
+
 async def measure(names: list[str], size: Size, folder: Path) -> tuple[list[Figure], dict[str, Any], list[str]]:
     """Run the named measurements; gives the figures, the raw findings and which servers they were made on."""
     with warnings.catch_warnings():
@@ -162,6 +177,9 @@ async def _one(name: str, stage: Stage, size: Size, endpoints: Endpoints) -> tup
     if name == "alerts":
         alerts = await asyncio.to_thread(alerting, size.doors)
         return alerts, alert_figures(alerts)
+    if name == "escalation":
+        escalated = await escalating(stage, size.alarms, size.escalations)
+        return escalated, escalation_figures(escalated)
     loaded = await load_credentials(stage, size.credentials)
     return loaded, credential_figures(loaded)
 

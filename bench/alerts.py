@@ -26,7 +26,6 @@ from streams.engine.harness import Harness
 from streams.engine.options import MachineOptions
 
 SITE = "bench-alerts"
-DOORS_OF_ONE = 8
 WAIT_S = 601.0
 """Longer than any level's time."""
 ROUNDS = 3
@@ -49,7 +48,8 @@ def alerting(doors: int) -> Alerting:
     """Let the alerts of so many doors escalate, and tell of them."""
     with _started(AlertsProcessor(MASTER)) as alerts:
         for number in range(doors):
-            alerts.publish("door.alarms", f"d{number}", _held(number, alerts.clock.now_ms()))
+            at = datetime.fromtimestamp(alerts.clock.now_ms() / 1000, UTC)
+            alerts.publish("door.alarms", f"d{number}", door_alarm(SITE, f"d{number}", "door_held_open", number, at))
         spent_s = _spent(alerts.run_until_idle)
         for _ in range(ROUNDS):
             spent_s += _spent(lambda: alerts.advance(WAIT_S, WAIT_S))
@@ -88,17 +88,20 @@ def _started(processor: Processor) -> Harness:
     return harness
 
 
-def _held(number: int, now_ms: int) -> bytes:
-    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+def door_alarm(site_id: str, door_id: str, event: str, unique: str | int, at: datetime | None = None) -> bytes:
+    """What the site tells of a door: that it is held open, or shut again; `unique` is this one's own."""
+    now = at or datetime.now(UTC)
+    held = ("door_held_open",)
     return DoorAlarm.model_validate(
         {
-            "alarm_id": derive("alarm", number),
-            "event": "door_held_open",
-            "active": ("door_held_open",),
-            "site_id": SITE,
-            "device_id": f"c{number // DOORS_OF_ONE}",
-            "door_id": f"d{number}",
-            "cause_id": derive("cause", number),
+            "alarm_id": derive("alarm", unique),
+            "event": event,
+            "active": held if event in held else (),
+            "ended": () if event in held else held,
+            "site_id": site_id,
+            "device_id": f"{door_id}-c",
+            "door_id": door_id,
+            "cause_id": derive("cause", unique),
             "occurred_at": now,
             "decided_at": now,
             "journal": {"partition": 0, "number": 1},

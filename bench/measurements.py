@@ -20,7 +20,10 @@ WITHIN_S = 120.0
 
 
 class Size(NamedTuple):
-    """How much is measured: requests that wait per round, rounds, seconds at each rate, credentials, devices, doors."""
+    """How much is measured: requests that wait per round, rounds, seconds at each rate, credentials, devices, doors.
+
+    On Kafka: `alarms` doors that were held open, and `escalations` alerts that go up.
+    """
 
     requests: int = 120_000
     rounds: int = 3
@@ -28,9 +31,20 @@ class Size(NamedTuple):
     credentials: int = 1_000_000
     devices: int = 20_000
     doors: int = 2_000
+    alarms: int = 40_000
+    escalations: int = 1_000
 
 
-QUICK = Size(requests=30_000, rounds=1, latency_s=4.0, credentials=100_000, devices=4_000, doors=500)
+QUICK = Size(
+    requests=30_000,
+    rounds=1,
+    latency_s=4.0,
+    credentials=100_000,
+    devices=4_000,
+    doors=500,
+    alarms=8_000,
+    escalations=200,
+)
 
 
 class Throughput(NamedTuple):
