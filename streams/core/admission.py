@@ -244,7 +244,7 @@ def _number(
         # A swapped controller: its boots and numbers start afresh under its own key.
         heard, bucket = DeviceState(device.key_version), bucket._replace(flooding=False)
     if record.topic == BACKLOG:
-        return _backlog_number(message, _with(heard, bucket), digest)
+        return _backlog_number(message, record, _with(heard, bucket), digest)
     if message.boot < heard.boot:
         return Verdict.REFUSED, _with(heard, bucket), f"boot {message.boot} is below {heard.boot}"
     if message.boot > heard.boot:
@@ -275,6 +275,7 @@ def _number(
         *bucket,
         heard.backlog_first,
         heard.backlog_earlier,
+        max(heard.heard_ms, record.timestamp_ms),
     )
     return _ADMITTED, after, ""
 
@@ -286,8 +287,12 @@ def _seen(sequence: int, heard: DeviceState, digest: bytes) -> tuple[Verdict, De
     return Verdict.REFUSED, heard, f"number {sequence} was used before"
 
 
-def _backlog_number(message: DeviceMessage, heard: DeviceState, digest: bytes) -> tuple[Verdict, DeviceState, str]:
+def _backlog_number(
+    message: DeviceMessage, record: Record, heard: DeviceState, digest: bytes
+) -> tuple[Verdict, DeviceState, str]:
     taken = backlog.take(heard, message.boot, message.sequence, digest)
     if isinstance(taken, str):
         return Verdict.REFUSED, heard, taken
-    return (Verdict.DUPLICATE, heard, "") if taken is None else (Verdict.ADMITTED, taken, "")
+    if taken is None:
+        return Verdict.DUPLICATE, heard, ""
+    return Verdict.ADMITTED, msgspec.structs.replace(taken, heard_ms=max(heard.heard_ms, record.timestamp_ms)), ""

@@ -122,7 +122,7 @@ def decide_heard(message: DeviceMessage, state: State, context: Context) -> Sequ
     if state.get(converging_key(message.device_id)) is None:
         return ()
     heard: DeviceState | None = state.get(device_key(message.device_id))
-    silent = heard is None or context.now_ms - heard.tokens_at_ms >= SILENCE_MS
+    silent = heard is None or context.now_ms - heard.heard_ms >= SILENCE_MS
     return (Woken(message.device_id, context.now_ms, silent),)
 
 
@@ -199,7 +199,7 @@ def is_silent(device_id: str, site_id: str, state: State, context: Context) -> b
     device = reference.device(context.references, device_id)
     if policy is None or device is None:
         return True
-    return context.now_ms - heard.tokens_at_ms >= policy.monitoring.timing(device.model).offline_after_s * 1000
+    return context.now_ms - heard.heard_ms >= policy.monitoring.timing(device.model).offline_after_s * 1000
 
 
 def _is_of(found_id: str, one: Awaited) -> bool:

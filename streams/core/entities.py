@@ -19,7 +19,7 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
     counter: its last boot and number, a byte of the content of each of its last numbers (the newest last), the first
     number of that boot, and of each boot before it the boot, its first and its last number. `tokens` are what the
     device may still send now, as of `tokens_at_ms`; `stranger_tokens` bound what is recorded of what anybody could send
-    in its name.
+    in its name. `heard_ms` is when its own last message was appended.
     """
 
     key_version: int
@@ -37,6 +37,7 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
     strangers_flooding: bool = False
     backlog_first: int = -1
     backlog_earlier: tuple[tuple[int, int, int], ...] = ()
+    heard_ms: int = 0
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):
