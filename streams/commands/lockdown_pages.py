@@ -29,6 +29,8 @@ def page(one: Fields) -> list[str]:
     lines += [f"  {line}" for line in not_well(one)]
     lines.append(f"inside    {one['inside']}")
     lines.append(f"effective {_effective(one)}")
+    if one["approved_by"] and not one["releasing_at"]:
+        lines.append(f"all-clear given by {', '.join(one['approved_by'])}: somebody else must give it, too")
     if one["releasing_at"]:
         done = f"released {clock(one['released_at'])[:8]}" if one["released_at"] else "being released"
         lines.append(f"end       {done} by {', '.join(one['approved_by']) or 'itself'}: {one['release_reason']}")

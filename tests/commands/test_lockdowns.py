@@ -115,6 +115,7 @@ def test_two_people_give_the_all_clear_where_the_plan_asks_for_it(at: Open) -> N
     desk = at(Site(two_person_release=True))
     desk.run(*START)
     assert "lockdown_release_approved" in desk.run("release", "", *BY, "--wait", "0")[1]
+    assert "all-clear given by op-7: somebody else must give it, too" in desk.run("status")[1]
     code, _, err = desk.run("release", "", *BY, "--wait", "0")
     assert code == 1
     assert (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -179,9 +179,12 @@ def scope(zone: str, level: str) -> str | None:
     return None if KINDS[zone] > wanted else next(one for one in outer if KINDS[one] >= wanted)
 
 
+DRILLS = {"start": {}, "drill": {"drill": True}, "drill with commands": {"drill": True, "drill_commands": True}}
+"""The ways to begin one."""
+
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("start"), st.sampled_from(sorted(OUTER)), st.sampled_from(LEVELS)),
+        st.tuples(st.sampled_from(sorted(DRILLS)), st.sampled_from(sorted(OUTER)), st.sampled_from(LEVELS)),
         st.tuples(st.just("escalate"), st.integers(0, 3), st.sampled_from(LEVELS)),
         st.tuples(st.just("release"), st.integers(0, 3), st.none()),
         st.tuples(st.just("wait"), st.sampled_from([0, 1, 12]), st.none()),
@@ -191,29 +194,53 @@ STEPS = st.lists(
 )
 
 
-def is_as_the_rules_say(site: Site, active: dict[str, str], mode: str | None) -> None:
+class InForce(NamedTuple):
+    """A lockdown as the rules have it."""
+
+    zone: str
+    level: str
+    kind: str
+
+
+def escalated(was: InForce, level: str) -> InForce | None:
+    """What a lockdown becomes at that level; None where it is none higher, or leads to no larger scope."""
+    zone = scope(was.zone, level)
+    if zone is None or zone == was.zone or LEVELS.index(level) <= LEVELS.index(was.level):
+        return None
+    return InForce(zone, level, was.kind)
+
+
+def is_as_the_rules_say(site: Site, active: dict[str, InForce], mode: str | None) -> None:
     """Each door has the causes and the mode, and each zone the posture, that the lockdowns in force give."""
+    commanded = {id_: one for id_, one in active.items() if one.kind != "drill"}
     for door in DOORS["hq"]:
         modes = site.state.get(f"mode/{door}")
-        wanted = {id_ for id_, zone in active.items() if door in DOORS[zone]}
-        assert {one.cause_id for one in (modes.causes if modes else ()) if one.kind == "lockdown"} == wanted
+        causes = [one for one in (modes.causes if modes else ()) if one.kind == "lockdown"]
+        wanted = {(id_, one.kind != "start") for id_, one in commanded.items() if door in DOORS[one.zone]}
+        assert {(one.cause_id, one.drill) for one in causes} == wanted
         usual = (mode if door == "front" else None) or "locked"
         assert (modes.mode if modes else "locked") == ("locked_down" if wanted else usual)
-    assert {key.removeprefix("posture/") for key in site.state if key.startswith("posture/")} == {*active.values()}
+    postures = {
+        key.removeprefix("posture/"): one.drill for key, one in site.state.items() if key.startswith("posture/")
+    }
+    zones = {
+        one.zone: {other.kind for other in commanded.values() if other.zone == one.zone} for one in commanded.values()
+    }
+    assert postures == {zone: "start" not in kinds for zone, kinds in zones.items()}
 
 
 @settings(max_examples=100)
 @given(STEPS)
 def test_whatever_is_started_escalated_and_released_in_any_order_ends_with_what_the_others_give(steps: Any) -> None:
-    site, active, levels, ids, mode = bigger(), {}, {}, [], None
+    site, active, ids, mode = bigger(), dict[str, InForce](), list[str](), None
     for kind, what, level in steps:
-        if kind == "start":
-            found = site.lock_down(what, level)
+        if kind in DRILLS:
+            found = site.lock_down(what, level, **DRILLS[kind])
             zone = scope(what, level)
             assert (found[0].type == "operator_request_accepted") == (zone is not None)
             if zone is not None:
                 ids.append(incident_id(found))
-                active[ids[-1]], levels[ids[-1]] = zone, level
+                active[ids[-1]] = InForce(zone, level, kind)
         elif kind == "wait":
             site.wait(what)
         elif kind == "operator":
@@ -221,15 +248,15 @@ def test_whatever_is_started_escalated_and_released_in_any_order_ends_with_what_
             site.request("door_mode_requested", door_id="front", mode=mode)
         elif what < len(ids):
             id_ = ids[what]
+            was = active.get(id_)
             if kind == "release":
-                assert (site.release(id_)[0].type == "operator_request_accepted") == (id_ in active)
+                assert (site.release(id_)[0].type == "operator_request_accepted") == (was is not None)
                 active.pop(id_, None)
             else:
-                zone = scope(active[id_], level) if id_ in active else None
-                larger = zone not in {None, active.get(id_)} and LEVELS.index(level) > LEVELS.index(levels[id_])
-                assert (site.escalate(id_, level)[0].type == "operator_request_accepted") == larger
-                if larger and zone is not None:
-                    active[id_], levels[id_] = zone, level
+                larger = None if was is None else escalated(was, level)
+                assert (site.escalate(id_, level)[0].type == "operator_request_accepted") == (larger is not None)
+                if larger is not None:
+                    active[id_] = larger
         is_as_the_rules_say(site, active, mode)
     for id_ in list(active):
         site.release(id_)
