@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.envelope import POSITION_HEADER
-from streams.connection import started
+from streams.connection import partitions_of, started
 from streams.simulator.wire import Headers, Outgoing
 
 COMMANDS, DECISIONS, DURESS = "device.commands", "access.decisions", "duress.events"
@@ -152,13 +152,12 @@ class KafkaLine:
         self._consumer.resume(*others)
 
     async def _assign(self) -> None:
-        await self._consumer.topics()
-        places: list[TopicPartition] = []
-        for topic in (COMMANDS, DECISIONS, DURESS, STATES, SNAPSHOTS, INCIDENTS, MODES):
-            found = self._consumer.partitions_for_topic(topic)
-            if not found:
+        topics = (COMMANDS, DECISIONS, DURESS, STATES, SNAPSHOTS, INCIDENTS, MODES)
+        found = await partitions_of(self._consumer, topics)
+        for topic in topics:
+            if topic not in found:
                 raise TopicsMissingError(f"the broker has no topic {topic}: run `doorstream topics apply`")
-            places += [TopicPartition(topic, partition) for partition in sorted(found)]
+        places = [place for topic in topics for place in found[topic]]
         self._consumer.assign(places)
         whole = [place for place in places if place.topic not in (COMMANDS, DURESS, STATES)]
         others = [place for place in places if place not in whole]
