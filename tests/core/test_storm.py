@@ -32,12 +32,12 @@ PEOPLE_AT_WORK = (*PEOPLE, {"recipient_id": "control-room", "email": "desk@examp
 class Storm:
     """Devices, alerts and notify on one broker and one clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, dead: int = DEAD, alive: int = ALIVE) -> None:
         self.plant = Plant(devices=0)
         self.harness = self.plant.harness
         self.devices = self.harness.worker
-        self.dead = [f"d{number:03}" for number in range(DEAD)]
-        self.alive = [f"a{number:03}" for number in range(ALIVE)]
+        self.dead = [f"d{number:03}" for number in range(dead)]
+        self.alive = [f"a{number:03}" for number in range(alive)]
         for device in self.dead:
             self.plant.put(Device(device_id=device, site_id="hq", upstream="sw-3"))
         for device in self.alive:
@@ -165,3 +165,31 @@ def test_when_the_switch_is_back_all_is_over_and_little_is_kept(storm: Storm) ->
     storm.harness.advance(3_700, 100)
     assert len(kept(storm.alerts)) < 10
     assert len(kept(storm.notify)) < 10
+
+
+@pytest.mark.branch("M1.06")
+def test_when_a_switch_is_back_doors_that_have_closed_alert_nobody_and_open_ones_once_and_together() -> None:
+    """What the controllers noted while they were away arrives at once, held doors first and that they closed after."""
+    made = Storm(dead=20, alive=24)
+    with made.harness:
+        made.live(15)
+        for second in range(15 + SILENT_S + SECONDS):
+            made.second(*made.alive[second % 15 :: 15])
+        assert Counter(one.kind for one in made.messages("alerts"))["network_outage"] > 0
+        for device in made.dead:
+            made.plant.say("heartbeat", device)
+        made.second()
+        for device in made.dead:
+            made.doors(device, "door_held_open")
+        made.second()
+        for device in made.dead[:15]:
+            made.doors(device, "door_closed")
+        sent = len(made.messages("notifications"))
+        made.live(90)
+        held = [one for one in made.messages("alerts") if one.kind == "door_held_open"]
+        told = Counter(one.device_id for one in held if one.notify is not None)
+        assert told == dict.fromkeys(made.dead[15:], DOORS)
+        messages = [one for one in made.messages("notifications")[sent:] if one.type == "notification_sent"]
+        assert {one.recipient_id for one in messages} == {"control-room"}
+        assert len(messages) == 5 * DOORS
+        assert len({one.digest_id or one.notification_id for one in messages}) < 20
