@@ -18,11 +18,11 @@ Fields = dict[str, Any]
 _REFERENCES = ("reference.zone", "reference.access-point")
 
 
-async def told(settings: Settings) -> list[Fields]:
-    """Everything that was told of lockdowns, in order."""
+async def told(settings: Settings, since_ms: int | None = None) -> list[Fields]:
+    """Everything that was told of lockdowns (since a time, Unix milliseconds), in order."""
     settings.need("kafka")
     found: list[Fields] = []
-    async for record in read_topics(kafka_options(settings), ("incidents",), start_ms=None, follow=False):
+    async for record in read_topics(kafka_options(settings), ("incidents",), start_ms=since_ms, follow=False):
         try:
             fields = jsonlib.loads(record.value or b"null")
         except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from sinks.lockdown_queries import CaseFile
 from streams.commands.finding_lockdowns import by_incident, case_of, scope_of, the_incident, told
 from streams.commands.lockdown_pages import case_lines, kind_of, page, report_fields
 from streams.commands.lockdown_report import html_report
-from streams.commands.operating import fail_if_refused, moment, new_request_id, send_and_await
+from streams.commands.operating import ACCEPTED, moment, new_request_id, send_and_await, show_answer
 from streams.commands.rendering import clock, counts
 from streams.commands.running import WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
 from streams.settings import Settings
@@ -32,6 +33,11 @@ app = typer.Typer(help="Lockdowns: start, watch, release.", no_args_is_help=True
 
 Fields = dict[str, Any]
 LOOK_S = 0.5
+TOLD_WITHIN_S = 5.0
+"""How soon after its answer something is told of a lockdown."""
+
+EARLIER_MS = 60_000
+"""So much earlier than its answer what is told of it may be stamped; what is older is not read."""
 
 Operator = Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the lockdown.")]
@@ -217,7 +223,7 @@ def _about(  # noqa: PLR0913 - what these commands share
     _confirm(f"{what} the {kind_of(found)} of {found['zone_id']} ({found['doors']} doors)?", yes=yes)
     fields = {"incident_id": found["incident_id"], **(given or {})}
     answer = run(_asked(settings, model, found["site_id"], operator, reason, fields))
-    _show(settings, answer, wait=wait, json=json)
+    _show(settings, answer, known=found["transition"], wait=wait, json=json)
 
 
 def _need(reason: str) -> None:
@@ -250,9 +256,11 @@ async def _asked(
     return await send_and_await(settings, request)
 
 
-def _show(settings: Settings, answer: Fields, *, wait: float, json: bool) -> None:
-    fail_if_refused(answer)
-    found = run(_followed(settings, answer["incident_id"], wait, quiet=json))
+def _show(settings: Settings, answer: Fields, *, known: int = -1, wait: float, json: bool) -> None:
+    """Show what becomes of a lockdown after the step that is `known`, or why it was refused."""
+    if answer["type"] != ACCEPTED:
+        show_answer(answer, json=json)
+    found = run(_followed(settings, answer, known, wait, quiet=json))
     if json:
         print_json(found)
     else:
@@ -260,21 +268,24 @@ def _show(settings: Settings, answer: Fields, *, wait: float, json: bool) -> Non
             say(line)
 
 
-async def _followed(settings: Settings, incident_id: str, wait: float, *, quiet: bool) -> Fields:
+async def _followed(settings: Settings, answer: Fields, known: int, wait: float, *, quiet: bool) -> Fields:
     """The lockdown once nothing more is to come, or after the wait; each change is shown."""
-    end, shown = time.monotonic() + wait, -1
+    begun, shown = time.monotonic(), known
+    since_ms = round(datetime.fromisoformat(answer["decided_at"]).timestamp() * 1000) - EARLIER_MS
     while True:
-        latest = [one for one in await told(settings) if one["incident_id"] == incident_id]
-        for one in latest:
+        found = await told(settings, since_ms)
+        steps = [one for one in found if one["incident_id"] == answer["incident_id"] and one["transition"] > known]
+        for one in steps:
             if one["transition"] > shown:
                 shown = one["transition"]
                 if not quiet:
                     say(f"{clock(one['decided_at'])} {one['type']} {counts(one)}")
-        if latest:
-            last = latest[-1]
+        waited = time.monotonic() - begun
+        if steps:
+            last = steps[-1]
             done = last["released_at"] or (not last["releasing_at"] and last["effective_at"])
-            if done or (last["approved_by"] and not last["releasing_at"]) or time.monotonic() >= end:
+            if done or (last["approved_by"] and not last["releasing_at"]) or waited >= wait:
                 return last
-        elif time.monotonic() >= end:
+        elif waited >= max(wait, TOLD_WITHIN_S):
             raise CommandError("nothing is told of it yet: see `doorstream lockdown status`")
         await asyncio.sleep(LOOK_S)

@@ -89,11 +89,6 @@ def show_answer(answer: Mapping[str, Any], *, json: bool) -> None:
     """Print an answer where JSON is asked for, and end the command where it is a refusal."""
     if json:
         print_json(answer)
-    fail_if_refused(answer)
-
-
-def fail_if_refused(answer: Mapping[str, Any]) -> None:
-    """End the command with the reason of a refusal, if the answer is one."""
     if answer["type"] != ACCEPTED:
         fail(f"refused ({answer['code']}): {answer['detail']}", FOUND_WRONG)
 

@@ -173,6 +173,22 @@ def test_wrong_use_is_one_line_with_the_fix_and_what_was_asked_for_is_refused_on
     assert len(refusals(site)) == ("refused (" in says)
 
 
+def test_what_is_shown_is_what_came_of_the_request_and_not_what_was_told_before(at: Open) -> None:
+    site = Site()
+    site.obey(site.lock_down())
+    assert site.wait(1)[-1].type == "lockdown_effective"
+    desk = at(site)
+    out = desk.run("escalate", "", "--level", "high", *BY, "--wait", "0")[1]
+    assert [line.split()[1] for line in out.splitlines() if " lockdown_" in line] == ["lockdown_escalated"]
+    assert "effective not yet" in out
+    assert shown(desk, "release", "", *BY, "--wait", "0")["type"] == "lockdown_releasing"
+
+
+def test_a_refusal_is_json_where_that_is_asked_for(at: Open) -> None:
+    code, out, err = at(Site()).run("start", "hall", "--level", "low", *BY, "--json")
+    assert (code, json.loads(out)["code"], err.count("\n")) == (1, "not_possible", 1)
+
+
 def test_an_ended_lockdown_is_not_released_again(at: Open) -> None:
     site = Site()
     id_ = incident_id(found := site.lock_down())
