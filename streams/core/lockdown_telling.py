@@ -42,7 +42,7 @@ def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdo
             last_ms = max(last_ms, modes.confirmed_ms)
             locked = find(modes.causes, "lockdown", lockdown.incident_id) is not None
             found: DoorState | None = state.get(door_key(door_id))
-            if not modes.confirmed_ms or locked == bool(lockdown.releasing_ms):
+            if locked == bool(lockdown.releasing_ms) or (modes.epoch and not modes.confirmed_ms):
                 seen["unconfirmed"].append(OpenPoint(door_id=door_id, device_id=door.device_id, why=modes.refused))
             elif door.has_dps and (found is None or found.open is None):
                 seen["unknown"].append(door_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.envelope import type_of
@@ -333,7 +334,8 @@ def test_a_threat_starts_a_lockdown_of_a_zone_once_and_is_named_as_its_cause() -
     assert site.lock_down(threat_id="threat-1")[0].code == "repeated"
 
 
-def test_a_large_site_is_commanded_in_parts_and_goes_on_deciding_meanwhile() -> None:
+def large() -> Site:
+    """The site with 150 more doors into the lab, each with a controller of its own."""
     site = Site()
     for number in range(150):
         id_ = f"d{number:03}"
@@ -345,6 +347,11 @@ def test_a_large_site_is_commanded_in_parts_and_goes_on_deciding_meanwhile() -> 
                 zone_to="lab",
             )
         )  # fmt: skip
+    return site
+
+
+def test_a_large_site_is_commanded_in_parts_and_goes_on_deciding_meanwhile() -> None:
+    site = large()
     found = site.lock_down("lab", "low")
     assert len(commands(found)) == 64
     assert site.ask(at="lab-in").reason == "lockdown"
@@ -398,3 +405,15 @@ def test_where_the_policy_says_so_the_plan_of_a_detected_threat_starts_by_itself
     assert (started.cause, started.operator_id, started.zone_id) == ("threat", None, "hall")
     assert started.cause_id == of_type(site.threats(), "threat_level_set")[0].threat_id
     assert {one.door_id for one in commands(found)} == {"front", "lab"}
+
+
+def test_one_that_is_released_before_all_doors_had_their_commands_ends_all_the_same() -> None:
+    site = large()
+    found = site.lock_down("lab", "low")
+    told = site.release(incident_id(found))
+    assert len(of_type(told, "lockdown_releasing")) == 1
+    for key in [key for key in site.state if key.startswith("mode/")]:
+        site.state[key] = msgspec.structs.replace(site.state[key], confirmed_ms=site.now_ms)
+    (released,) = of_type(site.wait(1), "lockdown_released")
+    assert (released.doors, released.confirmed) == (151, 151)
+    assert not any(key.startswith("lockdown") for key in site.state)
