@@ -15,6 +15,7 @@ from typing import Any
 from bench.alerts import Alerting, alerting
 from bench.escalation import Escalating, escalating
 from bench.heartbeats import Heartbeats, heartbeats
+from bench.lockdown import RATE, Locked, lockdowns
 from bench.measurements import QUICK, Latencies, Size, Throughput, latencies, throughput
 from bench.programs import BenchmarkError
 from bench.report import Figure, machine, table, write
@@ -25,7 +26,7 @@ from deploy.stack.choice import choose
 from deploy.stack.model import Endpoints
 from streams.commands.running import say
 
-NAMES = ("throughput", "latency", "record", "credentials", "heartbeats", "alerts", "escalation")
+NAMES = ("throughput", "latency", "record", "credentials", "heartbeats", "alerts", "escalation", "lockdown")
 RATES = (200, 1_000)
 SPEED_PER_S = 15_000
 PLAIN_PER_S = 350_000
@@ -39,6 +40,8 @@ RECORDED_PER_S = 10_000
 HEARTBEATS_CORE = 0.5
 TRANSITIONS_PER_S = 10_000
 LATE_MS = 1_000.0
+COMMANDED_S = 1.0
+MEANWHILE_P99_MS = 50.0
 
 
 def throughput_figures(found: Throughput) -> list[Figure]:
@@ -130,6 +133,20 @@ def escalation_figures(found: Escalating) -> list[Figure]:
     ]  # fmt: skip
 
 
+def lockdown_figures(found: Locked) -> list[Figure]:
+    """What is promised of locking a large site down."""
+    p99_ms, meanwhile = found.meanwhile.p99_ms, found.meanwhile
+    asked = f"{meanwhile.answered} requests at {RATE}/s, {meanwhile.unanswered} unanswered"
+    return [
+        Figure(f"lockdown of {found.doors:,} doors: last command received", found.commanded_s, "s",
+               f"<= {COMMANDED_S:g} s", found.commanded_s <= COMMANDED_S,
+               f"every door confirmed after {found.confirmed_s:.1f} s"),
+        Figure("  request to command at other sites meanwhile, p99", p99_ms, "ms", f"<= {MEANWHILE_P99_MS:g} ms",
+               p99_ms <= MEANWHILE_P99_MS,
+               f"p50 {meanwhile.p50_ms:.1f} ms; {asked}"),
+    ]  # fmt: skip
+
+
 async def measure(names: list[str], size: Size, folder: Path) -> tuple[list[Figure], dict[str, Any], list[str]]:
     """Run the named measurements; gives the figures, the raw findings and which servers they were made on."""
     with warnings.catch_warnings():
@@ -167,6 +184,9 @@ async def _one(name: str, stage: Stage, size: Size, endpoints: Endpoints) -> tup
     if name == "latency":
         latency = await latencies(stage, size, RATES, say)
         return latency, latency_figures(latency)
+    if name == "lockdown":
+        locked = await lockdowns(stage, size.locked_doors, size.rounds)
+        return locked, lockdown_figures(locked)
     if name == "record":
         recorded = await record(stage, size, endpoints)
         return recorded, record_figures(recorded)

@@ -17,6 +17,13 @@ from streams.connection import partitions_of
 DRAIN_S = 10.0
 
 
+class Answered(NamedTuple):
+    """When a request was published (`perf_counter` seconds), and how many seconds its answer took."""
+
+    sent_s: float
+    took_s: float
+
+
 class Latency(NamedTuple):
     """Milliseconds at two quantiles, and how many requests never got an answer."""
 
@@ -55,6 +62,20 @@ async def measure(
     name_of: Callable[[bytes], str | None],
 ) -> Latency:
     """Publish `rate` messages/s for `seconds`, and pair what appears on `out` with them."""
+    took, unanswered = await timed(options, messages, rate=rate, seconds=seconds, out=out, name_of=name_of)
+    return summary([one.took_s for one in took], unanswered)
+
+
+async def timed(
+    options: dict[str, Any],
+    messages: Iterator[Signed],
+    *,
+    rate: int,
+    seconds: float,
+    out: str,
+    name_of: Callable[[bytes], str | None],
+) -> tuple[list[Answered], int]:
+    """The same, request by request; and how many never got an answer."""
     consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=500)
     producer = AIOKafkaProducer(**options, acks="all", linger_ms=0, partitioner=DefaultPartitioner())
     await consumer.start()
@@ -66,14 +87,14 @@ async def measure(
         for place in places:
             await consumer.position(place)
         sent: dict[str, float] = {}
-        took: list[float] = []
+        took: list[Answered] = []
         listening = asyncio.create_task(_listen(consumer, sent, took, name_of))
         await _publish(producer, messages, rate, seconds, sent)
         deadline = time.perf_counter() + DRAIN_S
         while sent and time.perf_counter() < deadline:  # noqa: ASYNC110 - the listener empties it
             await asyncio.sleep(0.05)
         listening.cancel()
-        return _summary(took, len(sent))
+        return took, len(sent)
     finally:
         await consumer.stop()
         await producer.stop()
@@ -93,7 +114,7 @@ async def _publish(
 
 
 async def _listen(
-    consumer: AIOKafkaConsumer, sent: dict[str, float], took: list[float], name_of: Callable[[bytes], str | None]
+    consumer: AIOKafkaConsumer, sent: dict[str, float], took: list[Answered], name_of: Callable[[bytes], str | None]
 ) -> None:
     while True:
         for records in (await consumer.getmany(timeout_ms=500)).values():
@@ -102,10 +123,11 @@ async def _listen(
                 name = name_of(record.value)
                 started = sent.pop(name, None) if name else None
                 if started is not None:
-                    took.append(now - started)
+                    took.append(Answered(started, now - started))
 
 
-def _summary(took: list[float], unanswered: int) -> Latency:
+def summary(took: list[float], unanswered: int) -> Latency:
+    """The quantiles of so many seconds."""
     if not took:
         return Latency(float("nan"), float("nan"), 0, unanswered)
     ordered = sorted(took)

@@ -22,7 +22,7 @@ WITHIN_S = 120.0
 class Size(NamedTuple):
     """How much is measured: requests that wait per round, rounds, seconds at each rate, credentials, devices, doors.
 
-    On Kafka: `alarms` doors that were held open, and `escalations` alerts that go up.
+    On Kafka: `alarms` doors that were held open, `escalations` alerts that go up, and a site of `locked_doors`.
     """
 
     requests: int = 120_000
@@ -33,6 +33,7 @@ class Size(NamedTuple):
     doors: int = 2_000
     alarms: int = 40_000
     escalations: int = 1_000
+    locked_doors: int = 5_000
 
 
 QUICK = Size(
@@ -44,6 +45,7 @@ QUICK = Size(
     doors=500,
     alarms=8_000,
     escalations=200,
+    locked_doors=1_000,
 )
 
 

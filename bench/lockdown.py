@@ -1,0 +1,221 @@
+"""A lockdown of one very large site: how soon its commands are out, and what the other sites' people notice of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bench.latency import Answered, Latency, name_of_command, summary, timed
+from bench.programs import BenchmarkError, worker
+from bench.stage import COMMANDS, PARTITIONS, Plain, Stage
+from bench.world import MASTER, PATIENCE_S, signed_reference
+from schemas.base import Message
+from schemas.devices import CommandConfirmed
+from schemas.envelope import type_of
+from schemas.incidents import LockdownReleaseRequested, LockdownRequested
+from schemas.keys import DEVICE, OPERATOR, derive_key
+from schemas.operators import OperatorRequest
+from schemas.partitioning import partition_of
+from schemas.places import AccessPoint, Device, Door, Site, Zone
+from schemas.reference import ENTITIES, id_of
+from schemas.rules import OperatorRights, Policy, SingleMethod
+from schemas.signing import sign
+from schemas.vocabulary import Direction, FactorKind, ThreatLevel
+from streams.signed import Event, signed_headers
+
+SITE, OPERATOR_ID = "vast", "op-1"
+DOORS_A_CONTROLLER = 10
+RATE = 200
+"""Requests a second at the other sites."""
+
+BEFORE_S, WINDOW_S = 1.0, 4.0
+"""How long people ask before the request, and in all."""
+
+WITHIN_S = 60.0
+INCIDENTS, RESULTS, REQUESTS = "incidents", "command.results", "operator.requests"
+_BY_MODEL = {entity.model: entity for entity in ENTITIES}
+
+
+class Locked(NamedTuple):
+    """Seconds from the request published to the last command received and to every door confirmed, medians of rounds.
+
+    `meanwhile`: the people of other sites who asked between the request and that confirmation, of all rounds.
+    """
+
+    doors: int
+    commanded_s: float
+    confirmed_s: float
+    meanwhile: Latency
+
+
+async def lockdowns(stage: Stage, doors: int, rounds: int) -> Locked:
+    """Lock a site of so many doors down and release it, round by round, while people ask at the other sites.
+
+    Raises:
+        BenchmarkError: a door got no command, or did not count as confirmed.
+    """
+    rows: dict[str, list[Plain]] = {}
+    for message in _site(doors):
+        entity = _BY_MODEL[type(message)]
+        id_ = id_of(entity, message)
+        rows.setdefault(entity.topic, []).append(signed_reference(entity.topic, id_, message)[1:])
+    for topic, records in rows.items():
+        await stage.publish(topic, 0, records)
+    program, ready = worker("decide", stage.folder, stage.environment)
+    async with program:
+        await program.answers(ready)
+        site = _Site(stage, doors)
+        await site.start()
+        try:
+            await timed_requests(stage, 1.0)
+            found = [await _round(site) for _ in range(rounds)]
+        finally:
+            await site.stop()
+    meanwhile = summary([one.took_s for turn in found for one in turn.meanwhile], sum(one.unanswered for one in found))
+    commanded_s, confirmed_s = median([one.commanded_s for one in found]), median([one.confirmed_s for one in found])
+    return Locked(doors, commanded_s, confirmed_s, meanwhile)
+
+
+async def timed_requests(stage: Stage, seconds: float) -> tuple[list[Answered], int]:
+    """People ask at the other sites."""
+    messages = stage.messages(int(RATE * seconds) + 1)
+    return await timed(stage.options, messages, rate=RATE, seconds=seconds, out=COMMANDS, name_of=name_of_command)
+
+
+async def _round(site: _Site) -> _Round:
+    asking = asyncio.create_task(timed_requests(site.stage, WINDOW_S))
+    await asyncio.sleep(BEFORE_S)
+    started_s = time.perf_counter()
+    await site.ask(LockdownRequested, threat_level=ThreatLevel.EXTREME, zone_id=SITE)
+    last_s = await site.obey("lock_down_door")
+    confirmed = await site.told("lockdown_confirmed")
+    done_s = time.perf_counter()
+    took, unanswered = await asking
+    await site.ask(LockdownReleaseRequested, incident_id=confirmed["incident_id"])
+    await site.obey("lock_down_release_door")
+    await site.told("lockdown_released")
+    meanwhile = [one for one in took if started_s <= one.sent_s <= done_s]
+    return _Round(last_s - started_s, done_s - started_s, meanwhile, unanswered)
+
+
+class _Round(NamedTuple):
+    commanded_s: float
+    confirmed_s: float
+    meanwhile: list[Answered]
+    unanswered: int
+
+
+class _Site:
+    """The large site's operator and its controllers: they confirm when all doors have their command."""
+
+    def __init__(self, stage: Stage, doors: int) -> None:
+        self.stage = stage
+        self._doors = doors
+        self._partition = partition_of(SITE.encode(), PARTITIONS)
+        self._consumer = AIOKafkaConsumer(
+            **stage.options, enable_auto_commit=False, fetch_max_wait_ms=50, max_partition_fetch_bytes=16 * 1024 * 1024
+        )
+        self._keys: dict[str, bytes] = {}
+        self._boot, self._sequence = int(time.time()), 0
+        self._incidents: list[dict[str, Any]] = []
+        self._commands: list[tuple[float, dict[str, Any]]] = []
+
+    async def start(self) -> None:
+        """Listen from now on."""
+        await self._consumer.start()
+        places = [TopicPartition(topic, self._partition) for topic in (COMMANDS, INCIDENTS)]
+        self._consumer.assign(places)
+        await self._consumer.seek_to_end(*places)
+        for place in places:
+            await self._consumer.position(place)
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        await self._consumer.stop()
+
+    async def ask(self, kind: type[OperatorRequest], **fields: Any) -> None:
+        """The operator asks for something."""
+        now, self._sequence = datetime.now(UTC), self._sequence + 1
+        named = {"request_id": f"bench-{self._boot}-{self._sequence}", "site_id": SITE, "operator_id": OPERATOR_ID}
+        request = kind(**{**named, "occurred_at": now, "reason": "a benchmark", **fields})
+        key, value = SITE.encode(), request.to_json()
+        event = Event(request.request_id, f"/operators/{OPERATOR_ID}", type_of(request), now.isoformat())
+        end, secret = now + timedelta(seconds=60), derive_key(MASTER, OPERATOR, OPERATOR_ID)
+        headers = signed_headers(secret, event, REQUESTS, key, value, end)
+        await self.stage.publish(REQUESTS, self._partition, [(key, value, headers)])
+
+    async def obey(self, type_: str) -> float:
+        """Wait until every door has a command of that type, and confirm each. Gives when the last one was received."""
+        found: dict[str, tuple[float, dict[str, Any]]] = {}
+        deadline = time.perf_counter() + WITHIN_S
+        while len(found) < self._doors:
+            await self._hear(deadline, f"{len(found)} of {self._doors} doors have their command")
+            for at_s, command in self._commands:
+                if command["type"] == type_:
+                    found.setdefault(command["door_id"], (at_s, command))
+            self._commands.clear()
+        results = [self._confirmation(command) for _at_s, command in found.values()]
+        await self.stage.publish(RESULTS, self._partition, results)
+        return max(at_s for at_s, _command in found.values())
+
+    async def told(self, type_: str) -> dict[str, Any]:
+        """Wait until that is told of the lockdown."""
+        deadline = time.perf_counter() + WITHIN_S
+        while True:
+            for one in self._incidents:
+                if one["type"] == type_:
+                    self._incidents.clear()
+                    return one
+            await self._hear(deadline, f"no {type_}")
+
+    async def _hear(self, deadline: float, lacking: str) -> None:
+        if time.perf_counter() > deadline:
+            raise BenchmarkError(f"{lacking} after {WITHIN_S:g} s")
+        for place, records in (await self._consumer.getmany(timeout_ms=100)).items():
+            at_s = time.perf_counter()
+            for record in records:
+                fields = json.loads(record.value)
+                if fields["site_id"] == SITE:
+                    if place.topic == INCIDENTS:
+                        self._incidents.append(fields)
+                    else:
+                        self._commands.append((at_s, fields))
+
+    def _confirmation(self, command: dict[str, Any]) -> Plain:
+        device_id, self._sequence = command["device_id"], self._sequence + 1
+        if device_id not in self._keys:
+            self._keys[device_id] = derive_key(MASTER, DEVICE, device_id)
+        message = CommandConfirmed(
+            site_id=SITE,
+            device_id=device_id,
+            boot=self._boot,
+            sequence=self._sequence,
+            occurred_at=datetime.now(UTC),
+            command_id=command["command_id"],
+        )
+        key, value = SITE.encode(), message.to_json()
+        return key, value, [sign(self._keys[device_id], 1, RESULTS, key, value, ())]
+
+
+def _site(doors: int) -> Iterator[Message]:
+    rights = OperatorRights(operator_id=OPERATOR_ID, rights=("start_lockdown", "release_lockdown"))
+    methods = (SingleMethod(factor=FactorKind.CARD),)
+    yield Policy(policy_id=SITE, methods=methods, online_s=PATIENCE_S, operators=(rights,),
+                 device_rate_per_s=10**6, device_burst=10**6)  # fmt: skip
+    yield Site(site_id=SITE, name=SITE, time_zone="UTC", policy_id=SITE)
+    yield Zone(zone_id=SITE, site_id=SITE, kind="site", name=SITE)
+    yield Zone(zone_id=f"{SITE}-out", site_id=SITE, kind="outside", name="outside")
+    for number in range(doors):
+        device_id, door_id = f"{SITE}-c{number // DOORS_A_CONTROLLER}", f"{SITE}-d{number}"
+        if number % DOORS_A_CONTROLLER == 0:
+            yield Device(device_id=device_id, site_id=SITE)
+        yield Door(door_id=door_id, site_id=SITE, device_id=device_id, name=door_id, has_dps=False)
+        yield AccessPoint(access_point_id=f"{door_id}-in", site_id=SITE, door_id=door_id,
+                          zone_from=f"{SITE}-out", zone_to=SITE, direction=Direction.ENTRY)  # fmt: skip
