@@ -22,6 +22,7 @@ import pytest
 from bench.world import MASTER
 from deploy.stack import StackOptions, down, status, up
 from deploy.stack.choice import apache_lacks
+from deploy.stack.processes import free_port
 from schemas.incidents import LockdownReleaseRequested, LockdownRequested
 from schemas.operators import OperatorRequest
 from streams.commands.operating import publish
@@ -73,16 +74,14 @@ async def prove(cluster: Cluster, interrupt: Interrupt | None, *, bounds: bool) 
         log.info("p99 of locking %.2f s (%.2f s after being back), alerted %.1f s, back and locked %.2f s", *figures)
         assert {one["device_id"] for one in alerts.values()} == {*site.away}
         assert all("its controller is offline" in one["summary"] for one in alerts.values())
-        if bounds:
-            assert p99_s <= 2.0
-            assert max(alerted) <= 10.0
-            assert late <= 2.0
         ((incident_id, doors),) = {(one["incident_id"], one["doors"]) for one in site.incidents}
         assert doors == len(site.places.doors) == 500
         await ask(cluster, site, LockdownReleaseRequested, incident_id=incident_id)
         await site.until(lambda: site.incidents[-1]["released_at"], 30, "every door is given back")
         await assert_in_one_order(cluster, site, since_s)
         await assert_all_is_well(site)
+        if bounds:
+            assert (p99_s <= 2.0, max(alerted) <= 10.0, late <= 2.0) == (True, True, True), figures
 
 
 async def known(site: LargeSite) -> None:
@@ -213,9 +212,13 @@ async def test_a_broker_killed_in_the_middle_of_a_lockdown_leaves_no_door_and_no
     folder = tmp_path / "stack"
 
     async def kill(site: LargeSite) -> None:
-        os.kill(status(folder).part("kafka").pid or 0, signal.SIGKILL)
+        broker = status(folder).part("kafka")
+        port = broker.port or 0
+        os.kill(broker.pid or 0, signal.SIGKILL)
         async with asyncio.timeout(10):
             while status(folder).part("kafka").state != "stale":  # noqa: ASYNC110 - the system ends it
+                await asyncio.sleep(0.05)
+            while free_port(port) != port:  # noqa: ASYNC110 - a connection that was on its way may have it for a while
                 await asyncio.sleep(0.05)
         again = await up(StackOptions(folder, "apache", with_postgres=False, with_clickhouse=False))
         assert again.kafka == own_broker.kafka
