@@ -21,12 +21,13 @@ from bench.programs import BenchmarkError
 from bench.report import Figure, machine, table, write
 from bench.stage import Stage
 from bench.stores import Loaded, Recorded, load_credentials, record
+from bench.storm import Weathered, weather
 from deploy.stack import StackError
 from deploy.stack.choice import choose
 from deploy.stack.model import Endpoints
 from streams.commands.running import say
 
-NAMES = ("throughput", "latency", "record", "credentials", "heartbeats", "alerts", "escalation", "lockdown")
+NAMES = ("throughput", "latency", "record", "credentials", "heartbeats", "alerts", "escalation", "storm", "lockdown")
 RATES = (200, 1_000)
 SPEED_PER_S = 15_000
 PLAIN_PER_S = 350_000
@@ -42,6 +43,7 @@ TRANSITIONS_PER_S = 10_000
 LATE_MS = 1_000.0
 COMMANDED_S = 1.0
 MEANWHILE_P99_MS = 50.0
+DURESS_S = 2.0
 
 
 def throughput_figures(found: Throughput) -> list[Figure]:
@@ -147,6 +149,23 @@ def lockdown_figures(found: Locked) -> list[Figure]:
     ]  # fmt: skip
 
 
+def storm_figures(found: Weathered) -> list[Figure]:
+    """What is promised of a storm on Kafka."""
+    wanted = found.controllers + found.alarms
+    roots = found.told.get("network_outage", 0)
+    told = ", ".join(f"{count} {kind}" for kind, count in found.told.items())
+    return [
+        Figure("alerts of a storm that wait under one", found.waiting, "alerts", f"{wanted:,} under 1",
+               (found.waiting, roots) == (wanted, 1),
+               f"{found.controllers} controllers offline within {found.offline_within_s:.0f} s; told: {told}"),
+        Figure("  duress in the middle of it is told", found.duress_s, "s", f"<= {DURESS_S:g} s",
+               found.duress_s <= DURESS_S),
+        Figure("  nobody has anything left to read after", found.calm_s, "s"),
+        Figure("  memory of the deciding process, at most", found.decide_mib, "MiB",
+               note=f"of the notifying one {found.notify_mib:,.0f} MiB"),
+    ]  # fmt: skip
+
+
 async def measure(names: list[str], size: Size, folder: Path) -> tuple[list[Figure], dict[str, Any], list[str]]:
     """Run the named measurements; gives the figures, the raw findings and which servers they were made on."""
     with warnings.catch_warnings():
@@ -200,6 +219,9 @@ async def _one(name: str, stage: Stage, size: Size, endpoints: Endpoints) -> tup
     if name == "escalation":
         escalated = await escalating(stage, size.alarms, size.escalations)
         return escalated, escalation_figures(escalated)
+    if name == "storm":
+        weathered = await weather(stage, size.silent)
+        return weathered, storm_figures(weathered)
     loaded = await load_credentials(stage, size.credentials)
     return loaded, credential_figures(loaded)
 

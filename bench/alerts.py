@@ -30,7 +30,15 @@ WAIT_S = 601.0
 """Longer than any level's time."""
 ROUNDS = 3
 """Raised to high, to critical, and told again."""
-WHO = ("control-room", "on-call", "head-of-security")
+ALERTED = {
+    who: [
+        {"channel": "email", "to": "a@example.org"},
+        {"channel": "sms", "to": "+86 10 5550 0101"},
+        {"channel": "phone", "to": "+86 10 5550 0101"},
+    ]
+    for who in ("control-room", "on-call", "head-of-security")
+}
+"""Who is told of alerts where the policy does not say, and their addresses."""
 _ENTITIES = {entity.model: entity for entity in ENTITIES}
 
 
@@ -49,7 +57,7 @@ def alerting(doors: int) -> Alerting:
     with _started(AlertsProcessor(MASTER)) as alerts:
         for number in range(doors):
             at = datetime.fromtimestamp(alerts.clock.now_ms() / 1000, UTC)
-            alerts.publish("door.alarms", f"d{number}", door_alarm(SITE, f"d{number}", "door_held_open", number, at))
+            alerts.publish("door.alarms", f"d{number}", door_alarm(SITE, f"d{number}", "door_held_open", number, at=at))
         spent_s = _spent(alerts.run_until_idle)
         for _ in range(ROUNDS):
             spent_s += _spent(lambda: alerts.advance(WAIT_S, WAIT_S))
@@ -77,9 +85,7 @@ def alerting(doors: int) -> Alerting:
 def _started(processor: Processor) -> Harness:
     harness = Harness(processor, options=MachineOptions(session_timeout_s=1e9), start=False)
     known = {table.entity for table in processor.references}
-    addresses = [{"channel": "email", "to": "a@example.org"}, {"channel": "sms", "to": "+86 10 5550 0101"},
-                 {"channel": "phone", "to": "+86 10 5550 0101"}]  # fmt: skip
-    people = [Recipient.model_validate({"recipient_id": who, "addresses": addresses}) for who in WHO]
+    people = [Recipient.model_validate({"recipient_id": who, "addresses": to}) for who, to in ALERTED.items()]
     for record in (Site(site_id=SITE, name=SITE, time_zone="Europe/Berlin", policy_id=SITE), *people):
         entity = _ENTITIES[type(record)]
         if entity.name in known:
@@ -88,7 +94,9 @@ def _started(processor: Processor) -> Harness:
     return harness
 
 
-def door_alarm(site_id: str, door_id: str, event: str, unique: str | int, at: datetime | None = None) -> bytes:
+def door_alarm(
+    site_id: str, door_id: str, event: str, unique: str | int, *, at: datetime | None = None, device_id: str = ""
+) -> bytes:
     """What the site tells of a door: that it is held open, or shut again; `unique` is this one's own."""
     now = at or datetime.now(UTC)
     held = ("door_held_open",)
@@ -99,7 +107,7 @@ def door_alarm(site_id: str, door_id: str, event: str, unique: str | int, at: da
             "active": held if event in held else (),
             "ended": () if event in held else held,
             "site_id": site_id,
-            "device_id": f"{door_id}-c",
+            "device_id": device_id or f"{door_id}-c",
             "door_id": door_id,
             "cause_id": derive("cause", unique),
             "occurred_at": now,

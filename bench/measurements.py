@@ -22,7 +22,8 @@ WITHIN_S = 120.0
 class Size(NamedTuple):
     """How much is measured: requests that wait per round, rounds, seconds at each rate, credentials, devices, doors.
 
-    On Kafka: `alarms` doors that were held open, `escalations` alerts that go up, and a site of `locked_doors`.
+    On Kafka: `alarms` doors that were held open, `escalations` alerts that go up, `silent` controllers of a storm, and
+    a site of `locked_doors`.
     """
 
     requests: int = 120_000
@@ -34,6 +35,7 @@ class Size(NamedTuple):
     alarms: int = 40_000
     escalations: int = 1_000
     locked_doors: int = 5_000
+    silent: int = 500
 
 
 QUICK = Size(
@@ -46,6 +48,7 @@ QUICK = Size(
     alarms=8_000,
     escalations=200,
     locked_doors=1_000,
+    silent=100,
 )
 
 
