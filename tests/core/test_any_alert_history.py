@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas.registry import decode
 from streams.engine.options import MachineOptions
+from tests.conftest import examples
 from tests.core.alert_model import NEVER, Model, One, Told
 from tests.core.desk import Desk
 
@@ -167,7 +169,7 @@ class AnyAlertHistory(RuleBasedStateMachine):
         self.desk.harness.close()
 
 
-TestAnyAlertHistory = AnyAlertHistory.TestCase
+TestAnyAlertHistory = pytest.mark.timeout(3600)(pytest.mark.chaos(AnyAlertHistory.TestCase))
 TestAnyAlertHistory.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(40), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -10,11 +10,13 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from streams.engine.options import MachineOptions
+from tests.conftest import examples
 from tests.core.plant import EVENTS, Plant
 from tests.core.world import MASTER
 
@@ -217,9 +219,9 @@ def crowded(changes: list[tuple[int, bool]]) -> bool:
     return any(later - earlier < WINDOW_S * 1000 for earlier, later in zip(moments, moments[CHANGES:], strict=False))
 
 
-TestAnyDevices = AnyDevices.TestCase
+TestAnyDevices = pytest.mark.timeout(3600)(pytest.mark.chaos(AnyDevices.TestCase))
 TestAnyDevices.settings = settings(
-    max_examples=50,
+    max_examples=examples(25),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),

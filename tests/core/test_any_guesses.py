@@ -6,10 +6,12 @@ import json
 from datetime import datetime
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.conftest import examples
 from tests.core.campus import RIGHT, WRONG, Campus
 from tests.core.lockout_model import (
     FAILURES,
@@ -123,9 +125,9 @@ def _end(one: dict[str, Any]) -> float:
     return FOREVER if one["locked_until"] is None else datetime.fromisoformat(one["locked_until"]).timestamp()
 
 
-TestAnyGuesses = Guesses.TestCase
+TestAnyGuesses = pytest.mark.timeout(3600)(pytest.mark.chaos(Guesses.TestCase))
 TestAnyGuesses.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, derandomize=True,
+    max_examples=examples(12), stateful_step_count=20, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

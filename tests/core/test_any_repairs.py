@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from streams.engine.options import MachineOptions
+from tests.conftest import examples
 from tests.core.test_repairs import Workshop
 
 RECOVERY_MS, OBSERVE_MS = 300_000, 120_000
@@ -186,9 +188,9 @@ class AnyRepairs(RuleBasedStateMachine):
             self.what_was_told_is_what_the_model_says()
 
 
-TestAnyRepairs = AnyRepairs.TestCase
+TestAnyRepairs = pytest.mark.timeout(3600)(pytest.mark.chaos(AnyRepairs.TestCase))
 TestAnyRepairs.settings = settings(
-    max_examples=25,
+    max_examples=examples(15),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -16,6 +16,7 @@ from schemas.rules import Holiday, HolidayCalendar, Schedule
 from streams.core.snapshots import contents_for
 from streams.simulator.factors import CardShown
 from streams.simulator.vault import Vault
+from tests.conftest import examples
 from tests.core.world import NOW, World, card
 
 SECRET = bytes(range(32))
@@ -87,7 +88,9 @@ def vault_of(world: World) -> Vault:
 
 
 @pytest.mark.branch("A5.15", "A5.16")
-@settings(max_examples=150)
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@settings(max_examples=examples(80))
 @given(
     permission=permissions,
     schedule=schedules,

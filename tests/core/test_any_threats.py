@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
 from tests.core.test_threats import HOLD_S, MONITOR_S, clear, force, set_level, site
 
 DOORS = ("front", "lab")
@@ -66,7 +68,9 @@ class Model:
         }
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@settings(max_examples=examples(40), deadline=None)
 @given(STEPS)
 def test_levels_and_monitoring_end_exactly_and_nothing_is_proposed_twice(steps: list[tuple[str, Any]]) -> None:
     world, model = site(), Model()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.delivering import EventsDue
 from streams.core import subscription_course
+from tests.conftest import examples
 from tests.core.delivering import Deliveries, failed, subscription, taken
 
 
@@ -185,7 +186,9 @@ def _part(due: EventsDue) -> Mapping[str, Any]:
 ANSWERS: Mapping[str, Any] = {"taken": taken, "failed": failed, "none": lambda _due: None, "part": _part}
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@settings(max_examples=examples(15), deadline=None)
 @given(STEPS)
 def test_whatever_happens_each_wanted_event_is_delivered_once_on_the_record_and_in_order(steps: list[Any]) -> None:
     batch = subscription("batch", "batch", every_s=20, most_events=3, wants={"types": ["access_denied", "door_alarm"]})

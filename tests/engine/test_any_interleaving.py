@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -18,6 +19,7 @@ from streams.engine.options import MachineOptions
 from streams.engine.ports import TransientError, UnknownOutcome
 from streams.engine.references import ReferenceTables
 from streams.engine.virtual import Worker
+from tests.conftest import examples
 from tests.engine.toy import Bank, message
 from tests.engine.watching import Watching
 
@@ -225,7 +227,7 @@ def decide_plainly(
             ledger.append(json.loads(output.value or b""))
 
 
-TestAnyInterleaving = AnyInterleaving.TestCase
+TestAnyInterleaving = pytest.mark.timeout(3600)(pytest.mark.chaos(AnyInterleaving.TestCase))
 TestAnyInterleaving.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(30), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

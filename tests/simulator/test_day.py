@@ -39,8 +39,8 @@ def planned(whole: Campus, scenario: str = "day", seed: int = 1, requests: int =
 
 
 def test_the_same_seed_gives_the_same_day_and_another_one_another(whole: Campus) -> None:
-    assert planned(whole) == planned(whole)
-    assert planned(whole) != planned(whole, seed=2)
+    assert planned(whole, requests=300) == planned(whole, requests=300)
+    assert planned(whole, requests=300) != planned(whole, seed=2, requests=300)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -17,7 +17,7 @@ from schemas.record import Record
 from sinks.poison import MOST_A_BATCH, TooManyUnstorable
 from sinks.queries import Counts
 from sinks.reading import HISTORY_TOPICS, Messages, SinkUnavailable
-from tests.conftest import is_thorough
+from tests.conftest import examples
 from tests.sinks.records import EXAMPLES, PIN, Topics, a_day, as_we_write, example
 from tests.sinks.stores import Postgres, Store
 
@@ -108,7 +108,7 @@ STEPS = st.lists(
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=400 if is_thorough() else 6,
+    max_examples=examples(6),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
