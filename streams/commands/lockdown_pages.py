@@ -19,7 +19,7 @@ def page(one: Fields) -> list[str]:
     lines = [
         f"{one['incident_id']}",
         f"what      {kind} of {one['zone_id']}, threat {one['threat_level']}, since {clock(one['started_at'])[:8]}",
-        f"why       {one['reason']} ({one['cause']} {one['cause_id']})",
+        f"why       {one['reason']} ({started(one)})",
         *(
             f"escalated {clock(past['at'])[:8]} from {past['zone_id']} by {past['operator_id']}: {past['reason']}"
             for past in one.get("escalations", ())
@@ -53,6 +53,12 @@ def kind_of(one: Fields) -> str:
     if not one["drill"]:
         return "lockdown"
     return "drill with real commands" if one.get("drill_commands") else "drill"
+
+
+def started(one: Fields) -> str:
+    """Who or what started it."""
+    by = f"started by {one['operator_id'] or 'the policy'}"
+    return by if one["cause"] == "operator" else f"{by} for {one['cause']} {one['cause_id']}"
 
 
 def _effective(one: Fields) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sinks.lockdown_queries import CaseFile
-from streams.commands.lockdown_pages import not_well
+from streams.commands.lockdown_pages import not_well, started
 
 Fields = Mapping[str, Any]
 MOST_LISTED = 1000
@@ -115,8 +115,7 @@ def _sums(steps: Sequence[Fields], case: CaseFile | None, clock: _Clock) -> str:
 
 
 def _facts(one: Fields, clock: _Clock) -> Iterable[tuple[str, str]]:
-    by = f" by {one['operator_id']}" if one["operator_id"] else ""
-    yield "reason", f"{one['reason']} ({one['cause']} {one['cause_id']}{by})"
+    yield "reason", f"{one['reason']} ({started(one)})"
     yield (
         "threat level, plan",
         f"{one['threat_level']}, {one['plan_id']} (rank {one['rank']}; people {one['occupants']})",

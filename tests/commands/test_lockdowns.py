@@ -51,7 +51,7 @@ def test_one_is_started_watched_and_released(at: Open) -> None:
     assert "lockdown_started 0/2 confirmed" in out
     assert "what      lockdown of hall, threat high" in out
     found = desk.run("status")[1]
-    assert "why       intruder (operator " in found
+    assert "why       intruder (started by op-7)" in found
     code, out, _ = desk.run("release", "", *BY, "--wait", "0")
     assert (code, "lockdown_releasing" in out) == (0, True)
     desk.site.obey(commands(desk.site.wait(1)))
