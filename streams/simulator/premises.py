@@ -196,18 +196,19 @@ class Premises:
         """A controller loses the server."""
         self._controllers[device_id].disconnect(self._now())
 
-    def reconnect(self, device_id: str, *, unheard: bool = False) -> None:
-        """It is back, sends what it kept, and reads what it missed.
+    def reconnect(self, device_id: str, *, unheard: bool = False, forgetful: bool = False) -> None:
+        """It is back, sends what it kept, and reads what it missed, unless it is `forgetful`.
 
         `unheard`: the acknowledgements are lost, so it sends everything once more.
         """
+        missed = self._held.pop(device_id, [])
         effects = self._controllers[device_id].reconnect(self._now())
         self._perform(effects)
         if unheard:
             for effect in effects:
                 if isinstance(effect, Outgoing):
                     self._say(effect)
-        for arrived in self._held.pop(device_id, []):
+        for arrived in missed if not forgetful else ():
             self.commanded(arrived)
 
     def fail(self, device_id: str, code: str, detail: str) -> None:

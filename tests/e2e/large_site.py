@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.world import MASTER
 from schemas.base import Message
+from schemas.commands import AccessDoor, ModeCommand
 from schemas.people import Cardholder, Credential, Permission
 from schemas.places import AccessPoint, Device, Door, Site, Zone
 from schemas.reference import ENTITIES, id_of
@@ -26,13 +27,11 @@ from streams.simulator.effects import ModeSet
 from streams.simulator.factors import CardShown
 from streams.simulator.happenings import Happenings
 from streams.simulator.judge import Judge
-from streams.simulator.lock import present
 from streams.simulator.mode_audit import ModeAudit
 from streams.simulator.oracle import Oracle
 from streams.simulator.people import People
 from streams.simulator.places import Places
 from streams.simulator.premises import TICK_S, Premises
-from streams.simulator.wire import Outgoing
 from tests.e2e.cluster import Cluster
 
 DEVICES, DOORS, PEOPLE = 50, 10, 20
@@ -86,11 +85,17 @@ def large_campus(site: str) -> Campus:
 
 
 class _Timed(ModeAudit):
-    """Notes when each door was given its mode (`time.time()`)."""
+    """Notes when each door was given its mode, and when the latest command about one was issued (`time.time()`)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.at_s: dict[tuple[str, str], float] = {}
+        self.issued_s = 0.0
+
+    def commanded(self, command: AccessDoor | ModeCommand, *, signed: bool) -> None:
+        super().commanded(command, signed=signed)
+        if isinstance(command, ModeCommand):
+            self.issued_s = command.issued_at.timestamp()
 
     def applied(self, change: ModeSet) -> None:
         super().applied(change)
@@ -170,6 +175,11 @@ class LargeSite:
             if reply.granted:
                 await self.premises.walk_through(door_id, None if reply.alone else reply.key, 0.05)
 
+    def lose_those_who_are_away(self) -> None:
+        """The controllers that are to be away have no network any more."""
+        for device_id in self.away:
+            self.premises.disconnect(device_id)
+
     async def until(self, so: Any, within_s: float, what: str) -> None:
         """Wait until it is so."""
         end = time.monotonic() + within_s
@@ -189,8 +199,7 @@ async def lived_in(cluster: Cluster, site: str) -> AsyncIterator[LargeSite]:
     records = [(entity, id_, one) for entity, found in campus.records.items() for id_, one in found.items()]
     topics = {entity.name: entity.topic for entity in ENTITIES}
     await cluster.publish_references((topics[entity], id_, one) for entity, id_, one in records)
-    sent: list[Outgoing] = []
-    async with KafkaLine.opened(cluster.options, lambda outgoing, _at_s: sent.append(outgoing)) as line:
+    async with KafkaLine.opened(cluster.options, lambda _outgoing, _at_s: None) as line:
         found = LargeSite(site, campus, line)
         living = [asyncio.create_task(one) for one in (found.listen(), found.tick())]
         try:
@@ -202,14 +211,3 @@ async def lived_in(cluster: Cluster, site: str) -> AsyncIterator[LargeSite]:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*living, return_exceptions=True)
-
-
-def silent(site: LargeSite) -> None:
-    """The controllers that are to be away lose their network."""
-    for device_id in site.away:
-        site.premises.disconnect(device_id)
-
-
-def now_s() -> float:
-    """This moment, on the clock that everything on this machine has."""
-    return present().clock.timestamp()
