@@ -155,7 +155,8 @@ class StoryTeller:
         _shared, zone_id, devices_there = found[0]
         absent = chance.sample(devices_there, away)
         self._devices.update(absent)
-        carrying = [one.cardholder_id for one in people if self._people.own(one.cardholder_id, FactorKind.CARD)]
+        here = (one for one in people if self._cast.ways(self._site_id, one))
+        carrying = [one.cardholder_id for one in here if self._people.own(one.cardholder_id, FactorKind.CARD)]
         knocking = carrying[:KNOCK] if away else []
         self._taken.update(knocking)
         return (*knocking, *absent), zone_id, len(knocking)
