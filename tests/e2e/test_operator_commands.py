@@ -1,16 +1,18 @@
-"""A guesser at two sites against the real system, and the operator who frees the cardholder again (A4)."""
+"""What operators ask for at the command line, against the real system: of locks (A4), threats (A5) and repairs (D3)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from tests.e2e.cluster import Cluster, Workers
+from tests.e2e.cluster import Cluster, workers_of
 from tests.e2e.outside import Administration, Controller, Json, Wire, pin_secret, sealed
 
 pytestmark = pytest.mark.kafka
@@ -19,14 +21,17 @@ MARK = f"guessed{time.time_ns() % 10**9}"
 SITES = (f"{MARK}-a", f"{MARK}-b")
 CARD = {"kind": "card", "card_number": f"{MARK}-no"}
 RIGHT, WRONG = "830251", "830259"
-TOPICS = ("access.decisions", "lockouts", "lockouts.global", "alerts")
+TOPICS = ("access.decisions", "lockouts", "lockouts.global", "alerts", "device.states")
 INCORRECT, LOCKED = "incorrect_authentication_factor", "credential_lockout"
 
 
 async def publish_world(wire: Wire, master: bytes) -> None:
     """Two sites of two doors each, and one person who may enter both with card and PIN."""
     put = Administration(wire, master).put
-    rights = [{"operator_id": "op-7", "rights": ["end_lockout"]}]
+    rights = [
+        {"operator_id": "op-7", "rights": ["end_lockout", "set_threat_level", "repair_devices"]},
+        {"operator_id": "op-9", "rights": ["unlock"]},
+    ]
     methods = [{"kind": "all_required", "factors": ["card", "pin"]}]
     await put("policy", policy_id=MARK, methods=methods, operators=rights)
     await put("cardholder", cardholder_id=MARK, name="Lin")
@@ -43,6 +48,26 @@ async def publish_world(wire: Wire, master: bytes) -> None:
             way = {"direction": "entry", "zone_from": f"{site}-street", "zone_to": site}
             await put("access-point", access_point_id=f"{door}-in", site_id=site, door_id=door, **way)
         await put("permission", permission_id=f"{site}-may", site_id=site, cardholder_id=MARK, zone_ids=[site])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """The world is published, and a worker of each role decides and records it."""
+    async with workers_of(cluster, tmp_path_factory.mktemp("workers")) as workers:
+        async with Wire(cluster.kafka, TOPICS) as wire:
+            await publish_world(wire, secret(cluster))
+        await asyncio.gather(workers.start("decide"), workers.start("record"))
+        yield cluster
+        await workers.stop()
+
+
+def secret(cluster: Cluster) -> bytes:
+    return bytes.fromhex((cluster.folder / "master").read_text())
+
+
+async def told(cluster: Cluster, *words: str, code: int = 0) -> str:
+    """What a command says, on stderr where it is refused."""
+    return await asyncio.to_thread(cluster.command, *words, code=code)
 
 
 class Guesser:
@@ -69,14 +94,10 @@ async def reason_of(guesser: Guesser, site: str, digits: str, door: int = 1) -> 
 
 
 @pytest.mark.branch("A4.03", "A4.05")
-async def test_a_guesser_at_two_sites_is_locked_at_both_and_an_operator_ends_it(
-    cluster: Cluster, workers: Workers
-) -> None:
-    master = bytes.fromhex((cluster.folder / "master").read_text())
+async def test_a_guesser_at_two_sites_is_locked_at_both_and_an_operator_ends_it(running: Cluster) -> None:
+    cluster = running
     async with Wire(cluster.kafka, TOPICS) as wire:
-        await publish_world(wire, master)
-        await asyncio.gather(workers.start("decide"), workers.start("record"))
-        guesser = Guesser(wire, master)
+        guesser = Guesser(wire, secret(cluster))
         first, second = SITES
         assert [await reason_of(guesser, site, WRONG) for site in (first, second)] == [INCORRECT] * 2
         # The third in all: from here on both sites know of it, as soon as it has travelled.
@@ -89,7 +110,7 @@ async def test_a_guesser_at_two_sites_is_locked_at_both_and_an_operator_ends_it(
         await wire.wait("alerts", lambda m: m["kind"] == "cardholder_lockout" and m["cardholder_id"] == MARK)
         await listed(cluster, [("cardholder", "everywhere")])
         end = ("lockouts", "end", MARK, "--operator", "op-7", "--reason", "identified at the desk")
-        said = await asyncio.to_thread(cluster.command, *end, "--site", second)
+        said = await told(cluster, *end, "--site", second)
         assert "no longer locked" in said
         assert await reason_of(guesser, second, RIGHT) is None
         await until(lambda: reason_of(guesser, first, RIGHT), None)
@@ -100,7 +121,45 @@ async def test_a_guesser_at_two_sites_is_locked_at_both_and_an_operator_ends_it(
         assert json.loads(started.value)["decision_id"] == decisions[2]["decision_id"]
         for where in (cluster, replace(cluster, postgres="")):  # from the topics alone, too
             await listed(where, [("cardholder", "everywhere"), ("cardholder", "site"), ("credential", "site")])
-        await workers.stop()
+
+
+async def test_a_threat_level_is_set_and_cleared_by_who_may_and_refused_to_others(running: Cluster) -> None:
+    zone, asked = SITES[0], ("--site", SITES[0], "--reason", "a letter came")
+    level = ("threats", "set", zone, "high", *asked, "--clearance", "3", "--for-s", "3600")
+    refused = await told(running, *level, "--operator", "op-9", code=1)
+    assert "refused (no_right): op-9 lacks the right" in refused
+    assert await told(running, *level, "--operator", "op-7") == f"{zone} has the threat level high\n"
+    (one,) = json.loads(await told(running, "threats", "list", "--site", zone, "--json"))
+    assert (one["type"], one["zone_id"], one["level"], one["operator_id"]) == ("threat_level_set", zone, "high", "op-7")
+    clear = ("threats", "clear", zone, *asked, "--operator", "op-7")
+    assert await told(running, *clear) == f"the threat to {zone} is cleared\n"
+    assert await told(running, "threats", "list", "--site", zone) == "nothing threatens\n"
+    assert "refused (unknown_threat)" in await told(running, *clear, code=1)
+
+
+async def test_a_repair_case_is_assigned_and_closed_by_who_may(running: Cluster) -> None:
+    site = SITES[1]
+    async with Wire(running.kafka, TOPICS) as wire:
+        controller = Controller(wire, secret(running), site, f"{site}-c", boot=int(time.time()) + 1)
+        await controller.send("device.events", controller.message("fault", code="lock_jammed", detail="door 1"))
+        await wire.wait("device.states", lambda m: m["device_id"] == controller.device and m["event"] == "fault")
+        deadline = time.monotonic() + 30
+        while not (found := json.loads(await told(running, "devices", "repairs", "--site", site, "--json"))["repairs"]):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.5)
+        (case,) = found
+        assert (case["device_id"], case["cause"], case["state"]) == (controller.device, "fault/lock_jammed", "opened")
+        assign = ("devices", "repair", "assign", case["case_id"], "--to", "fitter-2")
+        assert "refused (no_right)" in await told(running, *assign, "--operator", "op-9", code=1)
+        done = f"{case['case_id']}: assigned by op-7\n"
+        assert await told(running, *assign, "--operator", "op-7") == done
+        close = ("devices", "repair", "close", case["case_id"], "--operator", "op-7", "--result", "oiled")
+        assert "refused (still_active)" in await told(running, *close, code=1)
+        await controller.send("device.events", controller.message("fault_cleared", code="lock_jammed"))
+        await wire.wait(
+            "device.states", lambda m: m["device_id"] == controller.device and m["event"] == "fault_cleared"
+        )
+        assert await told(running, *close) == f"{case['case_id']}: closed by op-7\n"
 
 
 async def until(ask: Any, wanted: str | None, within_s: float = 20.0) -> None:
