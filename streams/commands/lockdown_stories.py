@@ -43,7 +43,9 @@ class LockdownStories:
             found.steps += _steps_of(fields, before)
 
     def on_decision(self, fields: Fields) -> None:
-        """Somebody was refused because of a lockdown, or let out of it."""
+        """Somebody was refused because of a lockdown, or let out of it, while they stood at the door."""
+        if fields["timeliness"] == "offline":
+            return
         for found in self.all():
             one = found.incident
             if one is None or one["drill"] or one["releasing_at"] or fields.get("site_id") != one["site_id"]:

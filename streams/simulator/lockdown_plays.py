@@ -63,7 +63,7 @@ async def _knock(stage: Stage, scene: Scene, people: Sequence[str], away: Sequen
     doors = [id_ for id_ in stage.places.doors_into(scene.goal) if stage.places.doors[id_].device_id not in away]
     points = [p for _id, p in sorted(stage.places.points.items()) if p.door_id in doors and p.enabled]
     entries = [p for p in points if p.direction == "entry" and stage.places.works(p)]
-    for who in people:
+    for who in people if entries else ():
         point = chance.choice(entries)
         shown = stage.wallet(who, chance).shows(point) or stage.any_card(who)
         if shown is not None:

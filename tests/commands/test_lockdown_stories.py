@@ -65,7 +65,8 @@ class Day:
 
     def decided(self, type_: str, seconds: float, **fields: Any) -> None:
         """A decision at a door of the building."""
-        usual = {"site_id": "hq", "cardholder_id": "p0443", "access_point_id": "hq-d31-in", "decided_at": at(seconds)}
+        usual = {"site_id": "hq", "cardholder_id": "p0443", "access_point_id": "hq-d31-in", "timeliness": "online"}
+        usual["decided_at"] = at(seconds)
         self.lockdowns.on_decision({**usual, "type": f"access_{type_}", "zone_from": "hq-lab-a", **fields})
 
     @property
@@ -78,6 +79,7 @@ def lived_through(campus: Campus) -> Day:
     day.hears("started", 1)
     day.decided("denied", 1.2, direction="entry", reason="lockdown")
     day.decided("denied", 1.4, direction="entry", reason="lockdown", cardholder_id=None)
+    day.decided("denied", 1.4, direction="entry", reason="lockdown", timeliness="offline")
     day.decided("granted", 1.5, direction="egress", access_point_id="hq-d31-out")
     day.decided("granted", 1.6, direction="egress", access_point_id="hq-d06-out", zone_from="hq-visitors")
     day.hears("progress", 1.6, confirmed=12, secured=12, unconfirmed=[{**MISSING[0], "why": None}])
