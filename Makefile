@@ -12,9 +12,10 @@ ARGS ?=
 demo: .venv/embedded.stamp
 	@$(BIN)/doorstream demo $(ARGS)
 
-# Half of a test's time is waiting; two at a time, each with servers of its own, need little more than one.
+# Half of a test's time is waiting; two at a time, each with servers of its own, need little more than one. Files stay in
+# the order of tests/conftest.py, the long ones first: otherwise those of one long test each would come last.
 test: .venv/dev.stamp
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check .

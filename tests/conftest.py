@@ -29,6 +29,9 @@ THOROUGH = "thorough"
 settings.register_profile(THOROUGH, deadline=None, max_examples=10_000)
 settings.load_profile("anywhere")
 
+LONGEST_FIRST = ("demo", "e2e", "notify", "docs", "sinks", "stack", "engine")
+"""Folders whose files take long. What is short fills up the end, so that no process waits for another's last file."""
+
 _CHOSEN: list[Servers] = []
 
 
@@ -55,6 +58,17 @@ def examples(short: int) -> int:
 def thorough() -> bool:
     """The same."""
     return is_thorough()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders that take longest."""
+    folders = dict.fromkeys((*LONGEST_FIRST, *sorted({_folder(item) for item in items})))
+    rank = {folder: number for number, folder in enumerate(folders)}
+    items.sort(key=lambda item: rank[_folder(item)])
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 def pytest_report_header() -> list[str]:
