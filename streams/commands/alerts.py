@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -18,9 +17,8 @@ from schemas.alert_requests import (
     ResolveAlert,
     ShelveAlert,
 )
-from schemas.registry import describe
 from streams.commands.finding_alerts import history, standing, the_alert
-from streams.commands.operating import EVERYBODYS, MONITORINGS, moment, new_request_id, send_and_await, show_answer
+from streams.commands.operating import EVERYBODYS, MONITORINGS, request_of, send_and_await, show_answer
 from streams.commands.rendering import clock, coloured, line_of, printable
 from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.settings import Settings
@@ -156,7 +154,7 @@ def close(
 def _ask(
     alert: str,
     operator: str,
-    model: Callable[..., AlertRequest],
+    model: type[AlertRequest],
     given: dict[str, Any],
     *,
     monitoring: bool,
@@ -172,23 +170,13 @@ async def _asked(
     settings: Settings,
     alert: str,
     operator: str,
-    model: Callable[..., AlertRequest],
+    model: type[AlertRequest],
     given: dict[str, Any],
     *,
     monitoring: bool,
 ) -> dict[str, Any]:
     found = await the_alert(settings, alert, monitoring=monitoring)
-    try:
-        request = model(
-            request_id=new_request_id(operator),
-            site_id=found["site_id"],
-            operator_id=operator,
-            occurred_at=moment(),
-            alert_id=found["alert_id"],
-            **given,
-        )
-    except ValueError as error:
-        fail(describe(error), WRONG_USE)
+    request = request_of(model, found["site_id"], operator, alert_id=found["alert_id"], **given)
     return await send_and_await(settings, request, MONITORINGS if monitoring else EVERYBODYS)
 
 

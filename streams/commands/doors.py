@@ -9,9 +9,8 @@ import typer
 
 from schemas.incidents import DoorModeRequested
 from schemas.operators import OperatorRequest, PassbackForgiven
-from schemas.registry import describe
 from schemas.vocabulary import DoorMode
-from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
+from streams.commands.operating import request_of, send_and_await, show_answer
 from streams.commands.reading import read_topics
 from streams.commands.rendering import clock
 from streams.commands.running import WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
@@ -106,17 +105,7 @@ def _ask(
 ) -> None:
     if not reason.strip():
         fail('a reason is required: --reason "delivery"', WRONG_USE)
-    try:
-        request = model(
-            request_id=new_request_id(operator),
-            site_id=site,
-            operator_id=operator,
-            occurred_at=moment(),
-            reason=reason,
-            **fields,
-        )
-    except ValueError as error:
-        fail(describe(error), WRONG_USE)
+    request = request_of(model, site, operator, reason=reason, **fields)
     answer = run(send_and_await(settings_or_fail(), request))
     show_answer(answer, json=json)
     if not json:

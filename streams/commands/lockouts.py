@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from schemas.operators import LockoutEndRequested
-from schemas.registry import describe
 from sinks import lockout_queries
-from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
+from streams.commands.operating import request_of, send_and_await, show_answer
 from streams.commands.reading import read_topics
 from streams.commands.rendering import line_of
 from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
@@ -54,18 +53,8 @@ def end(
         fail('a reason is required: --reason "identified at the desk"', WRONG_USE)
     settings = settings_or_fail()
     lock = _the_lock([one for one in run(in_force(settings)) if _concerns(one, site)], subject)
-    try:
-        request = LockoutEndRequested(
-            request_id=new_request_id(operator),
-            site_id=site or lock["site_id"],
-            operator_id=operator,
-            occurred_at=moment(),
-            reason=reason,
-            subject=lock["subject"],
-            subject_id=lock["subject_id"],
-        )
-    except ValueError as error:
-        fail(describe(error), WRONG_USE)
+    about = {"subject": lock["subject"], "subject_id": lock["subject_id"]}
+    request = request_of(LockoutEndRequested, site or lock["site_id"], operator, reason=reason, **about)
     answer = run(send_and_await(settings, request))
     show_answer(answer, json=json)
     if not json:

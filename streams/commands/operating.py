@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -16,20 +16,31 @@ from schemas.envelope import type_of
 from schemas.keys import OPERATOR, derive_key
 from schemas.operators import OperatorRequest
 from schemas.partitioning import partition_of
+from schemas.registry import describe
 from streams import signed
-from streams.commands.running import FOUND_WRONG, CommandError, fail, print_json
+from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json
 from streams.connection import kafka_options, partitions_of, started
 from streams.settings import Settings
 
 VALID_FOR_S = 30
 ANSWER_WITHIN_S = 10.0
 ACCEPTED = "operator_request_accepted"
+Request = TypeVar("Request", bound=OperatorRequest)
 _ANSWERS = (ACCEPTED, "operator_request_refused")
 
 
 def new_request_id(operator_id: str) -> str:
     """An id that no other request has."""
     return f"{operator_id}-{secrets.token_hex(8)}"
+
+
+def request_of(model: type[Request], site_id: str, operator_id: str, **fields: Any) -> Request:
+    """A request that an operator makes now; where a field is not what it should be, the command ends with the fix."""
+    who = {"request_id": new_request_id(operator_id), "site_id": site_id, "operator_id": operator_id}
+    try:
+        return model.model_validate({**who, "occurred_at": moment(), **fields})
+    except ValueError as error:
+        fail(describe(error), WRONG_USE)
 
 
 class Desk(NamedTuple):

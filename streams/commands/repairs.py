@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from schemas.registry import describe
 from schemas.repair_requests import RepairAssignRequested, RepairCloseRequested, RepairDoneRequested, RepairRequest
 from sinks import repair_queries
-from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
-from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
+from streams.commands.operating import request_of, send_and_await, show_answer
+from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, print_json, run, say, settings_or_fail
 from streams.settings import Settings
 
 Fields = dict[str, Any]
@@ -85,7 +83,7 @@ def close(
     _ask(case, operator, RepairCloseRequested, given, json=json)
 
 
-def _ask(case: str, operator: str, model: Callable[..., RepairRequest], given: Fields, *, json: bool) -> None:
+def _ask(case: str, operator: str, model: type[RepairRequest], given: Fields, *, json: bool) -> None:
     answer = run(_asked(settings_or_fail(), case, operator, model, given))
     show_answer(answer, json=json)
     if not json:
@@ -94,23 +92,10 @@ def _ask(case: str, operator: str, model: Callable[..., RepairRequest], given: F
         say(f"{answer['case_id']}: {said} by {operator}")
 
 
-async def _asked(
-    settings: Settings, case: str, operator: str, model: Callable[..., RepairRequest], given: Fields
-) -> Fields:
+async def _asked(settings: Settings, case: str, operator: str, model: type[RepairRequest], given: Fields) -> Fields:
     found = the_case(await _cases(settings, None, closed=True), case)
-    try:
-        request = model(
-            request_id=new_request_id(operator),
-            site_id=found["site_id"],
-            operator_id=operator,
-            occurred_at=moment(),
-            device_id=found["device_id"],
-            case_id=found["case_id"],
-            **given,
-        )
-    except ValueError as error:
-        fail(describe(error), WRONG_USE)
-    return await send_and_await(settings, request)
+    about = {"device_id": found["device_id"], "case_id": found["case_id"]}
+    return await send_and_await(settings, request_of(model, found["site_id"], operator, **about, **given))
 
 
 def the_case(found: list[Fields], case: str) -> Fields:

@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from schemas.operators import OperatorRequest
-from schemas.registry import describe
 from schemas.threats import ThreatClearRequested, ThreatLevelRequested
 from schemas.vocabulary import ThreatLevel
-from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
+from streams.commands.operating import request_of, send_and_await, show_answer
 from streams.commands.reading import read_topics
 from streams.commands.rendering import line_of
 from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
@@ -61,12 +60,8 @@ def set_(
     json: Json = False,
 ) -> None:
     """Set a zone's threat level: who lacks the clearance that it asks for is denied at every entry."""
-    try:
-        request = ThreatLevelRequested(
-            **_asked(site, operator, reason), zone_id=zone, level=level, clearance=clearance, for_s=for_s
-        )
-    except ValueError as error:
-        fail(describe(error), WRONG_USE)
+    fields = {"zone_id": zone, "level": level, "clearance": clearance, "for_s": for_s}
+    request = request_of(ThreatLevelRequested, site, operator, reason=_given(reason), **fields)
     _send(request, f"{zone} has the threat level {level}", json=json)
 
 
@@ -80,19 +75,15 @@ def clear(
 ) -> None:
     """End a zone's threat level and its heightened monitoring, or a person's."""
     kind, _, id_ = subject.rpartition("/")
-    try:
-        asked = {**_asked(site, operator, reason), "subject": kind or "zone", "subject_id": id_}
-        request = ThreatClearRequested.model_validate(asked)
-    except ValueError as error:
-        fail(describe(error), WRONG_USE)
+    about = {"subject": kind or "zone", "subject_id": id_}
+    request = request_of(ThreatClearRequested, site, operator, reason=_given(reason), **about)
     _send(request, f"the threat to {subject} is cleared", json=json)
 
 
-def _asked(site: str, operator: str, reason: str) -> Fields:
+def _given(reason: str) -> str:
     if not reason.strip():
         fail('a reason is required: --reason "looked at: nothing"', WRONG_USE)
-    who = {"request_id": new_request_id(operator), "site_id": site, "operator_id": operator}
-    return {**who, "occurred_at": moment(), "reason": reason}
+    return reason
 
 
 def _send(request: OperatorRequest, done: str, *, json: bool) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from schemas.operators import DoorUnlockRequested
-from schemas.registry import describe
-from streams.commands.operating import moment, new_request_id, send_and_await, show_answer
+from streams.commands.operating import request_of, send_and_await, show_answer
 from streams.commands.running import WRONG_USE, fail, run, say, settings_or_fail
 
 
@@ -22,17 +21,7 @@ def unlock(
     """Open a door once, now. The controller opens it within ten seconds or not at all."""
     if not reason.strip():
         fail('a reason is required: --reason "visitor, identity checked"', WRONG_USE)
-    try:
-        request = DoorUnlockRequested(
-            request_id=new_request_id(operator),
-            site_id=site,
-            operator_id=operator,
-            occurred_at=moment(),
-            reason=reason,
-            door_id=door,
-        )
-    except ValueError as error:
-        fail(describe(error), WRONG_USE)
+    request = request_of(DoorUnlockRequested, site, operator, reason=reason, door_id=door)
     answer = run(send_and_await(settings_or_fail(), request))
     show_answer(answer, json=json)
     if not json:
