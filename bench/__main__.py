@@ -142,7 +142,7 @@ def lockdown_figures(found: Locked) -> list[Figure]:
     return [
         Figure(f"lockdown of {found.doors:,} doors: last command received", found.commanded_s, "s",
                f"<= {COMMANDED_S:g} s", found.commanded_s <= COMMANDED_S,
-               f"every door confirmed after {found.confirmed_s:.1f} s"),
+               f"{found.cpu_s:.1f} s of CPU; every door confirmed after {found.confirmed_s:.1f} s"),
         Figure("  request to command at other sites meanwhile, p99", p99_ms, "ms", f"<= {MEANWHILE_P99_MS:g} ms",
                p99_ms <= MEANWHILE_P99_MS,
                f"p50 {meanwhile.p50_ms:.1f} ms; {asked}"),

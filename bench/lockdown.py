@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.latency import Answered, Latency, name_of_command, summary, timed
-from bench.programs import BenchmarkError, worker
+from bench.programs import BenchmarkError, Program, worker
 from bench.stage import COMMANDS, PARTITIONS, Plain, Stage
 from bench.world import MASTER, PATIENCE_S, signed_reference
 from schemas.base import Message
@@ -46,12 +46,14 @@ _BY_MODEL = {entity.model: entity for entity in ENTITIES}
 class Locked(NamedTuple):
     """Seconds from the request published to the last command received and to every door confirmed, medians of rounds.
 
-    `meanwhile`: the people of other sites who asked between the request and that confirmation, of all rounds.
+    `cpu_s`: of the worker's CPU from the request to the last command. `meanwhile`: the people of other sites who asked
+    between the request and that confirmation, of all rounds.
     """
 
     doors: int
     commanded_s: float
     confirmed_s: float
+    cpu_s: float
     meanwhile: Latency
 
 
@@ -75,12 +77,12 @@ async def lockdowns(stage: Stage, doors: int, rounds: int) -> Locked:
         await site.start()
         try:
             await timed_requests(stage, 1.0)
-            found = [await _round(site) for _ in range(rounds)]
+            found = [await _round(site, program) for _ in range(rounds)]
         finally:
             await site.stop()
     meanwhile = summary([one.took_s for turn in found for one in turn.meanwhile], sum(one.unanswered for one in found))
     commanded_s, confirmed_s = median([one.commanded_s for one in found]), median([one.confirmed_s for one in found])
-    return Locked(doors, commanded_s, confirmed_s, meanwhile)
+    return Locked(doors, commanded_s, confirmed_s, median([one.cpu_s for one in found]), meanwhile)
 
 
 async def timed_requests(stage: Stage, seconds: float) -> tuple[list[Answered], int]:
@@ -89,25 +91,28 @@ async def timed_requests(stage: Stage, seconds: float) -> tuple[list[Answered], 
     return await timed(stage.options, messages, rate=RATE, seconds=seconds, out=COMMANDS, name_of=name_of_command)
 
 
-async def _round(site: _Site) -> _Round:
+async def _round(site: _Site, program: Program) -> _Round:
     asking = asyncio.create_task(timed_requests(site.stage, WINDOW_S))
     await asyncio.sleep(BEFORE_S)
-    started_s = time.perf_counter()
+    started_s, before_s = time.perf_counter(), program.cpu_s()
     await site.ask(LockdownRequested, threat_level=ThreatLevel.EXTREME, zone_id=SITE)
-    last_s = await site.obey("lock_down_door")
+    commands = await site.commanded("lock_down_door")
+    last_s, cpu_s = max(commands.values()), program.cpu_s() - before_s
+    await site.confirm(commands)
     confirmed = await site.told("lockdown_confirmed")
     done_s = time.perf_counter()
     took, unanswered = await asking
     await site.ask(LockdownReleaseRequested, incident_id=confirmed["incident_id"])
-    await site.obey("lock_down_release_door")
+    await site.confirm(await site.commanded("lock_down_release_door"))
     await site.told("lockdown_released")
     meanwhile = [one for one in took if started_s <= one.sent_s <= done_s]
-    return _Round(last_s - started_s, done_s - started_s, meanwhile, unanswered)
+    return _Round(last_s - started_s, done_s - started_s, cpu_s, meanwhile, unanswered)
 
 
 class _Round(NamedTuple):
     commanded_s: float
     confirmed_s: float
+    cpu_s: float
     meanwhile: list[Answered]
     unanswered: int
 
@@ -151,19 +156,22 @@ class _Site:
         headers = signed_headers(secret, event, REQUESTS, key, value, end)
         await self.stage.publish(REQUESTS, self._partition, [(key, value, headers)])
 
-    async def obey(self, type_: str) -> float:
-        """Wait until every door has a command of that type, and confirm each. Gives when the last one was received."""
-        found: dict[str, tuple[float, dict[str, Any]]] = {}
+    async def commanded(self, type_: str) -> dict[tuple[str, str], float]:
+        """Wait until every door has a command of that type. Gives device and id of each, and when it was received."""
+        found: dict[str, tuple[tuple[str, str], float]] = {}
         deadline = time.perf_counter() + WITHIN_S
         while len(found) < self._doors:
             await self._hear(deadline, f"{len(found)} of {self._doors} doors have their command")
             for at_s, command in self._commands:
                 if command["type"] == type_:
-                    found.setdefault(command["door_id"], (at_s, command))
+                    found.setdefault(command["door_id"], ((command["device_id"], command["command_id"]), at_s))
             self._commands.clear()
-        results = [self._confirmation(command) for _at_s, command in found.values()]
+        return dict(found.values())
+
+    async def confirm(self, commands: Iterable[tuple[str, str]]) -> None:
+        """The controllers confirm these."""
+        results = [self._confirmation(device_id, command_id) for device_id, command_id in commands]
         await self.stage.publish(RESULTS, self._partition, results)
-        return max(at_s for at_s, _command in found.values())
 
     async def told(self, type_: str) -> dict[str, Any]:
         """Wait until that is told of the lockdown."""
@@ -188,8 +196,8 @@ class _Site:
                     else:
                         self._commands.append((at_s, fields))
 
-    def _confirmation(self, command: dict[str, Any]) -> Plain:
-        device_id, self._sequence = command["device_id"], self._sequence + 1
+    def _confirmation(self, device_id: str, command_id: str) -> Plain:
+        self._sequence += 1
         if device_id not in self._keys:
             self._keys[device_id] = derive_key(MASTER, DEVICE, device_id)
         message = CommandConfirmed(
@@ -198,7 +206,7 @@ class _Site:
             boot=self._boot,
             sequence=self._sequence,
             occurred_at=datetime.now(UTC),
-            command_id=command["command_id"],
+            command_id=command_id,
         )
         key, value = SITE.encode(), message.to_json()
         return key, value, [sign(self._keys[device_id], 1, RESULTS, key, value, ())]
