@@ -154,7 +154,10 @@ class Case(msgspec.Struct, frozen=True, gc=False, tag="case", array_like=True):
     @property
     def level(self) -> Level | None:
         """The level of its severity; a low alert has none."""
-        return next((level for level in self.levels if level.severity == self.severity), None)
+        for level in self.levels:  # no generator: asked several times at every transition
+            if level.severity == self.severity:
+                return level
+        return None
 
     def deadline(self) -> int:
         """When it wants a tick."""

@@ -170,10 +170,10 @@ def _message(
         summary=case.summary,
         raised_at=from_ms(case.raised_ms),
         updated_at=from_ms(context.now_ms),
-        journal=JournalPosition(partition=context.partition, number=context.number),
+        journal=_position(context.partition, context.number),
         transition=case.transition,
         active=case.active,
-        notify=_notify(case, level) if notify and level is not None else None,
+        notify=_notify(case.step, level) if notify and level is not None else None,
         escalation=_levels(case.levels),
         next_escalation_at=_moment(case.due_ms),
         procedure=case.procedure,
@@ -199,6 +199,12 @@ def _message(
         request_id=request.request_id if request is not None else None,
         comment=request.reason if request is not None else "",
     )
+
+
+@lru_cache(maxsize=1)
+def _position(partition: int, number: int) -> JournalPosition:
+    """Of all messages of an entry the same, which may be thousands."""
+    return JournalPosition(partition=partition, number=number)
 
 
 def _assessment(found: Assessed) -> Assessment:
@@ -237,10 +243,11 @@ def _level(level: Level) -> AlertLevel:
     )
 
 
-def _notify(case: Case, level: Level) -> Notify:
+@lru_cache(maxsize=POLICIES_KEPT)
+def _notify(step: int, level: Level) -> Notify:
     return Notify.model_validate(
         {
-            "step": case.step,
+            "step": step,
             "severity": level.severity,
             "channels": level.channels,
             "recipients": level.recipients,
