@@ -96,4 +96,4 @@ class LockdownDesk:
             return
         path = self._folder / f"lockdown-{found.site_id}.html"
         path.write_text(html_report(steps, case), encoding="utf-8")
-        found.steps.append(Step(datetime.now(UTC), "report", f"{path.name}: {len(case.refused)} refused"))
+        found.steps.append(Step(datetime.now(UTC), "report", f"is in {path.name}"))
