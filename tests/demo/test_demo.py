@@ -80,9 +80,10 @@ def test_the_demo_shows_that_nothing_is_lost_or_doubled_and_leaves_nothing_behin
     assert "was a drill" not in (folder / "lockdown-hq.html").read_text(encoding="utf-8")
     told = {name: {s["text"] for s in one["steps"] if s["step"] == "told"} for name, one in stories.items()}
     assert told["duress_pin"] == {"Monitoring centre by sms", "Monitoring centre by phone"}
-    # Where monitoring is heightened, one level higher is told: by SMS, and of the forced door to all at once.
+    # Where monitoring is heightened, one level higher is told: by SMS, and of the forced door to all at once. What is
+    # above the control room's rate waits, and is raised to others meanwhile.
     for name in ("held_door", "dying_controller", "pin_guesser"):
-        assert told[name] & {"Control room by email", "Control room by sms"}, told
+        assert told[name] & {"Control room by email", "Control room by sms", "Li Jun by sms"}, told
     assert "Chen Jing by phone" in told["forced_door"], "nobody answered the first message, so it was raised"
     steps = [s["step"] for s in stories["forced_door"]["steps"]]
     critical_at_once = any(
