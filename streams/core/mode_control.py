@@ -7,6 +7,7 @@ commands may have overtaken the first one. They are absolute, so that it doesn't
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -38,6 +39,9 @@ LARGEST_REPORTED = 2**52
 
 FIRST_RETRY_MS = 1_000
 LONGEST_RETRY_MS = 30_000
+
+COMMANDS_KEPT = 16_384
+"""Ids that are kept ready: a confirmation is held against those of all doors that its controller has not confirmed."""
 
 _replace = msgspec.structs.replace
 _COMMANDS: dict[DoorMode, type[ModeCommand]] = {
@@ -218,6 +222,7 @@ def retry_ms(attempts: int) -> int:
     return min(FIRST_RETRY_MS << min(attempts - 1, 10), LONGEST_RETRY_MS)
 
 
+@lru_cache(COMMANDS_KEPT)
 def command_id(door_id: str, epoch: int, attempt: int) -> str:
     """The id of an attempt to set a door's mode."""
     return derive("mode", door_id, epoch, attempt)

@@ -68,9 +68,12 @@ class Cycle:
         return True
 
     def _take(self, slots: Sequence[Slot], now_ms: int, now_s: float) -> list[tuple[Slot, Partition, Work]]:
-        options = self._around.options
-        busy = sum(1 for slot in slots if slot.partition is not None and slot.partition.backlog())
-        share = max(options.smallest_share, options.cycle_records // max(1, busy))
+        options, pace = self._around.options, self._around.pace
+        waiting = [slot.partition for slot in slots if slot.partition is not None and slot.partition.backlog()]
+        if self._around.hurried:
+            for one in waiting:
+                pace.note(one.oldest_ms(), now_ms, now_s)
+        share = max(options.smallest_share, pace.records(options, now_s) // max(1, len(waiting)))
         works: list[tuple[Slot, Partition, Work]] = []
         for slot in slots:
             partition = slot.partition

@@ -42,6 +42,11 @@ class InputQueue:
         self.size += len(items)
         self.fed = end
 
+    @property
+    def oldest_ms(self) -> int:
+        """When the first of what waits was appended; something does."""
+        return self._chunks[0][1][0].record.timestamp_ms
+
     def take(self, share: int, now_s: float) -> list[tuple[int, int, int, Sequence[Item]]]:
         """At most `share` records, as (start, stop, fetched_ms, items); ends before a message that has to wait."""
         runs: list[tuple[int, int, int, Sequence[Item]]] = []

@@ -15,6 +15,7 @@ from streams.engine.marks import check_name
 from streams.engine.observer import Observer
 from streams.engine.options import MachineOptions
 from streams.engine.ownership import DRAINING, HALTED, RECOVERING, RUNNING, Recoverer, Slot
+from streams.engine.pace import Pace
 from streams.engine.partition import Partition
 from streams.engine.ports import Broker, Chunk, Clock, LookupSource, TopicPartition, Verifier
 from streams.engine.probe import EndProbe
@@ -48,7 +49,7 @@ class Machine:
     Everything runs on one event loop, `ReferenceTables.apply` included. `incarnation` (Unix, seconds) ranks the
     broker's lives and comes from the cluster's own record; `partitions` is how many the inputs have. `observer`
     defaults to a silent one. `executor` runs verifications; by default a small thread pool. `careful` is shared by all
-    machines of a process (`Surroundings`).
+    machines of a process, and so is `pace` (`Surroundings`).
     """
 
     def __init__(  # noqa: PLR0913 - the one place where the machine's parts are given to it
@@ -66,6 +67,8 @@ class Machine:
         observer: Observer | None = None,
         executor: Executor | None = None,
         careful: asyncio.Lock | None = None,
+        pace: Pace | None = None,
+        hurried: bool = True,
     ) -> None:
         check_name(processor.name)
         self.skew_ms = 0
@@ -102,6 +105,8 @@ class Machine:
             self._pulse,
             partitions,
             careful=careful or asyncio.Lock(),
+            pace=pace or Pace(),
+            hurried=hurried,
         )
         self._recoverer = Recoverer(
             self._around, failed=self._drop, settled=self._wake.set, skew=self._note_skew, fatal=self._end

@@ -20,6 +20,8 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Entries after which the owner appends a fresh `opened`; bounds how much journal a recovery reads."""
     cycle_records: int = 1_024
     """Records that one cycle decides at most; shared among the partitions that have some."""
+    fresh_records: int = 128
+    """The same while somebody who has just come would wait for the cycle's end: some 20 ms (`Pace`)."""
     smallest_share: int = 32
     """Records per input topic partition that a cycle takes at least, where there are that many."""
     queue_records: int = 512

@@ -142,6 +142,10 @@ class Partition:
         """Records that wait in memory."""
         return sum(queue.size for queue in self.queues.values())
 
+    def oldest_ms(self) -> int | None:
+        """When the oldest of what waits in memory was appended; None where nothing does."""
+        return min((queue.oldest_ms for queue in self.queues.values() if queue.size), default=None)
+
     # -- time ---------------------------------------------------------------------------------------------------
 
     def seen_ms(self) -> int:

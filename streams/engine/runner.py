@@ -23,6 +23,7 @@ from streams.engine.lagging import Lag
 from streams.engine.machine import Machine, PartitionHealth
 from streams.engine.observer import Observer
 from streams.engine.options import MachineOptions
+from streams.engine.pace import Pace
 from streams.engine.ports import Chunk, LookupSource, TopicPartition, Verifier
 from streams.engine.references import ReferenceTables
 from streams.engine.watchdog import Progress, Watchdog
@@ -45,7 +46,7 @@ class DecideOptions:
     verifier: Verifier | None = None
     observer: Callable[[Processor], Observer] | None = None
     unhurried: frozenset[str] = frozenset()
-    """Names of processors whose messages may wait for others, a tenth of a second at most."""
+    """Names of processors whose messages may wait for others, a tenth of a second at most, and in small cycles."""
     lz4: bool = False
     watchdog: bool = True
 
@@ -53,10 +54,18 @@ class DecideOptions:
 class ProcessorRunner:
     """One processor at work in this process."""
 
-    def __init__(self, processor: Processor, options: DecideOptions, careful: asyncio.Lock | None = None) -> None:
+    def __init__(
+        self,
+        processor: Processor,
+        options: DecideOptions,
+        careful: asyncio.Lock | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self.processor = processor
         self._options = options
         self._careful = careful
+        self._pace = pace
+        self._hurried = processor.name not in options.unhurried
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._assigning: set[asyncio.Task[None]] = set()
         self._started = False
@@ -98,6 +107,8 @@ class ProcessorRunner:
             verifier=options.verifier,
             observer=observer,
             careful=self._careful,
+            pace=self._pace,
+            hurried=self._hurried,
         )
 
     async def start(self) -> None:
@@ -107,8 +118,8 @@ class ProcessorRunner:
 
     async def _start_app(self, group: GroupOptions) -> None:
         name, kafka = self.processor.name, self._options.kafka
-        hurried = name not in self._options.unhurried
-        self.app = app = chunk_app(name, self.processor.inputs, kafka, self._feed, group=group, hurried=hurried)
+        inputs = self.processor.inputs
+        self.app = app = chunk_app(name, inputs, kafka, self._feed, group=group, hurried=self._hurried)
         consumer = app.consumer
         consumer.revoking, consumer.assigned = self._revoking, self._assigned
         self._broker.attach(consumer)

@@ -13,6 +13,7 @@ from streams.engine.kafka_cluster import probe
 from streams.engine.kafka_reading import Readers
 from streams.engine.kafka_references import ReferenceFeed
 from streams.engine.lagging import Lag
+from streams.engine.pace import Pace
 from streams.engine.ports import TopicPartition
 from streams.engine.references import ReferenceTables
 from streams.engine.runner import DecideOptions, ProcessorRunner
@@ -27,10 +28,10 @@ class DecideWorker:
     """All processors of this process."""
 
     def __init__(self, options: DecideOptions, processors: Sequence[Processor]) -> None:
-        careful = asyncio.Lock()
+        careful, pace = asyncio.Lock(), Pace()
         self._following: asyncio.Task[None] | None = None
         self._kafka = options.kafka
-        self.runners = [ProcessorRunner(processor, options, careful) for processor in processors]
+        self.runners = [ProcessorRunner(processor, options, careful, pace) for processor in processors]
         self._stopping = asyncio.Event()
 
     @property

@@ -1,0 +1,32 @@
+"""How much a cycle takes: little while somebody who has just come would wait for it, much where all is old backlog.
+
+A cycle decides what it has taken before anybody else has a turn, other processors of the process included. Large ones
+are the cheapest; but while one site has thousands of messages at once (a lockdown's confirmations, a storm), whoever
+asks for access at another must not wait for all of them.
+"""
+
+from __future__ import annotations
+
+from streams.engine.options import MachineOptions
+
+FRESH_MS = 2_000
+"""A message that was appended longer ago has waited already, and all get on faster by large cycles."""
+
+LINGER_S = 0.5
+"""Where somebody has just come, the next one soon comes, too."""
+
+
+class Pace:
+    """Shared by the machines of a process. Only what comes to those in a hurry counts as somebody who waits."""
+
+    def __init__(self) -> None:
+        self._until_s = float("-inf")
+
+    def note(self, oldest_ms: int | None, now_ms: int, now_s: float) -> None:
+        """The oldest message of a partition that somebody may wait for, by its append time; None: there is none."""
+        if oldest_ms is not None and now_ms - oldest_ms <= FRESH_MS:
+            self._until_s = now_s + LINGER_S
+
+    def records(self, options: MachineOptions, now_s: float) -> int:
+        """How many records a cycle may take."""
+        return options.fresh_records if now_s < self._until_s else options.cycle_records
