@@ -46,6 +46,7 @@ VERSION = "alerts-17"
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"
 DECISIONS = "access.decisions"
+DOOR_MODES = "door.modes"
 INPUTS = (
     REQUESTS,
     DURESS_REQUESTS,
@@ -69,12 +70,23 @@ class _Glance(msgspec.Struct):
 
     type: str = ""
     soft_breaches: tuple[str, ...] = ()
+    confirmed_at: str | None = None
+    unconfirmed: str | None = None
+    reported: str | None = None
 
 
 _TELLERS = (events_of, device_events, emergency_events, threat_events)
+_GLANCED_AT = frozenset({DECISIONS, DOOR_MODES})
 _UNREAD = _Glance()
 _glance = msgspec.json.Decoder(_Glance).decode
 _QUIET = frozenset({"access_granted", "access_taken", "access_not_taken", "operator_request_accepted"})
+
+
+def _is_quiet(seen: _Glance) -> bool:
+    """Whether a message raises nothing and ends nothing; a door's mode that has just been asked for does neither."""
+    if seen.type == "door_mode_desired":
+        return seen.confirmed_at is None and seen.unconfirmed is None and seen.reported is None
+    return seen.type in _QUIET and not seen.soft_breaches
 
 
 class AlertsProcessor:
@@ -100,13 +112,13 @@ class AlertsProcessor:
         if value is None:
             # A device that is watched no longer; the message before it has said so.
             return None
-        if record.topic == DECISIONS and len(value) <= LARGEST_VALUE:
+        if record.topic in _GLANCED_AT and len(value) <= LARGEST_VALUE:
             try:
                 seen = _glance(value)
             except ValueError:
                 # Said in full by whoever reads it in full.
                 seen = _UNREAD
-            if seen.type in _QUIET and not seen.soft_breaches:
+            if _is_quiet(seen):
                 return None
         if record.topic == REQUESTS and _glance(value).type not in RIGHTS:
             return None

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from schemas.base import Message
+from schemas.record import Record
+from streams.core.alerts import AlertsProcessor
 from tests.core.desk import Desk
 from tests.core.emergency import Site, commands, incident_id
 from tests.core.world import of_type
@@ -158,3 +160,17 @@ def test_a_door_that_does_not_confirm_its_lockdown_is_no_worse_for_being_locked_
         told(desk, site.lock_down("lab", "low"))
         told(desk, site.wait(10))
         assert ("door_mode_unconfirmed", "high") in raised(desk)
+
+
+def test_a_mode_is_read_once_something_became_of_it_and_not_when_it_is_asked_for() -> None:
+    site, processor = Site(), AlertsProcessor()
+
+    def read(messages: list[Any]) -> list[bool]:
+        modes = [one.to_json() for one in of_type(messages, "door_mode_desired")]
+        return [processor.decode(Record("door.modes", 0, 0, b"d", value, (), 0)) is not None for value in modes]
+
+    found = site.lock_down("lab", "low")
+    assert read(found) == [False]
+    late = site.wait(10)
+    assert read(late) == [True]
+    assert read(site.obey(late)) == [True]
