@@ -27,6 +27,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
+@pytest.mark.parametrize("store", ["postgres", "clickhouse"])
+def test_each_has_a_number_of_its_own_in_the_order_that_they_are_applied_in(store: str) -> None:
+    numbers = [int(one.name.partition("_")[0]) for one in files(store)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 async def test_all_is_applied_and_again_nothing(endpoints: Endpoints) -> None:
     async with fresh_postgres(endpoints) as dsn, fresh_clickhouse(endpoints) as url:
         assert await migrate_postgres(dsn) == []
