@@ -41,7 +41,7 @@ from streams.core.threat_troubles import threat_events
 from streams.core.times import rfc3339
 from streams.core.troubles import events_of
 
-VERSION = "alerts-17"
+VERSION = "alerts-18"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"

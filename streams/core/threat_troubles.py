@@ -64,7 +64,7 @@ def _threat(message: ThreatAssessed) -> Trouble:
 def _passage(message: AbnormalPassage) -> Trouble:
     return Trouble(
         kind=ABNORMAL,
-        where=f"{message.kind}/{message.threat_key}",
+        where=_about(message),
         cause_id=message.event_id,
         summary=message.summary[:LONGEST_SUMMARY],
         assessed=_assessed(message.assessment),
@@ -72,6 +72,14 @@ def _passage(message: AbnormalPassage) -> Trouble:
         raisable=message.kind != "monitored_passage",
         **_at(message),
     )
+
+
+def _about(message: AbnormalPassage) -> str:
+    """What is one alert; passages like any other in a monitored zone are counted on one of the zone."""
+    personal = any(factor.name == "monitored_person" for factor in message.assessment.factors)
+    if message.kind == "monitored_passage" and message.zone_id is not None and not personal:
+        return f"{message.kind}/{message.site_id}/zone/{message.zone_id}"
+    return f"{message.kind}/{message.threat_key}"
 
 
 def _at(message: ThreatAssessed | AbnormalPassage) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from streams.core.alerts import AlertsProcessor
 from streams.engine.harness import Harness
 from tests.core.desk import _ENTITIES
 from tests.core.test_threats import HOLD_S, force, site
-from tests.core.world import World, event, hq
+from tests.core.world import World, card, event, hq
 
 
 def alerts_of(world: World) -> list[Any]:
@@ -108,3 +108,20 @@ def test_alerts_of_what_is_monitored_are_raised_by_one_level() -> None:
     assert [one["severity"] for one in raised(calm, "door_held_open")] == ["medium", "medium"]
     severities = {one["door_id"]: one["severity"] for one in raised(tense, "door_held_open")}
     assert severities == {"lab": "high", "front": "medium"}
+
+
+def test_passages_like_any_other_in_a_monitored_zone_are_one_alert_and_of_a_monitored_person_another() -> None:
+    world = site(weights=[{"kind": "monitored_passage", "points": 30}])
+    world.person("bob", "200")
+    force(world)
+    for _ in range(3):
+        for who in ("100", "200"):
+            world.ask(card(who), at="lab-in")
+    passages = [one for one in alerts_of(world) if one["kind"] == "abnormal_passage"]
+    assert [one["type"] for one in passages if one["type"] == "alert_raised"] == ["alert_raised"]
+    assert {one["alert_id"] for one in passages} == {passages[0]["alert_id"]}
+    world.change("credential", "card-100", status="stolen")
+    world.ask()
+    world.change("credential", "card-100", status="active")
+    world.ask(at="lab-in")
+    assert len(raised(world, "abnormal_passage")) == 2
