@@ -29,4 +29,5 @@ class Pace:
 
     def records(self, options: MachineOptions, now_s: float) -> int:
         """How many records a cycle may take."""
-        return options.fresh_records if now_s < self._until_s else options.cycle_records
+        most = options.cycle_records
+        return min(most, options.fresh_records) if now_s < self._until_s else most

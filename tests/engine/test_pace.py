@@ -65,3 +65,9 @@ def test_processors_that_nobody_waits_for_follow_the_pace_of_those_in_a_hurry() 
     bank, slow = DecideWorker(options, [Bank(), Slow()]).runners
     assert bank._pace is slow._pace is not None
     assert (bank._hurried, slow._hurried) == (True, False)
+
+
+def test_a_small_cycle_is_never_larger_than_any() -> None:
+    pace = Pace()
+    pace.note(NOW_MS, NOW_MS, 10.0)
+    assert pace.records(MachineOptions(cycle_records=32), 10.0) == 32
