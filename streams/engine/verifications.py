@@ -105,11 +105,14 @@ class Verifications:
         self._go_on(attempt)
 
     def _verified(self, attempt: _Attempt, done: asyncio.Future[Any]) -> None:
-        error = None if done.cancelled() else done.exception()
-        if isinstance(self._executor, Threads) and attempt.over:
-            self._observer.verifiers_hung(self._executor.hung)
-        if attempt.over or done.cancelled():
+        if done.cancelled():
             return
+        if attempt.over:
+            # It hung, and came back.
+            if isinstance(self._executor, Threads):
+                self._observer.verifiers_hung(self._executor.hung)
+            return
+        error = done.exception()
         if error is None:
             attempt.answered(done.result())
         else:
