@@ -141,11 +141,11 @@ def decode(topic: str, value: bytes | None) -> Any:
         raise ValueError(f"{len(value)} bytes, more than the {LARGEST_VALUE} that a message may have")
     adapter = reader(topic)
     try:
-        message = adapter.validate_json(value)
+        message = adapter.validator.validate_json(value)
     except ValueError as error:
         raise ValueError(describe(error)) from None
     # Where a topic carries one type only, nothing else would ask for it.
-    if "type" not in message.model_fields_set:
+    if "type" not in message.__pydantic_fields_set__:
         raise ValueError("type: Field required")
     return message
 

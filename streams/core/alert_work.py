@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
 
 from schemas.alerting import AlertLevel, AlertRules
 from schemas.alerts import DURESS, Alert, AlertAction, AlertThreat, LedTo, Notify
-from schemas.base import JournalPosition
+from schemas.base import JournalPosition, trusted
 from schemas.operators import OperatorRequest
 from schemas.threats import Assessment
 from schemas.vocabulary import Severity
@@ -19,6 +20,7 @@ from streams.core.alert_state import (
     Assessed,
     AtSite,
     Case,
+    Led,
     Level,
     Outage,
     alert_key,
@@ -32,6 +34,8 @@ from streams.core.times import from_ms
 
 _replace = msgspec.structs.replace
 _USUAL = AlertRules()
+_SEVERITIES = {severity.value: severity for severity in Severity}
+_led = trusted(LedTo)
 POLICIES_KEPT = 1_024
 """Policies' levels as messages show them: each alert carries its policy's, and thousands carry the same."""
 
@@ -154,51 +158,60 @@ def _message(
     model: type[Alert], case: Case, context: Context, *, notify: bool, request: OperatorRequest | None
 ) -> Alert:
     level, acting = case.level, case.acting
-    return model(
-        alert_id=case.alert_id,
-        site_id=case.site_id,
-        kind=case.kind,
-        severity=Severity(case.severity),
-        state=_state(case),
-        dedup_key=case.dedup_key,
-        count=case.count,
-        door_id=case.door_id,
-        access_point_id=case.access_point_id,
-        device_id=case.device_id,
-        cardholder_id=case.cardholder_id,
-        cause_id=case.cause_id,
-        summary=case.summary,
-        raised_at=from_ms(case.raised_ms),
-        updated_at=from_ms(context.now_ms),
-        journal=_position(context.partition, context.number),
-        transition=case.transition,
-        active=case.active,
-        notify=_notify(case.step, level) if notify and level is not None else None,
-        escalation=_levels(case.levels),
-        next_escalation_at=_moment(case.due_ms),
-        procedure=case.procedure,
-        led_to=tuple(
-            LedTo(at=from_ms(led.at_ms), type=led.type, id=led.id, summary=led.summary) for led in case.led_to
-        ),
-        acknowledged_at=_moment(case.acknowledged_ms),
-        acknowledged_by=case.acknowledged_by,
-        assigned_to=case.assigned_to,
-        shelved_until=_moment(case.shelved_until_ms),
-        suppressed_by=case.suppressed_by,
-        action=None
+    fields = {
+        "alert_id": case.alert_id,
+        "site_id": case.site_id,
+        "kind": case.kind,
+        "severity": _SEVERITIES[case.severity],
+        "state": case.state,
+        "dedup_key": case.dedup_key,
+        "count": case.count,
+        "door_id": case.door_id,
+        "access_point_id": case.access_point_id,
+        "device_id": case.device_id,
+        "cardholder_id": case.cardholder_id,
+        "cause_id": case.cause_id,
+        "summary": case.summary,
+        "raised_at": from_ms(case.raised_ms),
+        "updated_at": from_ms(context.now_ms),
+        "journal": _position(context.partition, context.number),
+        "transition": case.transition,
+        "active": case.active,
+        "notify": _notify(case.step, level) if notify and level is not None else None,
+        "escalation": _levels(case.levels),
+        "next_escalation_at": _moment(case.due_ms),
+        "procedure": case.procedure,
+        "led_to": tuple([_led_to(led) for led in case.led_to]),
+        "acknowledged_at": _moment(case.acknowledged_ms),
+        "acknowledged_by": case.acknowledged_by,
+        "assigned_to": case.assigned_to,
+        "shelved_until": _moment(case.shelved_until_ms),
+        "suppressed_by": case.suppressed_by,
+        "action": None
         if acting is None or not acting.attempt
         else AlertAction.model_validate(
             {"action": acting.action, "attempt": acting.attempt, "attempts": acting.attempts, "verdict": acting.verdict}
         ),
-        plan_proposed=case.plan if case.severity == Severity.CRITICAL.value else None,
-        assessment=None if case.assessed is None else _assessment(case.assessed),
-        threat=None if case.assessed is None else _threat(case.assessed),
-        result=case.result,
-        forced=case.forced,
-        operator_id=request.operator_id if request is not None else None,
-        request_id=request.request_id if request is not None else None,
-        comment=request.reason if request is not None else "",
-    )
+        "plan_proposed": case.plan if case.severity == Severity.CRITICAL.value else None,
+        "assessment": None if case.assessed is None else _assessment(case.assessed),
+        "threat": None if case.assessed is None else _threat(case.assessed),
+        "result": case.result,
+        "forced": case.forced,
+        "operator_id": request.operator_id if request is not None else None,
+        "request_id": request.request_id if request is not None else None,
+        "comment": request.reason if request is not None else "",
+    }
+    return _made_of(model)(fields)
+
+
+@cache
+def _made_of(model: type[Alert]) -> Callable[[Mapping[str, Any]], Alert]:
+    """What makes alerts: all that is in them was checked as a part of the messages and the policy that it came from."""
+    return trusted(model)
+
+
+def _led_to(led: Led) -> LedTo:
+    return _led({"at": from_ms(led.at_ms), "type": led.type, "id": led.id, "summary": led.summary})
 
 
 @lru_cache(maxsize=1)
@@ -216,10 +229,6 @@ def _threat(found: Assessed) -> AlertThreat | None:
     if found.threat_id is None:
         return None
     return AlertThreat(threat_id=found.threat_id, response=found.response, confirm=found.confirm)
-
-
-def _state(case: Case) -> Any:
-    return case.state
 
 
 def _moment(milliseconds: int | None) -> Any:

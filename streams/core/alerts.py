@@ -7,8 +7,8 @@ low alert is recorded and closed at once. Since more people read `alerts` than m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -22,7 +22,14 @@ from schemas.operators import OperatorRequest, OperatorRequestAccepted, Operator
 from schemas.record import Output, Record
 from schemas.registry import LARGEST_VALUE
 from schemas.signing import sign
-from streams.core import alert_state, reference
+from streams.core import (
+    alert_state,
+    device_troubles,
+    emergency_troubles,
+    reference,
+    threat_troubles,
+    troubles,
+)
 from streams.core.admission import Keys
 from streams.core.alert_course import due, settle
 from streams.core.alert_handling import DURESS_RIGHTS, RIGHTS, handle, handle_duress
@@ -31,15 +38,12 @@ from streams.core.alert_state import Around, Case
 from streams.core.alert_watch import note_lockdown, note_monitoring
 from streams.core.alert_work import Work
 from streams.core.decoding import message_in
-from streams.core.device_troubles import device_events
-from streams.core.emergency_troubles import emergency_events
 from streams.core.keeping import Kept
 from streams.core.operator_admission import OperatorAnswered, decide_request, evolve_answered, refuse_operator
 from streams.core.processor import Arrival, Cause, Change, Context, Need, Outcome, ReferenceTable, State, Tick
 from streams.core.reference_tables import tables
-from streams.core.threat_troubles import threat_events
 from streams.core.times import rfc3339
-from streams.core.troubles import events_of
+from streams.core.troubles import Event
 
 VERSION = "alerts-18"
 
@@ -75,7 +79,12 @@ class _Glance(msgspec.Struct):
     reported: str | None = None
 
 
-_TELLERS = (events_of, device_events, emergency_events, threat_events)
+_TELLERS = {
+    **troubles.TELLERS,
+    **device_troubles.TELLERS,
+    **emergency_troubles.TELLERS,
+    **threat_troubles.TELLERS,
+}
 _GLANCED_AT = frozenset({DECISIONS, DOOR_MODES})
 _UNREAD = _Glance()
 _glance = msgspec.json.Decoder(_Glance).decode
@@ -87,6 +96,18 @@ def _is_quiet(seen: _Glance) -> bool:
     if seen.type == "door_mode_desired":
         return seen.confirmed_at is None and seen.unconfirmed is None and seen.reported is None
     return seen.type in _QUIET and not seen.soft_breaches
+
+
+@cache
+def _teller(bases: tuple[type, ...]) -> Callable[[Any], Iterator[Event]] | None:
+    """What tells of the messages of a type, which is its own first base."""
+    return next((_TELLERS[base] for base in bases if base in _TELLERS), None)
+
+
+def events_of(message: Any) -> Iterable[Event]:
+    """What a message tells of; usually nothing."""
+    tell = _teller(type(message).__mro__)
+    return tell(message) if tell is not None else ()
 
 
 class AlertsProcessor:
@@ -142,7 +163,7 @@ class AlertsProcessor:
         work = Work(state, context)
         note_monitoring(message, work)
         note_lockdown(message, work)
-        for event in chain.from_iterable(tell(message) for tell in _TELLERS):
+        for event in events_of(message):
             happen(event, work)
         return work.outcomes()
 
@@ -171,6 +192,8 @@ class AlertsProcessor:
 
     def publish(self, outcome: Outcome, cause: Cause, context: Context) -> Output | None:
         """The record that an outcome becomes; state-only ones become none."""
+        if isinstance(outcome, Kept):
+            return None
         if isinstance(outcome, Alert):
             topic = "duress.alerts" if outcome.kind == DURESS else "alerts"
             id_ = derive(type_of(outcome), outcome.alert_id, outcome.transition)

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from schemas.device_states import DeviceState
 from schemas.exceptions import DeviceException
 from schemas.vocabulary import Connection
-from streams.core.troubles import LONGEST_SUMMARY, DeviceGone, Ended, Event, Rediagnosed, Trouble, at
+from streams.core.troubles import LONGEST_SUMMARY, DeviceGone, Ended, Event, Rediagnosed, Tellers, Trouble, at
 
 MOST_OFFLINE = 3
 """Where at least so many controllers are offline, and half of a site's, it is no trouble of a controller."""
-
-
-def device_events(message: Any) -> Iterator[Event]:
-    """What a message tells of a controller; usually nothing."""
-    if isinstance(message, DeviceState):
-        yield from _device_state(message)
-    elif isinstance(message, DeviceException):
-        yield from _device_exception(message)
 
 
 _DEVICE_TROUBLES = {
@@ -114,3 +105,7 @@ def _over(message: DeviceState) -> Iterator[str]:
     for kind in ("tamper", "power_failure", "battery_low", "clock_wrong"):
         if not getattr(message, kind):
             yield kind
+
+
+TELLERS: Tellers = {DeviceState: _device_state, DeviceException: _device_exception}
+"""What is told of controllers."""

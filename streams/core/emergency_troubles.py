@@ -15,7 +15,7 @@ from schemas.incidents import (
     LockdownReleasing,
     LockdownStarted,
 )
-from streams.core.troubles import LONGEST_SUMMARY, Ended, Event, Trouble
+from streams.core.troubles import LONGEST_SUMMARY, Ended, Event, Tellers, Trouble
 
 UNCONFIRMED, DRIFT = "door_mode_unconfirmed", "door_mode_drift"
 LOCKDOWN, CONFIRMED, DRILL, ALL_CLEAR = "lockdown", "lockdown_confirmed", "lockdown_drill", "lockdown_over"
@@ -26,14 +26,6 @@ _WHY = {
     "command_failed": "its controller refused the command",
     "no_answer": "its controller does not answer",
 }
-
-
-def emergency_events(message: Any) -> Iterator[Event]:
-    """What a message tells of lockdowns and doors' modes; usually nothing."""
-    if isinstance(message, DoorModeDesired):
-        yield from _mode(message)
-    elif isinstance(message, Incident):
-        yield from _incident(message)
 
 
 def _mode(message: DoorModeDesired) -> Iterator[Event]:
@@ -102,3 +94,7 @@ def _within(message: Incident, before: int = 0) -> str:
 
 def _trouble(kind: str, where: str, cause_id: str, summary: str, at: dict[str, Any], *, clears: bool = True) -> Trouble:
     return Trouble(kind=kind, where=where, cause_id=cause_id, summary=summary[:LONGEST_SUMMARY], clears=clears, **at)
+
+
+TELLERS: Tellers = {DoorModeDesired: _mode, Incident: _incident}
+"""What is told of lockdowns and of doors' modes."""

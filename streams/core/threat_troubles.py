@@ -12,7 +12,7 @@ from typing import Any
 from schemas.threats import AbnormalPassage, Assessment, MonitoringEnded, ThreatAssessed, ThreatLevelCleared
 from schemas.vocabulary import Severity, ThreatLevel
 from streams.core.alert_state import Assessed
-from streams.core.troubles import LONGEST_SUMMARY, Ended, Event, Trouble
+from streams.core.troubles import LONGEST_SUMMARY, Ended, Event, Tellers, Trouble
 
 ABNORMAL = "abnormal_passage"
 LOW, MEDIUM, HIGH = "threat_low", "threat_medium", "threat_high"
@@ -25,21 +25,7 @@ _SEVERITIES = {
 }
 
 
-def threat_events(message: Any) -> Iterator[Event]:
-    """What a message tells of threats; usually nothing."""
-    if isinstance(message, ThreatAssessed):
-        yield _threat(message)
-    elif isinstance(message, AbnormalPassage):
-        # What is only recorded of a softly broken rule, its decision tells of.
-        if message.kind != "soft_breach" or message.assessment.level is not ThreatLevel.LOW:
-            yield _passage(message)
-    elif isinstance(message, MonitoringEnded):
-        yield Ended(message.site_id, MEDIUM, f"{message.subject}/{message.subject_id}")
-    elif isinstance(message, ThreatLevelCleared) and message.source == "assessment":
-        yield Ended(message.site_id, HIGH, f"zone/{message.zone_id}")
-
-
-def _threat(message: ThreatAssessed) -> Trouble:
+def _threat(message: ThreatAssessed) -> Iterator[Event]:
     kind, where, clears = LOW, f"{message.kind}/{message.zone_id}", False
     if message.scope_zone_id is not None:
         kind, where, clears = HIGH, f"zone/{message.scope_zone_id}", True
@@ -47,7 +33,7 @@ def _threat(message: ThreatAssessed) -> Trouble:
         kind, where, clears = MEDIUM, message.monitoring_of or f"zone/{message.zone_id}", True
     elif message.assessment.level is not ThreatLevel.LOW:
         kind = MEDIUM
-    return Trouble(
+    yield Trouble(
         kind=kind,
         where=where,
         cause_id=message.threat_id,
@@ -61,8 +47,11 @@ def _threat(message: ThreatAssessed) -> Trouble:
     )
 
 
-def _passage(message: AbnormalPassage) -> Trouble:
-    return Trouble(
+def _passage(message: AbnormalPassage) -> Iterator[Event]:
+    if message.kind == "soft_breach" and message.assessment.level is ThreatLevel.LOW:
+        # It is only recorded, and the decision tells of it.
+        return
+    yield Trouble(
         kind=ABNORMAL,
         where=_about(message),
         cause_id=message.event_id,
@@ -72,6 +61,15 @@ def _passage(message: AbnormalPassage) -> Trouble:
         raisable=message.kind != "monitored_passage",
         **_at(message),
     )
+
+
+def _monitoring_ended(message: MonitoringEnded) -> Iterator[Event]:
+    yield Ended(message.site_id, MEDIUM, f"{message.subject}/{message.subject_id}")
+
+
+def _level_cleared(message: ThreatLevelCleared) -> Iterator[Event]:
+    if message.source == "assessment":
+        yield Ended(message.site_id, HIGH, f"zone/{message.zone_id}")
 
 
 def _about(message: AbnormalPassage) -> str:
@@ -92,3 +90,12 @@ def _at(message: ThreatAssessed | AbnormalPassage) -> dict[str, Any]:
 def _assessed(found: Assessment, threat_id: str | None = None, response: str = "", confirm: str = "") -> Assessed:
     factors = tuple((factor.name, factor.points, factor.detail) for factor in found.factors)
     return Assessed(found.level.value, found.score, factors, threat_id, response, confirm)
+
+
+TELLERS: Tellers = {
+    ThreatAssessed: _threat,
+    AbnormalPassage: _passage,
+    MonitoringEnded: _monitoring_ended,
+    ThreatLevelCleared: _level_cleared,
+}
+"""What is told of threats and abnormal passages."""

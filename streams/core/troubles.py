@@ -104,6 +104,8 @@ class DeviceGone(msgspec.Struct, frozen=True, gc=False):
 
 
 Event = Trouble | Ended | Rediagnosed | DeviceGone
+Tellers = Mapping[type, Callable[[Any], Iterator[Event]]]
+"""What the messages of a type, and of those derived from it, tell of; usually nothing."""
 
 
 def dedup_key(site_id: str, kind: str, where: str) -> str:
@@ -112,19 +114,19 @@ def dedup_key(site_id: str, kind: str, where: str) -> str:
     return key if len(key) <= LONGEST_KEY else derive("dedup", key)
 
 
-def events_of(message: Any) -> Iterator[Event]:
-    """What a message tells of; usually nothing."""
-    tell = _TELLERS.get(type(message))
-    if tell is not None:
-        yield from tell(message)
-
-
 def at(message: Any) -> dict[str, Any]:
     """Where and who, as far as the message says."""
-    place = getattr(message, "door_id", None) or getattr(message, "access_point_id", None)
-    names = ("door_id", "access_point_id", "device_id", "cardholder_id")
-    found = {name: getattr(message, name, None) for name in names}
-    return {"site_id": message.site_id, "type": message.type, "place": place or found["device_id"], **found}
+    said = message.__dict__.get  # no `getattr`: pydantic looks long for a field that there is not
+    door, point, device = said("door_id"), said("access_point_id"), said("device_id")
+    return {
+        "site_id": message.site_id,
+        "type": message.type,
+        "place": door or point or device,
+        "door_id": door,
+        "access_point_id": point,
+        "device_id": device,
+        "cardholder_id": said("cardholder_id"),
+    }
 
 
 def _duress(message: Duress) -> Iterator[Event]:
@@ -236,7 +238,7 @@ def _lockout_ended(message: LockoutEnded) -> Iterator[Event]:
     yield Ended(message.site_id, _lock_kind(message), message.lockout_key)
 
 
-_TELLERS: Mapping[type, Callable[[Any], Iterator[Event]]] = {
+TELLERS: Tellers = {
     Duress: _duress,
     AccessDenied: _denied,
     AccessGranted: _granted,
@@ -248,6 +250,7 @@ _TELLERS: Mapping[type, Callable[[Any], Iterator[Event]]] = {
     LockoutStarted: _lockout,
     LockoutEnded: _lockout_ended,
 }
+"""What is told of decisions, door alarms and lockouts."""
 
 
 def led_of(trouble: Trouble, now_ms: int) -> Led:

@@ -38,7 +38,10 @@ class Watch:
                 self.harness.publish(output.topic, output.key, output.value, output.headers)
         self._read = len(self.world.sent)
         self.harness.run_until_idle()
-        found = [decode(topic, record.value) for record in self.harness.outputs(topic)]
+        records = self.harness.outputs(topic)
+        found = [decode(topic, record.value) for record in records]
+        # Alerts are made without being checked; checked, they are the same.
+        assert [alert.to_json() for alert in found] == [record.value for record in records]
         return [alert for alert in found if alert.type == type_]
 
 

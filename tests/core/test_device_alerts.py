@@ -28,7 +28,9 @@ class Watched:
                 self.desk.harness.publish(topic, record.key, record.value, record.headers)
             self._read[topic] = len(told)
         self.desk.harness.run_until_idle()
-        found = [decode("alerts", record.value) for record in self.desk.harness.outputs("alerts")]
+        records = self.desk.harness.outputs("alerts")
+        found = [decode("alerts", record.value) for record in records]
+        assert [alert.to_json() for alert in found] == [record.value for record in records]
         return [one for one in found if one.type in (types or ("alert_raised",))]
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.access import AccessDenied, AccessGranted
 from schemas.vocabulary import DifferenceCause, Reason
-from streams.core.troubles import Trouble, events_of
+from streams.core.alerts import events_of
+from streams.core.troubles import Trouble
 from tests.core.world import NOW, World, card
 
 HOUR_MS = 3_600_000
