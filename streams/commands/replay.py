@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -13,7 +12,6 @@ from streams.commands.running import FOUND_WRONG, UNREACHABLE, CommandError, pri
 from streams.connection import kafka_options
 from streams.core.processor import Processor
 from streams.engine.auditing import Audit, Audited
-from streams.engine.faust_process import SystemClock
 from streams.engine.kafka_cluster import (
     ClusterError,
     ClusterUnreachableError,
@@ -22,10 +20,9 @@ from streams.engine.kafka_cluster import (
     read_incarnation,
 )
 from streams.engine.kafka_log import KafkaBroker
-from streams.engine.kafka_reading import Readers
+from streams.engine.kafka_references import reference_feed
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.references import ReferenceTables
-from streams.engine.worker import LOAD_TIMEOUT_S
 from streams.settings import Settings
 
 
@@ -87,24 +84,13 @@ async def replay_all(settings: Settings) -> list[Replayed]:
     try:
         incarnation = await read_incarnation(kafka)
         processors = plain_processors(settings)
-        tables = await _references(processors, kafka)
-        return [await _replay(processor, tables, kafka, incarnation) for processor in processors]
+        feed = await reference_feed(kafka, [spec for processor in processors for spec in processor.references])
+        await feed.load()
+        return [await _replay(processor, feed.tables, kafka, incarnation) for processor in processors]
     except ClusterUnreachableError as error:
         raise CommandError(str(error), UNREACHABLE) from error
     except ClusterError as error:
         raise CommandError(str(error)) from error
-
-
-async def _references(processors: Sequence[Processor], kafka: KafkaSettings) -> ReferenceTables:
-    specs = [spec for processor in processors for spec in processor.references]
-    abilities = await probe(kafka, list(dict.fromkeys(spec.topic for spec in specs)))
-    tables = ReferenceTables(specs, SystemClock(), stamps=abilities.stamps)
-    readers = Readers(kafka, LOAD_TIMEOUT_S, lists_ends=abilities.idempotent)
-    try:
-        await tables.load(readers)
-    finally:
-        await readers.close()
-    return tables
 
 
 async def _replay(processor: Processor, tables: ReferenceTables, kafka: KafkaSettings, incarnation: int) -> Replayed:

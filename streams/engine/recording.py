@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streams.core.processor import References, ReferenceTable
-from streams.engine.faust_process import SystemClock
 from streams.engine.faust_transport import ChunkApp, GroupOptions, assert_safe, chunk_app, group_for
 from streams.engine.kafka_cluster import probe, read_incarnation
 from streams.engine.kafka_reading import Readers
-from streams.engine.kafka_references import ReferenceFeed
+from streams.engine.kafka_references import reference_feed
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.lagging import Lag
 from streams.engine.ports import Chunk, TopicPartition
 from streams.engine.recording_lanes import BatchSink, LaneOptions, SinkLane, StalePositionError
-from streams.engine.references import ReferenceTables
 from streams.engine.watchdog import Progress, Watchdog
 
 __all__ = ["BatchSink", "LaneOptions", "RecordOptions", "Recorder", "StalePositionError"]
@@ -166,7 +164,7 @@ class Recorder:
         ]
         self._readers = Readers(options.kafka, ASK_TIMEOUT_S, lists_ends=abilities.idempotent)
         if self._follower is not None:
-            await self._follow(self._follower, self._readers)
+            await self._follow(self._follower)
         group = group_for(options.group, embedded=not abilities.idempotent)
         self._app = app = chunk_app(options.name, self._topics, options.kafka, self._feed, group=group)
         app.consumer.revoking, app.consumer.assigned = self._revoking, self._on_assigned
@@ -181,13 +179,10 @@ class Recorder:
         if options.watchdog:
             self._tasks["watchdog"] = asyncio.ensure_future(self._watchdog.run())
 
-    async def _follow(self, follower: Follower, readers: Readers) -> None:
-        kafka = self._options.kafka
-        stamped = await probe(kafka, [table.topic for table in follower.tables])
-        tables = ReferenceTables(follower.tables, SystemClock(), stamps=stamped.stamps)
-        feed = ReferenceFeed(kafka, readers, tables)
+    async def _follow(self, follower: Follower) -> None:
+        feed = await reference_feed(self._options.kafka, follower.tables)
         await feed.load()
-        follower.follow(tables.views(follower.tables).live())
+        follower.follow(feed.tables.views(follower.tables).live())
         self._tasks["references"] = asyncio.ensure_future(feed.follow())
 
     async def _stop(self) -> None:

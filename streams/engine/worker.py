@@ -8,18 +8,11 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from streams.core.processor import Processor
-from streams.engine.faust_process import SystemClock
-from streams.engine.kafka_cluster import probe
-from streams.engine.kafka_reading import Readers
-from streams.engine.kafka_references import ReferenceFeed
+from streams.engine.kafka_references import reference_feed
 from streams.engine.lagging import Lag
 from streams.engine.pace import Pace
 from streams.engine.ports import TopicPartition
-from streams.engine.references import ReferenceTables
 from streams.engine.runner import DecideOptions, ProcessorRunner
-
-LOAD_TIMEOUT_S = 30.0
-"""A reference topic that gives nothing for so long can't be read."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,17 +82,10 @@ class DecideWorker:
 
     async def _start(self) -> asyncio.Task[None]:
         specs = [spec for runner in self.runners for spec in runner.processor.references]
-        topics = list(dict.fromkeys(spec.topic for spec in specs))
-        abilities = await probe(self._kafka, topics)
-        tables = ReferenceTables(specs, SystemClock(), stamps=abilities.stamps)
-        await asyncio.gather(*(runner.prepare(tables) for runner in self.runners))
-        readers = Readers(self._kafka, LOAD_TIMEOUT_S, lists_ends=abilities.idempotent)
-        feed = ReferenceFeed(self._kafka, readers, tables)
+        feed = await reference_feed(self._kafka, specs)
+        await asyncio.gather(*(runner.prepare(feed.tables) for runner in self.runners))
         # Loaded before joining: nobody's partitions wait for it.
-        try:
-            await feed.load()
-        finally:
-            await readers.close()
+        await feed.load()
         # What was just loaded lives on: the collector need not look through it again and again.
         gc.collect()
         gc.freeze()
