@@ -69,7 +69,7 @@ def _effective(one: Fields) -> str:
 
 
 def case_lines(case: CaseFile | None) -> Iterator[str]:
-    """What the store knows of a lockdown, as lines; how many of each, and the attempts that were refused."""
+    """What the store knows of a lockdown, as lines; how many of each, and the attempts to enter."""
     if case is None:
         yield "doors, people inside and refused attempts: set DOORSTREAM_POSTGRES to see them"
         return
@@ -78,7 +78,14 @@ def case_lines(case: CaseFile | None) -> Iterator[str]:
     end = "still lasts" if case.at_end is None else f"{len(case.at_end)} at the all-clear"
     yield f"people    {len(case.at_start)} inside at the start, {end}"
     yield f"refused   {len(case.refused)} attempts"
-    for one in case.refused:
+    yield from _attempts(case.refused)
+    if case.let_in_offline:
+        yield f"let in    {len(case.let_in_offline)}, by controllers alone that could not be reached"
+        yield from _attempts(case.let_in_offline)
+
+
+def _attempts(found: Sequence[Fields]) -> Iterator[str]:
+    for one in found:
         who = one["name"] or one["cardholder_id"] or "nobody known"
         yield printable(f"  {clock(one['at'])} {who} at {one['access_point_id']}")
 
@@ -86,7 +93,7 @@ def case_lines(case: CaseFile | None) -> Iterator[str]:
 def report_fields(steps: Sequence[Fields], case: CaseFile | None) -> dict[str, Any]:
     """A lockdown as it stands, with its `steps`, the seconds until each of its times, and what the store knows.
 
-    `door_list`, `inside_at_start`, `inside_at_end` and `refused` are None where no store was asked.
+    `door_list`, `inside_at_start`, `inside_at_end`, `refused` and `let_in_offline` are None where no store was asked.
     """
     one = steps[-1]
     times = {f"seconds_until_{name}": seconds_until(one, f"{name}_at") for name in _TIMES}
@@ -95,6 +102,7 @@ def report_fields(steps: Sequence[Fields], case: CaseFile | None) -> dict[str, A
         "inside_at_start": case and _plain(case.at_start),
         "inside_at_end": case and case.at_end and _plain(case.at_end),
         "refused": case and _plain(case.refused),
+        "let_in_offline": case and _plain(case.let_in_offline),
     }
     return {**one, **times, **known, "steps": list(steps)}
 

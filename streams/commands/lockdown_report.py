@@ -28,6 +28,7 @@ border-bottom:1px solid #dde4ea}th{color:#5a6b7b;font-weight:600}tr.bad td{backg
 p.none{color:#5a6b7b}@media print{body{margin:0;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}}
 """
 _LATER = '<p class="none">With passages that controllers reported later; the time line has what was known then.</p>'
+_ATTEMPT = ("time", "cardholder", "name", "reader", "to")
 _WORDS = {
     "lockdown_started": "started: entry is refused, and the doors are being locked",
     "lockdown_escalated": "escalated: entry is refused in a larger scope, and its other doors are being locked",
@@ -68,7 +69,7 @@ class _Clock(NamedTuple):
 
 
 def html_report(steps: Sequence[Fields], case: CaseFile | None) -> str:
-    """A lockdown with its times, its time line, its doors, who was inside and who was refused, as HTML.
+    """A lockdown with its times, its time line, its doors, who was inside, and who was refused or not, as HTML.
 
     `steps`: everything that was told of it, in order; `case`: what the store knows, None where none was asked.
     """
@@ -92,7 +93,7 @@ def html_report(steps: Sequence[Fields], case: CaseFile | None) -> str:
             '<p class="none">Doors, people inside and refused attempts are not known here: no store was asked.</p>'
         )
     else:
-        parts += [_doors(case), _people(case, clock), _refused(case, clock)]
+        parts += [_doors(case), _people(case, clock), _refused(case, clock), _let_in(case, clock)]
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
@@ -110,6 +111,7 @@ def _sums(steps: Sequence[Fields], case: CaseFile | None, clock: _Clock) -> str:
         sums["inside at the start"] = str(len(case.at_start))
         sums["inside at the end"] = "-" if case.at_end is None else str(len(case.at_end))
         sums["attempts refused"] = str(len(case.refused))
+        sums["let in by unreachable controllers"] = str(len(case.let_in_offline))
     cells = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in sums.items())
     return f'<dl class="sums">{"".join(cells)}</dl>'
 
@@ -195,13 +197,20 @@ def _seen(one: Fields | None, clock: _Clock) -> str:
 
 
 def _refused(case: CaseFile, clock: _Clock) -> str:
-    rows = [
-        (clock.at(one["at"]), one["cardholder_id"] or "nobody known", one["name"] or "", one["access_point_id"],
-         one["zone_id"] or "")
-        for one in case.refused
-    ]  # fmt: skip
-    head = ("time", "cardholder", "name", "reader", "to")
-    return _section("Refused attempts", head, rows, "Nobody was refused.")
+    rows = [_attempt(one, clock) for one in case.refused]
+    return _section("Refused attempts", _ATTEMPT, rows, "Nobody was refused.")
+
+
+def _let_in(case: CaseFile, clock: _Clock) -> str:
+    """Who got in at a door whose controller had not heard of the lockdown, and what the rules said of it later."""
+    rows = [(*_attempt(one, clock), _why(one["reason"]) if one["reason"] else "-") for one in case.let_in_offline]
+    head = (*_ATTEMPT, "against the rules")
+    return _section("Let in by controllers that could not be reached", head, rows, "Nobody was let in by one.")
+
+
+def _attempt(one: Fields, clock: _Clock) -> tuple[str, ...]:
+    who = (one["cardholder_id"] or "nobody known", one["name"] or "")
+    return clock.at(one["at"]), *who, one["access_point_id"], one["zone_id"] or ""
 
 
 def _section(

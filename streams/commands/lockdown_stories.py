@@ -43,20 +43,16 @@ class LockdownStories:
             found.steps += _steps_of(fields, before)
 
     def on_decision(self, fields: Fields) -> None:
-        """Somebody was refused because of a lockdown, or let out of it, while they stood at the door."""
-        if fields["timeliness"] == "offline":
-            return
+        """Somebody was refused because of a lockdown, let out of it, or let in by a controller alone."""
         for found in self.all():
             one = found.incident
             if one is None or one["drill"] or one["releasing_at"] or fields.get("site_id") != one["site_id"]:
                 continue
-            who = self._people.get(fields.get("cardholder_id") or "")
-            name = f"{who.name} ({who.cardholder_id})" if who is not None else "somebody unknown"
-            at, where = _moment(fields["decided_at"]), fields["access_point_id"]
-            if fields["type"] == "access_denied" and fields["reason"] == "lockdown":
-                found.steps.append(Step(at, "refused", f"{name} at {where}"))
-            elif fields.get("direction") == "egress" and self._inside(fields.get("zone_from") or "", one["zone_id"]):
-                found.steps.append(Step(at, "let out", f"{name} at {where}"))
+            kind = self._kind(fields, one)
+            if kind is not None:
+                who = self._people.get(fields.get("cardholder_id") or "")
+                name = f"{who.name} ({who.cardholder_id})" if who is not None else "somebody unknown"
+                found.steps.append(Step(_moment(fields["decided_at"]), kind, f"{name} at {fields['access_point_id']}"))
 
     def on_alert(self, fields: Fields) -> None:
         """An alert about a door that has not confirmed."""
@@ -76,7 +72,8 @@ class LockdownStories:
         locked = [one for one in steps if one["releasing_at"] is None]
         missing = {one["door_id"]: one["why"] for step in locked for one in step["unconfirmed"] if one["why"]}
         times = {f"seconds_until_{name}": _seconds(first["started_at"], last[f"{name}_at"]) for name in _TIMES}
-        counts = {name: sum(step.kind == name for step in found.steps) for name in ("refused", "let out")}
+        kinds = ("refused", "let out", "let in alone")
+        counts = {name: sum(step.kind == name for step in found.steps) for name in kinds}
         return {
             "incident_id": last["incident_id"],
             "zone_id": last["zone_id"],
@@ -87,8 +84,22 @@ class LockdownStories:
             "approved_by": list(last["approved_by"]),
             "refused": counts["refused"],
             "let_out": counts["let out"],
+            "let_in_offline": counts["let in alone"],
             **times,
         }
+
+    def _kind(self, fields: Fields, incident: Fields) -> str | None:
+        """What a decision is to a lockdown; what came too late was no answer to anybody."""
+        zone_id, entry = incident["zone_id"], fields.get("direction") == "entry"
+        if fields["timeliness"] == "offline":
+            since = _moment(fields["occurred_at"]) >= _moment(incident["started_at"])
+            entered = fields["recorded_outcome"] == "granted" and entry and since
+            return "let in alone" if entered and self._inside(fields["zone_to"] or "", zone_id) else None
+        if fields["timeliness"] == "late":
+            return None
+        if fields["type"] == "access_denied" and fields["reason"] == "lockdown":
+            return "refused"
+        return "let out" if not entry and self._inside(fields.get("zone_from") or "", zone_id) else None
 
     def _inside(self, zone_id: str, scope: str) -> bool:
         zone = self._zones.get(zone_id)

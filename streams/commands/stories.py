@@ -36,7 +36,7 @@ _WANTED = {
 """The steps that a story needs."""
 
 _EARLIER_S = 1.0
-_MANY, _AND = ("refused", "let out", "alert"), ", and "
+_MANY, _AND = ("refused", "let out", "let in alone", "alert"), ", and "
 _DISTANT = datetime.max.replace(tzinfo=UTC)
 
 

@@ -6,16 +6,20 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from deploy.stack.model import Endpoints
+from sinks.lockdown_queries import ATTEMPTS, INSIDE
 from sinks.postgres import PostgresSink
 from streams.commands.finding_lockdowns import spans_of
 from streams.commands.lockdown_pages import not_well, page, seconds_until
 from streams.commands.lockdown_report import html_report
+from streams.core.times import from_ms
 from tests.commands.lockdown_desk import LockdownDesk, records_of
 from tests.core.emergency import Site, commands, incident_id
 from tests.core.world import card, event
@@ -32,8 +36,17 @@ def pass_through(site: Site, door: str, way: str = "in", who: str = "100") -> No
     site.wait(1)
 
 
+def recorded(site: Site, outcome: str, ago_s: float, at: str = "lab-in", **fields: Any) -> None:
+    """A controller tells what it decided alone, for Bob, so long ago."""
+    moment = (from_ms(site.now_ms) - timedelta(seconds=ago_s)).isoformat()
+    site.ask(card("200"), at=at, outcome=outcome, occurred_at=moment, **fields)
+
+
 def a_night() -> Site:
-    """Ann is in the lab and Bob in the hall; Ann leaves, Bob and a stranger are refused, and a door does not answer."""
+    """Ann is in the lab and Bob in the hall; Ann leaves, Bob and a stranger are refused, and a door does not answer.
+
+    Some of it is told later: the controller could not reach the server for a while, and decided for Bob alone.
+    """
     site = Site()
     site.person("bob", "200")
     site.shut("front", "lab")
@@ -51,10 +64,19 @@ def a_night() -> Site:
     site.ask(card("200"), at="lab-in")
     site.wait(1)
     site.ask(card("404"), at="front-in")
+    recorded(site, "granted", 90)  # before it
+    recorded(site, "granted", 25)
+    recorded(site, "granted", 24, at="lab-out")
+    recorded(site, "denied", 20, reason="no_access_rights")
+    site.ask(card("200"), at="front-in", age_s=60)  # nobody waits there any more
     site.wait(30)
     released = site.release(incident_id(found))
     site.obey(released)
     site.wait(2)
+    recorded(site, "granted", 17, at="front-in")
+    recorded(site, "denied", 16, reason="lockdown")
+    recorded(site, "denied", 15, reason="out_of_time_range")
+    recorded(site, "granted", 1)  # after it
     pass_through(site, "front", who="200")
     return site
 
@@ -84,6 +106,19 @@ def dsn(endpoints: Endpoints, night: Site) -> Iterator[str]:
 @pytest.fixture
 def desk(night: Site, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> LockdownDesk:
     return LockdownDesk(night, monkeypatch, capsys, dsn)
+
+
+_MUCH = """
+insert into presence select 'hq', 'p' || n, 'hall', now(), gen_random_uuid(), 1, n from generate_series(1, 100) n;
+insert into passages select gen_random_uuid(), 1, 'hq', 'front', 'street', 'hall', 'p' || n % 100, 'entry', 'taken',
+    'door_opened', at, at, at
+from generate_series(1, 20000) n, lateral (select timestamptz '2026-01-01' + n * interval '10 minutes' as at) moment;
+insert into decisions select gen_random_uuid(), 1, gen_random_uuid(), 'hq', 'c1', 'front-in', 'front', 'street', 'hall',
+    'p' || n % 100, null, null, 'denied', 'lockdown', 'entry', case when n % 50 = 0 then 'offline' else 'online' end,
+    'security', 0, false, at, at, '{}'
+from generate_series(1, 20000) n, lateral (select timestamptz '2026-01-01' + n * interval '10 minutes' as at) moment;
+analyze;
+"""
 
 
 def report(desk: LockdownDesk) -> dict[str, Any]:
@@ -117,7 +152,39 @@ def test_it_tells_who_was_inside_when_it_started_and_at_the_all_clear_in_the_who
 
 def test_it_names_every_attempt_that_was_refused_until_the_all_clear(desk: LockdownDesk) -> None:
     refused = [(one["cardholder_id"], one["access_point_id"], one["zone_id"]) for one in report(desk)["refused"]]
-    assert refused == [("bob", "lab-in", "lab"), (None, "front-in", "hall")]
+    assert refused == [
+        ("bob", "lab-in", "lab"), ("bob", "lab-in", "lab"), (None, "front-in", "hall"), ("bob", "lab-in", "lab"),
+    ]  # fmt: skip
+
+
+def test_whom_a_controller_let_in_alone_is_not_among_them_and_is_named_apart(desk: LockdownDesk) -> None:
+    let_in = report(desk)["let_in_offline"]
+    assert [(one["cardholder_id"], one["access_point_id"], one["zone_id"], one["reason"]) for one in let_in] == [
+        ("bob", "lab-in", "lab", "lockdown"), ("bob", "front-in", "hall", None),
+    ]  # fmt: skip
+    said = desk.run("report", "")[1]
+    assert "refused   4 attempts" in said
+    assert "let in    2, by controllers alone that could not be reached" in said
+
+
+async def test_who_was_inside_and_who_came_are_looked_up_by_index_however_much_there_is_of_other_times(
+    endpoints: Endpoints,
+) -> None:
+    async with fresh_postgres(endpoints) as dsn:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.execute(_MUCH)
+            at = datetime(2026, 3, 2, tzinfo=UTC)
+            inside = await connection.fetch(f"explain {INSIDE}", "hq", "hall", at)
+            came = await connection.fetch(f"explain {ATTEMPTS}", "hq", "hall", at, at + timedelta(hours=1))
+        finally:
+            await connection.close()
+    people, attempts = ("\n".join(row[0] for row in rows) for rows in (inside, came))
+    assert "using passages_of_people" in people
+    assert "Seq Scan on passages" not in people
+    for index in ("decisions_by_time", "decisions_offline"):
+        assert index in attempts
+    assert "Seq Scan on decisions" not in attempts
 
 
 def test_as_a_page_it_can_be_kept_and_needs_nothing_else(desk: LockdownDesk, tmp_path: Path) -> None:
@@ -126,7 +193,8 @@ def test_as_a_page_it_can_be_kept_and_needs_nothing_else(desk: LockdownDesk, tmp
     text = path.read_text(encoding="utf-8")
     for wanted in (
         "Lockdown of hall", "times of Europe/Berlin", "op-7: an intruder", "no answer", ">Bob<",
-        "nobody known", "Refused attempts (2)", "Who was inside", "never",
+        "nobody known", "Let in by controllers that could not be reached (2)", "Refused attempts (4)",
+        "Who was inside", "never",
     ):  # fmt: skip
         assert wanted in text
     assert "<script" not in text

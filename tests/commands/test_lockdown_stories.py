@@ -66,7 +66,7 @@ class Day:
     def decided(self, type_: str, seconds: float, **fields: Any) -> None:
         """A decision at a door of the building."""
         usual = {"site_id": "hq", "cardholder_id": "p0443", "access_point_id": "hq-d31-in", "timeliness": "online"}
-        usual["decided_at"] = at(seconds)
+        usual["decided_at"] = usual["occurred_at"] = at(seconds)
         self.lockdowns.on_decision({**usual, "type": f"access_{type_}", "zone_from": "hq-lab-a", **fields})
 
     @property
@@ -79,7 +79,12 @@ def lived_through(campus: Campus) -> Day:
     day.hears("started", 1)
     day.decided("denied", 1.2, direction="entry", reason="lockdown")
     day.decided("denied", 1.4, direction="entry", reason="lockdown", cardholder_id=None)
-    day.decided("denied", 1.4, direction="entry", reason="lockdown", timeliness="offline")
+    day.decided("denied", 1.4, direction="entry", reason="lockdown", timeliness="late")
+    alone = {"direction": "entry", "reason": "lockdown", "timeliness": "offline", "zone_to": "hq-lab-a"}
+    day.decided("denied", 1.4, **alone, recorded_outcome="denied")
+    day.decided("denied", 1.4, **alone, recorded_outcome="granted", occurred_at=at(0.5))
+    day.decided("denied", 1.4, **{**alone, "zone_to": "hq-visitors"}, recorded_outcome="granted")
+    day.decided("denied", 11.5, **alone, recorded_outcome="granted", occurred_at=at(5))
     day.decided("granted", 1.5, direction="egress", access_point_id="hq-d31-out")
     day.decided("granted", 1.6, direction="egress", access_point_id="hq-d06-out", zone_from="hq-visitors")
     day.hears("progress", 1.6, confirmed=12, secured=12, unconfirmed=[{**MISSING[0], "why": None}])
@@ -107,6 +112,7 @@ def test_a_lockdown_is_told_from_its_start_to_the_last_door_that_is_given_back(c
         "effective: formally effective",
         "alert: high: hq-d31 is not known",
         "back: hq-c10 is back",
+        "let in alone: Feng Na (p0443) at hq-d31-in",
         "confirmed: 14 of 14, 14 shut",
         "secured: every door is shut, 11.0 s on",
         "approved: by op-1; this plan asks for two people",
@@ -127,6 +133,7 @@ def test_its_numbers_are_there_for_a_script(campus: Campus) -> None:
         "approved_by": ["op-1", "op-2"],
         "refused": 2,
         "let_out": 1,
+        "let_in_offline": 1,
         "seconds_until_confirmed": 11.0,
         "seconds_until_secured": 11.0,
         "seconds_until_effective": 8.0,
