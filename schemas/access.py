@@ -135,10 +135,14 @@ class AccessGranted(Decision):
 
 
 class AccessDenied(Decision):
-    """The door stays shut: `reason` is the first failed check, `failed_checks` all of them in order."""
+    """The door stays shut: `reason` is the first failed check, `failed_checks` all of them in order.
+
+    `drill`: the lockdown that is the reason is for practice.
+    """
 
     type: Literal["access_denied"] = "access_denied"
     display: Display
+    drill: bool = False
 
 
 class Passage(Message):

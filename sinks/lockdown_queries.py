@@ -65,13 +65,15 @@ INSIDE = (
 ATTEMPTS = (
     f"{_SCOPE}, asked as (select d.*, decided_at as at, false as let_in from decisions d "  # noqa: S608
     "where site_id = $1 and decided_at >= $3 and decided_at < coalesce($4::timestamptz, 'infinity') "
-    "and timeliness in ('online', 'grace') and outcome = 'denied' and reason = 'lockdown' and not exists ("
+    "and timeliness in ('online', 'grace') and outcome = 'denied' and reason = 'lockdown' "
+    "and coalesce((value ->> 'drill')::boolean, $5) = $5 and not exists ("
     "select from decisions o where o.site_id = $1 and o.timeliness = 'offline' and o.occurred_at = d.occurred_at "
     "and o.access_point_id = d.access_point_id) "
     "union all select d.*, occurred_at, value ->> 'recorded_outcome' = 'granted' from decisions d "
     "where site_id = $1 and occurred_at >= $3 and occurred_at < coalesce($4::timestamptz, 'infinity') "
     "and timeliness = 'offline' and direction = 'entry' and (value ->> 'recorded_outcome' = 'granted' "
-    "or reason = 'lockdown' or value -> 'recorded' ->> 'reason' = 'lockdown')) "
+    "or reason = 'lockdown' and coalesce((value ->> 'drill')::boolean, $5) = $5 "
+    "or value -> 'recorded' ->> 'reason' = 'lockdown')) "
     "select at, asked.cardholder_id, c.value ->> 'name' as name, access_point_id, door_id, device_id, "
     "zone_to as zone_id, reason, let_in from asked "
     "left join current_reference c on c.entity = 'cardholder' and c.id = asked.cardholder_id "
@@ -86,11 +88,12 @@ _DOORS = (
 
 
 async def case_file(
-    dsn: str, site_id: str, incident_id: str, spans: Sequence[Span], *, refusing: bool = True
+    dsn: str, site_id: str, incident_id: str, spans: Sequence[Span], *, refusing: bool = True, drill: bool = False
 ) -> CaseFile:
     """What is known of a lockdown that had these scopes, one after the other; zones and names as they are on file now.
 
-    One that is not `refusing` anybody has refused nobody, whatever others did there meanwhile.
+    One that is not `refusing` anybody has refused nobody, whatever others did there meanwhile; and what a `drill` has
+    refused is no real one's, nor the other way round.
 
     Raises:
         asyncpg.PostgresError: the server refuses.
@@ -104,7 +107,7 @@ async def case_file(
     try:
         first, last = spans[0], spans[-1]
         asked = spans if refusing else ()
-        attempts = [dict(row) for one in asked for row in await connection.fetch(ATTEMPTS, site_id, *one)]
+        attempts = [dict(row) for one in asked for row in await connection.fetch(ATTEMPTS, site_id, *one, drill)]
         let_in = [one.pop("let_in") for one in attempts]
         zone = await connection.fetchval(
             "select value ->> 'time_zone' from current_reference where entity = 'site' and id = $1", site_id

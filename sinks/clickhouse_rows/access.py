@@ -42,6 +42,7 @@ DECISIONS: dict[str, str] = {
     "exception": WORD,
     "permission_state": WORD,
     "retried": "Bool",
+    "drill": "Bool",
 }
 PASSAGES: dict[str, str] = {
     "decision_id": "UUID",
@@ -112,6 +113,7 @@ def _decision(message: Decision, outcome: str) -> Row:
         message.policy_version,
         *_recorded(message),
         *judged,
+        isinstance(message, AccessDenied) and message.drill,
     )
 
 

@@ -85,9 +85,9 @@ async def case_of(settings: Settings, steps: Sequence[Fields]) -> CaseFile | Non
     if not settings.postgres:
         return None
     one = steps[-1]
-    refusing = not one["drill"] or bool(one.get("drill_commands"))
-    spans = spans_of(steps)
-    return await case_file(settings.postgres, one["site_id"], one["incident_id"], spans, refusing=refusing)
+    drill, spans = bool(one["drill"]), spans_of(steps)
+    refusing = not drill or bool(one.get("drill_commands"))
+    return await case_file(settings.postgres, one["site_id"], one["incident_id"], spans, refusing=refusing, drill=drill)
 
 
 def spans_of(steps: Sequence[Fields]) -> list[Span]:

@@ -105,7 +105,8 @@ def _alone(fields: Fields) -> str:
 def _denied(fields: Fields) -> str:
     failed = ", ".join(fields.get("failed_checks", ())[1:])
     also = f" (also {failed})" if failed else ""
-    return f"{_who(fields):12} {fields.get('access_point_id')} {fields.get('reason')}{also}{_alone(fields)}"
+    why = f"{fields.get('reason')}{' (drill)' if fields.get('drill') else ''}"
+    return f"{_who(fields):12} {fields.get('access_point_id')} {why}{also}{_alone(fields)}"
 
 
 def _passage(fields: Fields) -> str:

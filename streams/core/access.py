@@ -130,7 +130,8 @@ def _decide(request: Request, record: Record, question: Question, outcomes: list
         decision = _granted(fields)
     else:
         reason = findings.failed[0]
-        fields |= {"reason": reason, "display": display_of(reason)}
+        drill = findings.drill and reason is Reason.LOCKDOWN
+        fields |= {"reason": reason, "display": display_of(reason), "drill": drill}
         decision = _denied(fields)
     outcomes.append(decision)
     if findings.checked is not None and (update := updated(question, findings, decision)) is not None:

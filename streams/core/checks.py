@@ -60,7 +60,10 @@ def _in_service(question: Question, findings: Findings) -> None:
 
 
 def _posture(question: Question, findings: Findings) -> None:
-    """Every zone on the way in must let the cardholder pass; nothing holds back who leaves."""
+    """Every zone on the way in must let the cardholder pass; nothing holds back who leaves.
+
+    Where there is a real lockdown, a drill refuses nobody: it would keep out responders.
+    """
     get = question.state.get
     postures: list[ZonePosture] = [one for key in question.place.posture_keys if (one := get(key)) is not None]
     if not postures:
@@ -68,7 +71,8 @@ def _posture(question: Question, findings: Findings) -> None:
         return
     strongest = max((one.posture for one in postures), key=_RANK.__getitem__)
     closing = [one for one in postures if _RANK[one.posture] >= _RANK[Posture.LOCKDOWN]]
-    closed = [one.clearance for one in closing]
+    for_practice = all(one.drill for one in closing)
+    closed = [one.clearance for one in closing if one.drill is for_practice]
     if not closed:
         findings.note("posture", None, f"posture={strongest}")
         return
@@ -80,8 +84,9 @@ def _posture(question: Question, findings: Findings) -> None:
     cleared = clearance is not None and all(least is not None and clearance >= least for least in closed)
     findings.override = findings.override or cleared
     needed = "nobody" if None in closed else max(least for least in closed if least is not None)
-    drill = " drill" if all(one.drill for one in closing) else ""
+    drill = " drill" if for_practice else ""
     inputs = f"posture={strongest}{drill} clearance={'-' if clearance is None else clearance}/{needed}"
+    findings.drill = for_practice
     findings.note("posture", None if cleared else Reason.LOCKDOWN, inputs)
 
 

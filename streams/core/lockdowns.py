@@ -256,9 +256,10 @@ def put_in_force(draft: Draft, lockdown: Lockdown, zone_before: str | None = Non
 
 
 def _posture(lockdowns: Sequence[InForce]) -> ZonePosture | None:
-    """What a zone is under: the strictest of its lockdowns, if it has any; a drill where all are."""
+    """What a zone is under: the strictest of its real lockdowns, if it has any, else of its drills."""
     if not lockdowns:
         return None
-    known = [one.clearance for one in lockdowns if one.clearance is not None]
-    least = max(known) if len(known) == len(lockdowns) else None
-    return ZonePosture(Posture.LOCKDOWN, least, all(one.drill for one in lockdowns))
+    drill = all(one.drill for one in lockdowns)
+    asked = [one.clearance for one in lockdowns if one.drill is drill]
+    known = [clearance for clearance in asked if clearance is not None]
+    return ZonePosture(Posture.LOCKDOWN, max(known) if len(known) == len(asked) else None, drill)

@@ -49,7 +49,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
 class Findings:
     """What the checks found, in their order."""
 
-    __slots__ = ("checked", "checks", "denied", "failed", "override", "permission", "reserves", "soft")
+    __slots__ = ("checked", "checks", "denied", "drill", "failed", "override", "permission", "reserves", "soft")
 
     def __init__(self) -> None:
         self.checked: Checked | None = None
@@ -58,6 +58,7 @@ class Findings:
         self.soft: list[Reason] = []
         self.permission: Permission | None = None
         self.override = False
+        self.drill = False
         self.reserves: tuple[str, ...] = ()
         self.denied = False
 

@@ -140,7 +140,8 @@ def _denied(message: AccessDenied) -> Iterator[Event]:
         return
     if message.difference and message.recorded is not None:
         cause = message.recorded.cause or "unknown"
-        summary = f"{message.device_id} alone let somebody in at {point} against the rules: {reason} ({cause})"
+        drill = "Drill: " if message.drill else ""
+        summary = f"{drill}{message.device_id} alone let somebody in at {point} against the rules: {reason} ({cause})"
         kind, where = OFFLINE_DIFFERENCE, f"{point}/{message.cardholder_id or '-'}"
         yield Trouble(kind=kind, where=where, cause_id=message.decision_id, summary=summary, **at(message))
     if authentication_failed(message):

@@ -57,6 +57,7 @@ class _Lockdown:
     started_at: datetime
     since: int
     exact: bool
+    drill: bool = False
     until: float = _NEVER
     released: bool = False
 
@@ -83,7 +84,7 @@ class Lockdowns:
             since = number if before or fields["type"] == "lockdown_started" else 0
             exact = bool(before) or fields["cause"] == "operator"
             here = self._known[incident_id, fields["zone_id"]] = _Lockdown(
-                self._clearance(fields), started, since, exact
+                self._clearance(fields), started, since, exact, fields["drill"]
             )
         for one in (*before, here):
             if one is not here or fields["releasing_at"] is not None:  # released, or another zone has taken its place
@@ -134,12 +135,16 @@ class Lockdowns:
         return None
 
     def _right(self, claim: Claim) -> set[bool]:
-        """Whether a lockdown refuses that; both where nobody can know."""
+        """Whether a lockdown refuses that; both where nobody can know. A drill gives way to a real one."""
         around = self._places.paths[claim.point.zone_to]
+        here = [
+            one
+            for (_id, zone_id), one in self._known.items()
+            if zone_id in around and one.since <= claim.number < one.until
+        ]
+        real = [one for one in here if not one.drill]
         found = {False}
-        for (_id, zone_id), one in self._known.items():
-            if zone_id not in around or not one.since <= claim.number < one.until:
-                continue
+        for one in real or here:
             cleared = claim.clearance is not None and one.clearance is not None and claim.clearance >= one.clearance
             if not cleared and (one.exact or claim.number > one.since):
                 return {True}

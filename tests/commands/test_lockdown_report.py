@@ -176,7 +176,7 @@ async def test_who_was_inside_and_who_came_are_looked_up_by_index_however_much_t
             await connection.execute(_MUCH)
             at = datetime(2026, 3, 2, tzinfo=UTC)
             inside = await connection.fetch(f"explain {INSIDE}", "hq", "hall", at)
-            came = await connection.fetch(f"explain {ATTEMPTS}", "hq", "hall", at, at + timedelta(hours=1))
+            came = await connection.fetch(f"explain {ATTEMPTS}", "hq", "hall", at, at + timedelta(hours=1), False)
         finally:
             await connection.close()
     people, attempts = ("\n".join(row[0] for row in rows) for rows in (inside, came))

@@ -12,6 +12,7 @@ from schemas.access import AccessDenied, AccessGranted
 from schemas.vocabulary import DifferenceCause, Reason
 from streams.core.alerts import events_of
 from streams.core.troubles import Trouble
+from tests.core.emergency import Site
 from tests.core.world import NOW, World, card
 
 HOUR_MS = 3_600_000
@@ -130,3 +131,14 @@ def test_whatever_was_recorded_a_difference_has_a_cause_and_nothing_else_has_and
     assert (cause(decision) in set(DifferenceCause)) is decision.difference
     assert commands(world) == []
     assert not decision.actuated
+
+
+def test_somebody_let_in_alone_during_a_drill_is_told_of_as_one() -> None:
+    site = Site()
+    site.lock_down("lab", "low", drill=True, drill_commands=True)
+    decision = site.ask(at="lab-in", outcome="granted", **SNAPSHOT)
+    assert isinstance(decision, AccessDenied)
+    assert decision.drill
+    (trouble,) = events_of(decision)
+    assert isinstance(trouble, Trouble)
+    assert trouble.summary.startswith("Drill: c1 alone let somebody in at lab-in")

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.access import AccessDenied
 from schemas.envelope import type_of
 from schemas.places import AccessPoint, Device, Door, Zone
 from schemas.vocabulary import Direction
@@ -278,6 +279,34 @@ def test_a_drill_is_told_and_refuses_nobody_and_commands_nothing() -> None:
     assert len(of_type(site.wait(1), "lockdown_released")) == 1
 
 
+def test_a_drill_gives_way_to_a_real_lockdown_and_keeps_out_no_responder_in_it() -> None:
+    site = Site()
+    site.change("policy", "usual", lockdowns=[{"plan_id": "usual", "clearance": 5}, {"plan_id": "strict"}])
+    site.person("rescuer", "500", clearance=5)
+
+    def said(number: str, at: str = "lab-in") -> tuple[Any, ...]:
+        decision = site.ask(card(number), at=at)
+        return (decision.reason, decision.drill) if isinstance(decision, AccessDenied) else (None,)
+
+    for level in ("low", "high"):
+        site.lock_down("lab", level, drill=True, drill_commands=True, plan_id="strict")
+    assert said("500") == ("lockdown", True)
+    real = incident_id(site.lock_down("lab", "low"))
+    assert (said("500"), said("100")) == ((None,), ("lockdown", False))
+    assert said("500", at="front-in") == ("lockdown", True), "the real one is not there"
+    site.release(real)
+    assert said("500") == ("lockdown", True)
+
+
+def test_what_else_stands_against_somebody_first_is_no_drill() -> None:
+    site = Site()
+    site.lock_down("lab", "low", drill=True, drill_commands=True)
+    site.change("device", "c1", status="inactive")
+    denied = site.ask(at="lab-in")
+    assert isinstance(denied, AccessDenied)
+    assert (denied.reason, denied.failed_checks[1], denied.drill) == ("out_of_service", "lockdown", False)
+
+
 def test_a_drill_with_commands_locks_and_refuses_as_if_it_were_real_and_is_marked_in_all_of_it() -> None:
     site = Site(notice="Go into the nearest room.")
     found = site.lock_down("lab", "high", drill=True, drill_commands=True)
@@ -287,7 +316,8 @@ def test_a_drill_with_commands_locks_and_refuses_as_if_it_were_real_and_is_marke
     assert {type_of(one) for one in commands(found)} == {"lock_down_door"}
     assert [[cause.drill for cause in one.causes] for one in of_type(found, "door_mode_desired")] == [[True], [True]]
     denied = site.ask(at="lab-in")
-    assert denied.reason == "lockdown"
+    assert isinstance(denied, AccessDenied)
+    assert (denied.reason, denied.drill) == ("lockdown", True)
     assert ("posture", "failed", "posture=lockdown drill clearance=0/nobody") in denied.checks
     assert site.ask(at="lab-out").type == "access_granted"
     site.obey(found)

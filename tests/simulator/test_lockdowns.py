@@ -103,6 +103,18 @@ def test_a_grant_in_a_lockdown_and_a_refusal_outside_it_are_findings(number: int
     assert "locked down at" in court.differences[0]
 
 
+def test_a_drill_with_commands_refuses_like_a_real_one_until_a_real_one_is_there() -> None:
+    court = Court()
+    court.lockdown(10, incident_id="practice", plan_id="strict", drill=True, drill_commands=True)
+    court.decides(11, "lockdown", card=ANN)
+    court.lockdown(20)
+    court.decides(21, card=ANN)
+    court.decides(22, "lockdown")
+    court.lockdown(30, "releasing")
+    court.decides(31, "lockdown", card=ANN)
+    assert court.differences == []
+
+
 def test_it_is_refused_for_that_first_and_for_what_else_is_wrong_after_it() -> None:
     court = Court()
     court.lockdown(10)
