@@ -74,8 +74,13 @@ async def timed(
     seconds: float,
     out: str,
     name_of: Callable[[bytes], str | None],
+    begun: Callable[[], None] = lambda: None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Answered], int]:
-    """The same, request by request; and how many never got an answer."""
+    """The same, request by request; and how many never got an answer.
+
+    `begun` is called before the first one; none is published any more when there are `enough`.
+    """
     consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=500)
     producer = AIOKafkaProducer(**options, acks="all", linger_ms=0, partitioner=DefaultPartitioner())
     await consumer.start()
@@ -89,7 +94,8 @@ async def timed(
         sent: dict[str, float] = {}
         took: list[Answered] = []
         listening = asyncio.create_task(_listen(consumer, sent, took, name_of))
-        await _publish(producer, messages, rate, seconds, sent)
+        begun()
+        await _publish(producer, messages, rate, seconds, sent, enough)
         deadline = time.perf_counter() + DRAIN_S
         while sent and time.perf_counter() < deadline:  # noqa: ASYNC110 - the listener empties it
             await asyncio.sleep(0.05)
@@ -101,10 +107,17 @@ async def timed(
 
 
 async def _publish(
-    producer: AIOKafkaProducer, messages: Iterator[Signed], rate: int, seconds: float, sent: dict[str, float]
+    producer: AIOKafkaProducer,
+    messages: Iterator[Signed],
+    rate: int,
+    seconds: float,
+    sent: dict[str, float],
+    enough: Callable[[], bool],
 ) -> None:
     start = time.perf_counter()
     for number in range(int(rate * seconds)):
+        if enough():
+            return
         message = next(messages)
         wait = start + number / rate - time.perf_counter()
         if wait > 0:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.latency import Answered, Latency, name_of_command, summary, timed
+from bench.latency import Answered, Latency, summary
+from bench.people import answers, people
 from bench.programs import BenchmarkError, Program, worker
 from bench.stage import COMMANDS, PARTITIONS, Plain, Stage
 from bench.world import MASTER, PATIENCE_S, signed_reference
@@ -32,11 +33,8 @@ from streams.signed import Event, signed_headers
 
 SITE, OPERATOR_ID = "vast", "op-1"
 DOORS_A_CONTROLLER = 10
-RATE = 200
-"""Requests a second at the other sites."""
-
-BEFORE_S, WINDOW_S = 1.0, 4.0
-"""How long people ask before the request, and in all."""
+BEFORE_S = 1.0
+"""How long people ask before the request."""
 
 WITHIN_S = 60.0
 INCIDENTS, RESULTS, REQUESTS = "incidents", "command.results", "operator.requests"
@@ -47,7 +45,7 @@ class Locked(NamedTuple):
     """Seconds from the request published to the last command received and to every door confirmed, medians of rounds.
 
     `cpu_s`: of the worker's CPU from the request to the last command. `meanwhile`: the people of other sites who asked
-    between the request and that confirmation, of all rounds.
+    between the request and the last command, of all rounds; `confirming`: between that and the confirmation.
     """
 
     doors: int
@@ -55,6 +53,7 @@ class Locked(NamedTuple):
     confirmed_s: float
     cpu_s: float
     meanwhile: Latency
+    confirming: Latency
 
 
 async def lockdowns(stage: Stage, doors: int, rounds: int) -> Locked:
@@ -76,45 +75,49 @@ async def lockdowns(stage: Stage, doors: int, rounds: int) -> Locked:
         site = _Site(stage, doors)
         await site.start()
         try:
-            await timed_requests(stage, 1.0)
-            found = [await _round(site, program) for _ in range(rounds)]
+            async with people(stage.kafka, stage.shape, stage.boot(), stage.folder) as asking:
+                found = [await _round(site, program) for _ in range(rounds)]
+                took, unanswered = await answers(asking)
         finally:
             await site.stop()
-    meanwhile = summary([one.took_s for turn in found for one in turn.meanwhile], sum(one.unanswered for one in found))
-    commanded_s, confirmed_s = median([one.commanded_s for one in found]), median([one.confirmed_s for one in found])
-    return Locked(doors, commanded_s, confirmed_s, median([one.cpu_s for one in found]), meanwhile)
-
-
-async def timed_requests(stage: Stage, seconds: float) -> tuple[list[Answered], int]:
-    """People ask at the other sites."""
-    messages = stage.messages(int(RATE * seconds) + 1)
-    return await timed(stage.options, messages, rate=RATE, seconds=seconds, out=COMMANDS, name_of=name_of_command)
+    return Locked(
+        doors,
+        median([one.commanded_s - one.started_s for one in found]),
+        median([one.confirmed_s - one.started_s for one in found]),
+        median([one.cpu_s for one in found]),
+        _latency(took, [(one.started_s, one.commanded_s) for one in found], unanswered),
+        _latency(took, [(one.commanded_s, one.confirmed_s) for one in found], unanswered),
+    )
 
 
 async def _round(site: _Site, program: Program) -> _Round:
-    asking = asyncio.create_task(timed_requests(site.stage, WINDOW_S))
     await asyncio.sleep(BEFORE_S)
     started_s, before_s = time.perf_counter(), program.cpu_s()
     await site.ask(LockdownRequested, threat_level=ThreatLevel.EXTREME, zone_id=SITE)
     commands = await site.commanded("lock_down_door")
-    last_s, cpu_s = max(commands.values()), program.cpu_s() - before_s
+    commanded_s, cpu_s = max(commands.values()), program.cpu_s() - before_s
     await site.confirm(commands)
     confirmed = await site.told("lockdown_confirmed")
-    done_s = time.perf_counter()
-    took, unanswered = await asking
+    confirmed_s = time.perf_counter()
     await site.ask(LockdownReleaseRequested, incident_id=confirmed["incident_id"])
     await site.confirm(await site.commanded("lock_down_release_door"))
     await site.told("lockdown_released")
-    meanwhile = [one for one in took if started_s <= one.sent_s <= done_s]
-    return _Round(last_s - started_s, done_s - started_s, cpu_s, meanwhile, unanswered)
+    return _Round(started_s, commanded_s, confirmed_s, cpu_s)
 
 
 class _Round(NamedTuple):
+    """When it was asked for, when the last command and the last confirmation came, and the CPU until the command."""
+
+    started_s: float
     commanded_s: float
     confirmed_s: float
     cpu_s: float
-    meanwhile: list[Answered]
-    unanswered: int
+
+
+def _latency(took: list[Answered], windows: list[tuple[float, float]], unanswered: int) -> Latency:
+    """Of those who asked in one of these windows."""
+    within = [one.took_s for one in took if any(start <= one.sent_s <= end for start, end in windows)]
+    return summary(within, unanswered)
 
 
 class _Site:

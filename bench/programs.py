@@ -105,6 +105,11 @@ class Program:
             raise BenchmarkError(f"{self.log.name}: ended with {code}:\n{said[-2000:]}")
         return said
 
+    async def finish(self, within_s: float) -> str:
+        """Let it end of its own accord (SIGTERM), and give what it said."""
+        self._process.terminate()
+        return await self.ended(within_s)
+
     async def _until(self, done: Callable[[], bool], within_s: float) -> None:
         deadline = time.monotonic() + within_s
         while not await asyncio.to_thread(done):

@@ -42,6 +42,7 @@ class Stage:
     """What makes a worker of ours work here."""
     _boots: Iterator[int] = field(init=False, default_factory=lambda: itertools.count(1))
     _asker: AIOKafkaConsumer = field(init=False)
+    _producer: AIOKafkaProducer = field(init=False)
 
     async def __aenter__(self) -> Self:
         secret = self.folder / "master-secret"
@@ -57,10 +58,13 @@ class Stage:
             await cluster.apply(registry(), PARTITIONS, 1)
         self._asker = AIOKafkaConsumer(**self.options, enable_auto_commit=False)
         await self._asker.start()
+        self._producer = AIOKafkaProducer(**self.options, acks="all", max_batch_size=BATCH_BYTES)
+        await self._producer.start()
         await self._publish_references()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
+        await self._producer.stop()
         await self._asker.stop()
 
     async def make_topics(self, *names: str) -> None:
@@ -92,7 +96,11 @@ class Stage:
 
     def messages(self, count: int) -> Iterator[Signed]:
         """Signed requests that no controller has sent before."""
-        return requests(self.shape, count, boot=next(self._boots))
+        return requests(self.shape, count, boot=self.boot())
+
+    def boot(self) -> int:
+        """What no controller has called a start of its before."""
+        return next(self._boots)
 
     async def fill(self, count: int) -> None:
         """Let that many signed requests wait in their topic."""
@@ -105,23 +113,19 @@ class Stage:
 
     async def publish(self, topic: str, partition: int, records: Iterable[Plain]) -> None:
         """Write records (key, value, list of headers) in large batches, in order."""
-        producer = AIOKafkaProducer(**self.options, acks="all", max_batch_size=BATCH_BYTES)
-        await producer.start()
-        try:
-            under_way: list[Any] = []
-            batch = producer.create_batch()
-            for key, value, headers in records:
-                if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-                    under_way.append(await producer.send_batch(batch, topic, partition=partition))
-                    batch = producer.create_batch()
-                    batch.append(timestamp=None, key=key, value=value, headers=headers)
-                    if len(under_way) >= MOST_UNDER_WAY:
-                        await asyncio.gather(*under_way)
-                        under_way.clear()
-            under_way.append(await producer.send_batch(batch, topic, partition=partition))
-            await asyncio.gather(*under_way)
-        finally:
-            await producer.stop()
+        producer = self._producer
+        under_way: list[Any] = []
+        batch = producer.create_batch()
+        for key, value, headers in records:
+            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                under_way.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                batch.append(timestamp=None, key=key, value=value, headers=headers)
+                if len(under_way) >= MOST_UNDER_WAY:
+                    await asyncio.gather(*under_way)
+                    under_way.clear()
+        under_way.append(await producer.send_batch(batch, topic, partition=partition))
+        await asyncio.gather(*under_way)
 
     async def _publish_references(self) -> None:
         rows: dict[str, list[Plain]] = {}
