@@ -119,11 +119,15 @@ def decide_heard(message: DeviceMessage, state: State, context: Context) -> Sequ
 
     It is sent at the tick that this brings on, so that no other command of this cause gets the same sequence.
     """
-    if state.get(converging_key(message.device_id)) is None:
+    awaiting: Converging | None = state.get(converging_key(message.device_id))
+    if awaiting is None:
         return ()
     heard: DeviceState | None = state.get(device_key(message.device_id))
-    silent = heard is None or context.now_ms - heard.heard_ms >= SILENCE_MS
-    return (Woken(message.device_id, context.now_ms, silent),)
+    woken = Woken(
+        message.device_id, context.now_ms, silent=heard is None or context.now_ms - heard.heard_ms >= SILENCE_MS
+    )
+    # Of many that confirm at once, each is heard once for each of its doors.
+    return (woken,) if any(_woken(one, woken) is not one for one in awaiting.doors) else ()
 
 
 def evolve_woken(state: State, outcome: Woken) -> Iterable[Change]:
@@ -204,7 +208,8 @@ def is_silent(device_id: str, site_id: str, state: State, context: Context) -> b
 
 def _is_of(found_id: str, one: Awaited) -> bool:
     last = max(1, one.attempts - ATTEMPTS_KNOWN + 1)
-    return any(found_id == command_id(one.door_id, one.epoch, attempt) for attempt in range(one.attempts, last - 1, -1))
+    # A list, which is mostly of one: it is asked for every door that is not confirmed.
+    return found_id in [command_id(one.door_id, one.epoch, attempt) for attempt in range(last, one.attempts + 1)]
 
 
 def _confirm(doors: Doors, door_id: str, message: DeviceMessage) -> None:

@@ -6,11 +6,13 @@ commands may have overtaken the first one. They are absolute, so that it doesn't
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
+from schemas.base import trusted
 from schemas.commands import (
     BlockDoor,
     LockDoor,
@@ -43,18 +45,23 @@ LONGEST_RETRY_MS = 30_000
 COMMANDS_KEPT = 16_384
 """Ids that are kept ready: a confirmation is held against those of all doors that its controller has not confirmed."""
 
+CAUSES_KEPT = 256
+"""Causes as messages show them: a lockdown is the same one at thousands of doors."""
+
 _replace = msgspec.structs.replace
-_COMMANDS: dict[DoorMode, type[ModeCommand]] = {
-    DoorMode.LOCKED: LockDoor,
-    DoorMode.UNLOCKED: UnlockDoor,
-    DoorMode.BLOCKED: BlockDoor,
-    DoorMode.LOCKED_DOWN: LockDownDoor,
-    DoorMode.LOCKED_OPEN: LockOpenDoor,
+_Make = Callable[[Mapping[str, Any]], ModeCommand]
+_COMMANDS: dict[DoorMode, _Make] = {
+    DoorMode.LOCKED: trusted(LockDoor),
+    DoorMode.UNLOCKED: trusted(UnlockDoor),
+    DoorMode.BLOCKED: trusted(BlockDoor),
+    DoorMode.LOCKED_DOWN: trusted(LockDownDoor),
+    DoorMode.LOCKED_OPEN: trusted(LockOpenDoor),
 }
-_RELEASES: dict[DoorMode, type[ModeCommand]] = {
-    DoorMode.LOCKED_DOWN: LockDownReleaseDoor,
-    DoorMode.LOCKED_OPEN: LockOpenReleaseDoor,
+_RELEASES: dict[DoorMode, _Make] = {
+    DoorMode.LOCKED_DOWN: trusted(LockDownReleaseDoor),
+    DoorMode.LOCKED_OPEN: trusted(LockOpenReleaseDoor),
 }
+_desired = trusted(DoorModeDesired)
 
 
 class ModeSet(msgspec.Struct, frozen=True, gc=False, tag="mode_set"):
@@ -155,24 +162,26 @@ class Doors:
         modes = _replace(modes, revision=modes.revision + 1)
         self._put(door.door_id, modes)
         self.outcomes.append(
-            DoorModeDesired(
-                site_id=door.site_id,
-                device_id=door.device_id,
-                door_id=door.door_id,
-                mode=modes.mode,
-                mode_epoch=modes.epoch,
-                rank=rank_of(modes.causes)[0],
-                causes=tuple(map(_shown, modes.causes)),
-                since=from_ms(modes.since_ms),
-                revision=modes.revision,
-                confirmed_at=from_ms(modes.confirmed_ms) if modes.confirmed_ms else None,
-                unconfirmed=modes.refused,
-                detail=awaited.failure if awaited is not None else "",
-                reported=reported,
-                attempts=awaited.attempts if awaited is not None else 0,
-                open=self._door(door.door_id).open,
-                decided_at=from_ms(self.context.now_ms),
-                journal=journal_position(self.context),
+            _desired(
+                {
+                    "site_id": door.site_id,
+                    "device_id": door.device_id,
+                    "door_id": door.door_id,
+                    "mode": modes.mode,
+                    "mode_epoch": modes.epoch,
+                    "rank": rank_of(modes.causes)[0],
+                    "causes": tuple(map(_shown, modes.causes)),
+                    "since": from_ms(modes.since_ms),
+                    "revision": modes.revision,
+                    "confirmed_at": from_ms(modes.confirmed_ms) if modes.confirmed_ms else None,
+                    "unconfirmed": modes.refused,
+                    "detail": awaited.failure if awaited is not None else "",
+                    "reported": reported,
+                    "attempts": awaited.attempts if awaited is not None else 0,
+                    "open": self._door(door.door_id).open,
+                    "decided_at": from_ms(self.context.now_ms),
+                    "journal": journal_position(self.context),
+                }
             )
         )
 
@@ -180,20 +189,20 @@ class Doors:
         """Send a door's mode to its controller once more, and await its confirmation."""
         modes = self.draft.get(mode_key(door.door_id)) or DoorModes(door.site_id)
         now_ms, attempts = self.context.now_ms, awaited.attempts + 1
-        if modes.mode not in _RELEASES and modes.previous in _RELEASES:
-            make: Callable[..., ModeCommand] = _RELEASES[modes.previous]
-        else:
-            make = _COMMANDS[modes.mode]
+        released = modes.mode not in _RELEASES and modes.previous in _RELEASES
+        make = _RELEASES[modes.previous] if released else _COMMANDS[modes.mode]
         self.outcomes.append(
             make(
-                command_id=command_id(door.door_id, modes.epoch, attempts),
-                site_id=door.site_id,
-                device_id=door.device_id,
-                issued_at=from_ms(now_ms),
-                door_id=door.door_id,
-                sequence=self._sequence(door.door_id),
-                mode_epoch=modes.epoch,
-                mode=modes.mode,
+                {
+                    "command_id": command_id(door.door_id, modes.epoch, attempts),
+                    "site_id": door.site_id,
+                    "device_id": door.device_id,
+                    "issued_at": from_ms(now_ms),
+                    "door_id": door.door_id,
+                    "sequence": self._sequence(door.door_id),
+                    "mode_epoch": modes.epoch,
+                    "mode": modes.mode,
+                }
             )
         )
         next_ms = now_ms + retry_ms(attempts)
@@ -228,6 +237,7 @@ def command_id(door_id: str, epoch: int, attempt: int) -> str:
     return derive("mode", door_id, epoch, attempt)
 
 
+@lru_cache(CAUSES_KEPT)
 def _shown(cause: ModeCause) -> ActiveCause:
     return ActiveCause(
         kind=cause.kind,
