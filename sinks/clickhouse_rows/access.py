@@ -71,15 +71,15 @@ REFUSALS: dict[str, str] = {
 }
 
 
-def _granted(message: Decision, _record: Record) -> Row:
-    return _decision(message, "granted")
+def _granted(message: AccessGranted, _record: Record) -> Row:
+    return _decision(message, "granted", drill=False)
 
 
-def _denied(message: Decision, _record: Record) -> Row:
-    return _decision(message, "denied")
+def _denied(message: AccessDenied, _record: Record) -> Row:
+    return _decision(message, "denied", drill=message.drill)
 
 
-def _decision(message: Decision, outcome: str) -> Row:
+def _decision(message: Decision, outcome: str, *, drill: bool) -> Row:
     exception = message.exception
     judged = ("", "", False)
     if exception is not None:
@@ -113,7 +113,7 @@ def _decision(message: Decision, outcome: str) -> Row:
         message.policy_version,
         *_recorded(message),
         *judged,
-        isinstance(message, AccessDenied) and message.drill,
+        drill,
     )
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import asyncpg
 import pytest
 
+from deploy.stack.model import Endpoints
+from schemas.ids import derive
+from sinks.clickhouse import ClickHouseSink, connect
+from sinks.postgres import PostgresSink
+from tests.sinks.databases import empty_clickhouse, fresh_postgres
 from tests.sinks.records import Topics, example
 from tests.sinks.stores import Postgres, Store
 
@@ -75,3 +83,26 @@ async def test_the_times_of_one_that_was_escalated_are_those_of_its_last_scope(s
     else:
         (times,) = tables["lockdown_times"]
         assert times[3:] == ("hall", "False", "4", "120000", "None")
+
+
+async def test_a_refusal_for_practice_is_told_from_a_real_one(endpoints: Endpoints) -> None:
+    topics = Topics()
+    for number, drill in enumerate((True, False, True)):
+        id_ = derive("decision", number)
+        topics.add("access.decisions", example("access_denied", decision_id=id_, reason="lockdown", drill=drill))
+    async with fresh_postgres(endpoints) as dsn, empty_clickhouse(endpoints) as url:
+        for sink in (PostgresSink(dsn), ClickHouseSink(url)):
+            await sink.write(INCARNATION, topics.records)
+            await sink.close()
+        connection = await asyncpg.connect(dsn)
+        try:
+            assert await connection.fetchval("select count(*) from decisions where (value ->> 'drill')::boolean") == 2
+        finally:
+            await connection.close()
+        client = await asyncio.to_thread(connect, url)
+        try:
+            query = "select countIf(drill), count() from decisions where reason = 'lockdown'"
+            rows = (await asyncio.to_thread(client.query, query)).result_rows
+        finally:
+            client.close()
+    assert [tuple(row) for row in rows] == [(2, 3)]
