@@ -12,7 +12,7 @@ from schemas.ids import derive
 from sinks.clickhouse import ClickHouseSink, connect
 from sinks.postgres import PostgresSink
 from tests.sinks.databases import empty_clickhouse, fresh_postgres
-from tests.sinks.records import Topics, example
+from tests.sinks.records import Topics, as_we_write, example
 from tests.sinks.stores import Postgres, Store
 
 INCARNATION = 1_772_000_000
@@ -92,7 +92,7 @@ async def test_a_refusal_for_practice_is_told_from_a_real_one(endpoints: Endpoin
         topics.add("access.decisions", example("access_denied", decision_id=id_, reason="lockdown", drill=drill))
     async with fresh_postgres(endpoints) as dsn, empty_clickhouse(endpoints) as url:
         for sink in (PostgresSink(dsn), ClickHouseSink(url)):
-            await sink.write(INCARNATION, topics.records)
+            await sink.write(INCARNATION, as_we_write(topics.records))
             await sink.close()
         connection = await asyncpg.connect(dsn)
         try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
+from schemas.canonical import Canonical
 from schemas.record import Record
 from sinks import reading
-from sinks.reading import Messages, within
-from tests.sinks.records import a_day
+from sinks.clickhouse_rows import row_of
+from sinks.reading import OUR_TOPICS, Messages, within
+from tests.sinks.records import EXAMPLES, Topics, a_day, as_we_write
 
 
 @pytest.fixture
@@ -71,3 +74,18 @@ def test_a_sink_that_stays_away_fills_no_memory_and_shares_again_when_it_is_back
 )
 def test_times_are_kept_within_what_both_stores_hold(told: datetime, kept: datetime) -> None:
     assert within(told) == kept
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(one for topic in OUR_TOPICS for one in (EXAMPLES / topic).rglob("*.json")),
+    ids=lambda path: f"{path.parts[-3]}-{path.stem}-{path.parts[-2]}",
+)
+def test_what_is_read_in_its_own_form_becomes_the_same_row_of_history(path: Path) -> None:
+    topics = Topics()
+    topics.add(path.parts[-3], path.read_bytes())
+    ((_, message),) = Messages().read(topics.records)
+    (ours,) = as_we_write(topics.records)
+    ((_, mirrored),) = Messages().read([ours])
+    assert isinstance(mirrored, Canonical)
+    assert row_of(mirrored, ours) == row_of(message, topics.records[0])
