@@ -19,6 +19,7 @@ from streams.simulator.lockdowns import OPEN, Lockdowns, Shut
 from streams.simulator.lockouts import SECRETS, Attempt, Lockouts
 from streams.simulator.people import People, Proof, unfit
 from streams.simulator.places import Places
+from streams.simulator.unlocked import Unlocked
 
 Outcomes = frozenset[Reason | None]
 """The reasons that are right; None is a grant. More than one only where nobody can know."""
@@ -51,12 +52,13 @@ class Expected(NamedTuple):
 
 
 class Oracle:
-    """Expects; `happenings` is its picture of who is where, `lockouts` and `lockdowns` of what is locked."""
+    """Expects; `happenings` is its picture of who is where, `lockouts`, `lockdowns` and `unlocked` of locks."""
 
     def __init__(self, people: People, places: Places, happenings: Happenings) -> None:
         self.happenings = happenings
         self.lockouts = Lockouts(people, places)
         self.lockdowns = Lockdowns(people, places)
+        self.unlocked = Unlocked(people, places)
         self._people = people
         self._places = places
 

@@ -112,7 +112,7 @@ class Simulation:
         self._readers: dict[str, Callable[[Mapping[str, Any]], None]] = {
             DURESS: self._judge.duress,
             INCIDENTS: self._oracle.lockdowns.told,
-            MODES: self._oracle.lockdowns.mode,
+            MODES: self._mode,
             STATES: self._watch.told if self._watch is not None else _unread,
         }
         self._marks = Marks()
@@ -136,6 +136,7 @@ class Simulation:
             NobodyDecidesError: no worker decides, or the campus is not loaded.
             ValueError: nobody may enter anywhere.
         """
+        began = self._now().clock
         scenes = self._plan()  # before anything is said: nobody listens while a day is planned
         async with self._opened(self._sent) as line:
             self._line = line
@@ -152,6 +153,7 @@ class Simulation:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
             self._judge.conclude()
+            self._judge.differences += self._oracle.unlocked.differences(began, self._now().clock)
             on_progress(self._progress())
             name = (self._options.scenario, self._options.seed, len(self._places.sites))
             seconds = self._ended_s - self._began_s
@@ -283,6 +285,10 @@ class Simulation:
         key = self._judge.read(fields, before=before)
         if key is not None:
             self._decided(key, fields)
+
+    def _mode(self, fields: Mapping[str, Any]) -> None:
+        self._oracle.lockdowns.mode(fields)
+        self._oracle.unlocked.mode(fields)
 
     def _decided(self, key: RequestKey, fields: Mapping[str, Any]) -> None:
         granted = fields["type"] == "access_granted"

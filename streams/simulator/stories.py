@@ -192,11 +192,16 @@ class StoryTeller:
                 yield from (point for point in points if point.zone_to == zone_id)
 
     def _points(self, among: Collection[str]) -> list[AccessPoint]:
+        """Readers in service, of doors without another part; what stands unlocked is neither forced nor held open."""
         found = (self._places.points[id_] for id_ in sorted(among))
         return [
             p
             for p in found
-            if p.site_id == self._site_id and p.enabled and self._places.works(p) and p.door_id not in self._doors
+            if p.site_id == self._site_id
+            and p.enabled
+            and self._places.works(p)
+            and p.door_id not in self._doors
+            and self._places.doors[p.door_id].unlock_schedule_id is None
         ]
 
     def _spare(self) -> list[str]:
