@@ -22,6 +22,7 @@ from faust.transport.drivers.aiokafka import ConsumerRebalanceListener
 from faust.types import TP, Message
 from mode import Service
 
+from streams.engine import dating
 from streams.engine.faust_loop import LoopConsumerThread, OpenPartitions
 from streams.engine.kafka_reading import to_records
 from streams.engine.ports import Chunk, TopicPartition
@@ -64,6 +65,8 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         self._seeks: dict[Any, int] = {}
         self._next: dict[Any, int] = {}
         """Where each feed stands: offsets have holes, so the first one of a chunk does not tell."""
+        self._read_ms: dict[Any, int] = {}
+        """When each partition was last seen to its end."""
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> LoopConsumerThread:
@@ -78,15 +81,30 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise ConsumerStoppedError
         consumer._coordinator.check_errors()  # noqa: SLF001 - before the fetch: what was fetched must not be lost
+        asked_ms = time.time_ns() // 1_000_000
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001
             fetched = await fetcher.fetched_records(self._open, timeout=timeout, max_records=CHUNK_RECORDS)
         fetched_ms = time.time_ns() // 1_000_000
         generation = self.app.consumer_generation_id
         # All of them before the first is handed over: whatever is sought meanwhile comes after this fetch.
-        found = [self._chunk(place, records, fetched_ms) for place, records in fetched.items()]
+        found = [
+            self._chunk(place, run, at_ms)
+            for place, records in fetched.items()
+            for at_ms, run in dating.runs(records, self._read_ms.get(place), fetched_ms)
+        ]
+        self._read_ms.update(dict.fromkeys(self._at_end(), asked_ms))
         for chunk in found:
             tp = TP(chunk.topic, chunk.partition)
             yield tp, self._message(tp, chunk, chunk.records[-1].offset, generation)
+
+    def _at_end(self) -> list[AioPartition]:
+        """The partitions of which the broker had no more when it last answered."""
+        states = self._feed_states()
+        return [
+            place
+            for place, state in states.items()
+            if state.highwater is not None and state.position >= state.highwater
+        ]
 
     def _chunk(self, place: AioPartition, records: Sequence[ConsumerRecord], fetched_ms: int) -> Fetched:
         self._open.busy(place)
@@ -137,7 +155,10 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         # its streams go on: dropped, its records would be missing, and it would count as under way for ever.
         place = AioPartition(chunk.topic, chunk.partition)
         consumer = self._thread._consumer  # noqa: SLF001
-        if self.up_to_date(chunk) and consumer is not None and place in consumer.assignment():
+        again = self.up_to_date(chunk) and chunk.start < self._next.get(
+            place, 0
+        )  # not after an earlier run of the same
+        if again and consumer is not None and place in consumer.assignment():
             consumer.seek(place, chunk.records[0].offset)
             self._next[place] = chunk.start
         self._open.free(place)
@@ -178,17 +199,16 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
 
     def feed_positions(self) -> dict[TopicPartition, int]:
         """The next offset to be fetched, of each assigned partition that has been sought."""
+        return {(place.topic, place.partition): state.position for place, state in self._feed_states().items()}
+
+    def _feed_states(self) -> dict[AioPartition, Any]:
         consumer = self._thread._consumer  # noqa: SLF001
         subscription = None if consumer is None else consumer._subscription.subscription  # noqa: SLF001
         assignment = None if subscription is None else subscription.assignment
         if assignment is None:
             return {}
         states = {place: assignment.state_value(place) for place in assignment.tps}
-        return {
-            (place.topic, place.partition): state.position
-            for place, state in states.items()
-            if state.has_valid_position and self._open.knows(place)
-        }
+        return {place: state for place, state in states.items() if state.has_valid_position and self._open.knows(place)}
 
     async def commit_positions(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit the next offsets to be read; best effort, for lag tools."""
@@ -255,11 +275,13 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         if self.revoking is not None and revoked:
             await self.revoking(revoked, self._thread.expelled)
         self._open.clear()
+        self._read_ms.clear()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Let Faust open its streams, then let the machine recover."""
         self._open.clear()
+        self._read_ms.clear()
         await super().on_partitions_assigned(assigned, generation_id)
         if self.assigned is not None and not self.should_stop:
             self.assigned(assigned)

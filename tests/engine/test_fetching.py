@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from streams.engine.ports import Chunk
 FIRST, SECOND = AioPartition("orders", 0), AioPartition("orders", 1)
 
 
-def record(place: AioPartition, offset: int) -> ConsumerRecord[Any, Any]:
-    return ConsumerRecord(place.topic, place.partition, offset, 0, 1, None, b"{}", None, 0, 2, ())
+def record(place: AioPartition, offset: int, sent_ms: int = 0) -> ConsumerRecord[Any, Any]:
+    return ConsumerRecord(place.topic, place.partition, offset, sent_ms, 0, None, b"{}", None, 0, 2, ())
 
 
 class Raw:
@@ -31,6 +32,11 @@ class Raw:
         self._fetcher = self._coordinator = self._subscriptions = self
         self._records: dict[Any, Any] = {}
         self.at = {FIRST: 0, SECOND: 0}
+        self.sent_ms = [0] * 5
+        self.highwater: int | None = None
+        self._subscription = SimpleNamespace(
+            subscription=SimpleNamespace(assignment=SimpleNamespace(tps=self.at, state_value=self.state))
+        )
         self.during: Callable[[], None] = lambda: None
 
     def check_errors(self) -> None:
@@ -46,10 +52,13 @@ class Raw:
         for place in self.at:
             start = self.at[place]
             if place in places and start < 10:
-                found[place] = [record(place, offset) for offset in range(start, start + 5)]
+                found[place] = [record(place, start + at, sent_ms) for at, sent_ms in enumerate(self.sent_ms)]
                 self.at[place] = start + 5
         self.during()
         return found
+
+    def state(self, place: AioPartition) -> SimpleNamespace:
+        return SimpleNamespace(position=self.at[place], has_valid_position=True, highwater=self.highwater)
 
     def assignment(self) -> set[AioPartition]:
         return set(self.at)
@@ -145,6 +154,36 @@ async def test_a_chunk_that_is_put_back_comes_again_from_where_its_feed_stood(fe
     await fetching.run()
     starts = [fetching.consumer.fed_from(one) for one in fetching.handed if one.partition == FIRST.partition]
     assert starts == [0, 5]
+
+
+async def test_what_waited_for_a_worker_comes_in_runs_of_its_age(fetching: Fetching) -> None:
+    fetching.raw.sent_ms = [1_000_000, 1_000_000, 5_000_000, 5_000_000, 5_000_000]
+    await fetching.run()
+    chunks = [chunk for chunk in fetching.handed if chunk.partition == FIRST.partition]
+    assert [(one.fetched_ms, len(one.records)) for one in chunks[:2]] == [(1_000_000, 2), (5_000_000, 3)]
+    assert fetching.offsets(FIRST) == list(range(10))
+
+
+async def test_runs_that_are_put_back_come_again_from_the_first(fetching: Fetching) -> None:
+    def stop() -> None:
+        fetching.raw.during = lambda: None
+        fetching.consumer.stop_flow()
+        asyncio.get_running_loop().call_later(0.01, fetching.consumer.resume_flow)
+
+    fetching.raw.sent_ms = [1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000]
+    fetching.raw.during = stop
+    await fetching.run()
+    await asyncio.sleep(0.02)
+    await fetching.run()
+    assert fetching.offsets(FIRST) == list(range(10))
+
+
+async def test_a_partition_that_is_read_is_dated_by_its_reader(fetching: Fetching) -> None:
+    fetching.raw.highwater = 5
+    await fetching.run()
+    first, second = [chunk for chunk in fetching.handed if chunk.partition == FIRST.partition]
+    assert first.fetched_ms == 0
+    assert second.fetched_ms > 1_000_000_000_000
 
 
 @pytest.mark.parametrize("hurried", [True, False])
