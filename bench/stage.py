@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from bench.programs import POLL_S, BenchmarkError
 from bench.world import MASTER, Shape, Signed, references, requests, signed_reference
 from schemas.partitioning import partition_of
 from schemas.topics import registry
 from streams.agents.cluster import Cluster
+from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.kafka_topics import make_topics
 
 PARTITIONS = 12
 REQUESTS = "access.requests"
@@ -69,12 +71,7 @@ class Stage:
 
     async def make_topics(self, *names: str) -> None:
         """Topics beside the registry's, with as many partitions."""
-        admin = AIOKafkaAdminClient(**self.options)
-        await admin.start()
-        try:
-            await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
-        finally:
-            await admin.close()
+        await make_topics(KafkaSettings.of(self.options), [NewTopic(name, PARTITIONS, 1) for name in names])
 
     async def count(self, *topics: str) -> int:
         """How many records these topics ever had."""

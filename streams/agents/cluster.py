@@ -7,12 +7,13 @@ from typing import Any, Literal, NamedTuple, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 
 from schemas.topics import Topic
 from streams.engine.kafka_cluster import ensure_incarnation
 from streams.engine.kafka_log import JOURNAL_SUFFIX
 from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.kafka_topics import make_topics
 
 
 class Difference(NamedTuple):
@@ -54,8 +55,8 @@ class Cluster:
     """A cluster's topics. Use as `async with Cluster(options) as cluster`; options as aiokafka clients take them."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = dict(options)
-        self._admin = AIOKafkaAdminClient(**self._options)
+        self._settings = KafkaSettings.of(options)
+        self._admin = AIOKafkaAdminClient(**options)
 
     async def __aenter__(self) -> Self:
         await self._admin.start()
@@ -110,22 +111,21 @@ class Cluster:
         return plan
 
     async def apply(self, topics: Mapping[str, Topic], partitions: int, replication: int) -> list[Difference]:
-        """Carry the plan out (conflicts excepted) and write the cluster's incarnation once; gives the plan."""
+        """Carry the plan out (conflicts excepted) and write the cluster's incarnation once; gives the plan.
+
+        Raises:
+            ClusterError: the topics that were missing have no leader, though they are made.
+        """
         plan = await self.plan(topics, partitions)
         create = [wanted(topics[d.topic], partitions) for d in plan if d.action == "create"]
         if create:
-            answer = await self._admin.create_topics(
-                [NewTopic(w.name, w.partitions, replication, topic_configs=w.configs) for w in create]
-            )
-            for row in answer.topic_errors:
-                name, code = row[0], row[1]
-                if code not in (0, 36):  # 36: somebody else made it meanwhile
-                    raise for_code(code)(f"{name}: {row[2] if len(row) > 2 else ''}")  # noqa: PLR2004
+            new = [NewTopic(w.name, w.partitions, replication, topic_configs=w.configs) for w in create]
+            await make_topics(self._settings, new)
         for difference in plan:
             if difference.action == "configure":
                 await self._configure(wanted(topics[difference.topic], partitions))
         if not any(d.action == "conflict" for d in plan):
-            await ensure_incarnation(KafkaSettings.of(self._options))
+            await ensure_incarnation(self._settings)
         return plan
 
     async def _configure(self, want: Wanted) -> None:

@@ -8,17 +8,11 @@ import msgspec
 import typer
 
 from streams.agents.site import plain_processors
-from streams.commands.running import FOUND_WRONG, UNREACHABLE, CommandError, print_json, run, say, settings_or_fail
+from streams.commands.running import FOUND_WRONG, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.core.processor import Processor
 from streams.engine.auditing import Audit, Audited
-from streams.engine.kafka_cluster import (
-    ClusterError,
-    ClusterUnreachableError,
-    common_partitions,
-    probe,
-    read_incarnation,
-)
+from streams.engine.kafka_cluster import common_partitions, probe, read_incarnation
 from streams.engine.kafka_log import KafkaBroker
 from streams.engine.kafka_references import reference_feed
 from streams.engine.kafka_settings import KafkaSettings
@@ -78,19 +72,14 @@ async def replay_all(settings: Settings) -> list[Replayed]:
     """Every processor's journals, decided again.
 
     Raises:
-        CommandError: the cluster is not as it must be.
+        ClusterError: the cluster is not as it must be.
     """
     kafka = KafkaSettings.of(kafka_options(settings))
-    try:
-        incarnation = await read_incarnation(kafka)
-        processors = plain_processors(settings)
-        feed = await reference_feed(kafka, [spec for processor in processors for spec in processor.references])
-        await feed.load()
-        return [await _replay(processor, feed.tables, kafka, incarnation) for processor in processors]
-    except ClusterUnreachableError as error:
-        raise CommandError(str(error), UNREACHABLE) from error
-    except ClusterError as error:
-        raise CommandError(str(error)) from error
+    incarnation = await read_incarnation(kafka)
+    processors = plain_processors(settings)
+    feed = await reference_feed(kafka, [spec for processor in processors for spec in processor.references])
+    await feed.load()
+    return [await _replay(processor, feed.tables, kafka, incarnation) for processor in processors]
 
 
 async def _replay(processor: Processor, tables: ReferenceTables, kafka: KafkaSettings, incarnation: int) -> Replayed:

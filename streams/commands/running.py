@@ -25,6 +25,7 @@ from aiokafka.errors import (
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from deploy.stack import StackError
+from streams.engine.kafka_cluster import ClusterError, ClusterUnreachableError
 from streams.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ _KNOWN_ERRORS: tuple[tuple[type[BaseException], int, str], ...] = (
     (KeyboardInterrupt, FOUND_WRONG, "stopped by Ctrl-C"),
     (SettingsError, WRONG_USE, "{error}"),
     (StackError, FOUND_WRONG, "{error}"),
+    (ClusterUnreachableError, UNREACHABLE, "{error}"),
+    (ClusterError, FOUND_WRONG, "{error}"),
     (KafkaConnectionError, UNREACHABLE, "Kafka does not answer ({error}): check DOORSTREAM_KAFKA, or `stack up`"),
     (NodeNotReadyError, UNREACHABLE, "Kafka does not answer ({error}): check DOORSTREAM_KAFKA, or `stack up`"),
     (RequestTimedOutError, UNREACHABLE, "Kafka does not answer in time: check DOORSTREAM_KAFKA, or `stack up`"),

@@ -16,10 +16,10 @@ from streams import telemetry
 from streams.agents import notify as notify_role
 from streams.agents import record, site
 from streams.agents.metering import StoredCounts, tell_lag
-from streams.commands.running import UNREACHABLE, CommandError, run, settings_or_fail
+from streams.commands.running import CommandError, run, settings_or_fail
 from streams.connection import kafka_options
 from streams.engine.faust_process import GC_THRESHOLDS, until_signalled
-from streams.engine.kafka_cluster import ClusterError, ClusterUnreachableError, read_incarnation
+from streams.engine.kafka_cluster import read_incarnation
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.recording import Recorder
 from streams.settings import Settings
@@ -80,26 +80,21 @@ def _run(roles: list[str]) -> None:
 
 
 async def _work(settings: Settings, roles: list[str]) -> int:
+    incarnation = await read_incarnation(KafkaSettings.of(kafka_options(settings)))
+    workers = [_WIRES[role](settings, incarnation) for role in roles]
+    health = telemetry.Health()
+    for role, worker in zip(roles, workers, strict=True):
+        health.ready[role] = _asking(worker, "ready", "not ready")
+        health.live[role] = _asking(worker, "live", "no progress")
+    health.before_metrics.append(_measuring(workers))
+    pages, port = await _serve(health, settings)
+    structlog.get_logger("doorstream").info(
+        "started", roles=roles, metrics=f"http://{settings.metrics_host}:{port}/metrics"
+    )
     try:
-        incarnation = await read_incarnation(KafkaSettings.of(kafka_options(settings)))
-        workers = [_WIRES[role](settings, incarnation) for role in roles]
-        health = telemetry.Health()
-        for role, worker in zip(roles, workers, strict=True):
-            health.ready[role] = _asking(worker, "ready", "not ready")
-            health.live[role] = _asking(worker, "live", "no progress")
-        health.before_metrics.append(_measuring(workers))
-        pages, port = await _serve(health, settings)
-        structlog.get_logger("doorstream").info(
-            "started", roles=roles, metrics=f"http://{settings.metrics_host}:{port}/metrics"
-        )
-        try:
-            return await until_signalled(_Together(workers))
-        finally:
-            await pages.cleanup()
-    except ClusterUnreachableError as error:
-        raise CommandError(str(error), UNREACHABLE) from error
-    except ClusterError as error:
-        raise CommandError(str(error)) from error
+        return await until_signalled(_Together(workers))
+    finally:
+        await pages.cleanup()
 
 
 async def _serve(health: telemetry.Health, settings: Settings) -> tuple[web.AppRunner, int]:

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from deploy.stack.model import Endpoints
 from schemas.reference import ENTITIES
 from streams.commands.load import load_campus
 from streams.commands.reading import read_topics
 from streams.connection import kafka_options, started
+from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.kafka_topics import make_topics
 from streams.hashing import PinHashing, hasher
 from streams.loading.campus import Campus
 from streams.loading.plan import Counts
@@ -37,10 +39,10 @@ class Topics:
         asyncio.run(self._make())
 
     async def _make(self) -> None:
-        async with started(AIOKafkaAdminClient(**self.options)) as admin:
-            configs = {"message.timestamp.type": "LogAppendTime"}
-            names = [self.prefix + entity.topic for entity in ENTITIES]
-            await admin.create_topics([NewTopic(name, 1, 1, topic_configs=configs) for name in names])
+        configs = {"message.timestamp.type": "LogAppendTime"}
+        names = [self.prefix + entity.topic for entity in ENTITIES]
+        wanted = [NewTopic(name, 1, 1, topic_configs=configs) for name in names]
+        await make_topics(KafkaSettings.of(self.options), wanted)
 
     def load(self, campus: Campus, **options: Any) -> dict[str, Counts]:
         """Load a campus; PINs are hashed with little work."""

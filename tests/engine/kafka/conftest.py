@@ -16,9 +16,9 @@ from schemas.record import Record
 from streams.engine.kafka_cluster import CLUSTER_TOPIC, ensure_incarnation, probe
 from streams.engine.kafka_log import KafkaBroker
 from streams.engine.kafka_settings import KafkaSettings
+from streams.engine.kafka_topics import make_topics
 
 T = TypeVar("T")
-LISTED_LOOKS = 500
 _names = itertools.count(1)
 _run = f"{int(time.time()) % 1_000_000}-{os.getpid()}"
 
@@ -45,7 +45,7 @@ class Cluster:
         await self.producer.start()
         self.broker = KafkaBroker(self.settings, idempotent=self.idempotent, timeout_s=10)
         if CLUSTER_TOPIC not in await self.admin.list_topics():
-            await self.admin.create_topics([NewTopic(CLUSTER_TOPIC, 1, 1)])
+            await make_topics(self.settings, [NewTopic(CLUSTER_TOPIC, 1, 1)])
         await ensure_incarnation(self.settings)
 
     def close(self) -> None:
@@ -62,14 +62,7 @@ class Cluster:
     def make_topics(self, names: Sequence[str], partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
         given = {"message.timestamp.type": "LogAppendTime", **(configs or {})}
         wanted = [NewTopic(name, partitions, 1, topic_configs=given) for name in names]
-        self.run(self._make_topics(wanted))
-
-    async def _make_topics(self, wanted: Sequence[NewTopic]) -> None:
-        await self.admin.create_topics(wanted)
-        for _ in range(LISTED_LOOKS):
-            if {topic.name for topic in wanted} <= set(await self.admin.list_topics()):
-                return
-            await asyncio.sleep(0.02)
+        self.run(make_topics(self.settings, wanted))
 
     def publish(self, topic: str, key: str, value: bytes | None, partition: int = 0) -> None:
         self.run(self._publish(topic, key.encode(), value, partition))
