@@ -21,7 +21,8 @@ from schemas.vocabulary import (
     Timeliness,
 )
 
-Factors = Annotated[tuple[Factor, ...], Field(min_length=1, max_length=8)]
+Factors = Annotated[tuple[Factor, ...], Field(max_length=8)]
+"""What was presented; nothing at all where a button or a turnstile asks, which lets nobody in and everybody out."""
 
 
 class AccessRequested(DeviceMessage):

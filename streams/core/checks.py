@@ -13,7 +13,9 @@ from streams.core.permission_checks import check_permission
 from streams.core.question import Findings, Question
 from streams.core.threat_checks import check_threat_level
 
-_BLOCKED, _SHUT = DoorMode.BLOCKED, (DoorMode.BLOCKED, DoorMode.LOCKED_DOWN)
+_BLOCKED = DoorMode.BLOCKED
+SHUT = (_BLOCKED, DoorMode.LOCKED_DOWN)
+"""In these modes a controller obeys `access_door` only with `override`."""
 _NORMAL = ZonePosture(Posture.NORMAL)
 _HARD, _SOFT = Enforcement.HARD, Enforcement.SOFT
 _RANK = {Posture.NORMAL: 0, Posture.EMERGENCY_OPENING: 1, Posture.LOCKDOWN: 2, Posture.EVACUATION: 3}
@@ -47,7 +49,7 @@ def _in_service(question: Question, findings: Findings) -> None:
     policy_known = question.place.policy_known
     well = policy_known and in_service(question.point, question.device)
     found: DoorState | None = question.state.get(door_key(question.door.door_id))
-    if found is not None and found.mode in _SHUT:
+    if found is not None and found.mode in SHUT:
         if question.point.direction is Direction.EGRESS:
             findings.override = True
         elif found.mode is _BLOCKED:

@@ -18,6 +18,7 @@ from schemas.operators import DoorUnlockRequested, LockoutEndRequested, Operator
 from schemas.places import Door
 from streams.core import reference, threats
 from streams.core.admission import Keys
+from streams.core.checks import SHUT
 from streams.core.entities import DoorState, door_key
 from streams.core.lockdown_requests import request_effective, request_escalation, request_release, request_start
 from streams.core.mode_control import Doors
@@ -101,6 +102,12 @@ def _door(site_id: str, door_id: str, context: Context) -> Door:
 def _unlock(request: DoorUnlockRequested, state: State, context: Context) -> AccessDoor:
     door = _door(request.site_id, request.door_id, context)
     found: DoorState = state.get(door_key(door.door_id)) or DoorState()
+    if found.mode in SHUT:
+        raise Refused(
+            "not_possible",
+            f"{door.door_id} is {found.mode}, which its controller opens for no operator: "
+            f"`doorstream doors show {door.door_id}` names what has to end first",
+        )
     return AccessDoor(
         command_id=derive("unlock", request.site_id, request.request_id),
         operator_request_id=request.request_id,

@@ -55,6 +55,13 @@ def test_without_a_permission_access_is_denied_and_what_depends_on_one_is_skippe
     assert outcomes_of(decision)["device-permission"] == "skipped"
 
 
+def test_who_presents_nothing_is_let_out_and_not_in() -> None:
+    world = World()
+    entering, leaving = world.ask(factors=[]), world.ask(factors=[], at="front-out")
+    assert (entering.type, entering.reason) == ("access_denied", Reason.AUTHENTICATION_FACTOR_TIMEOUT)
+    assert (leaving.type, leaving.actuated) == ("access_granted", True)
+
+
 def test_nobody_answering_means_denied() -> None:
     world = World()
     world.remove("permission", "of-ann")

@@ -199,6 +199,18 @@ def test_without_an_all_clear_it_stays_and_each_change_of_its_doors_is_told() ->
     assert site.ask(at="lab-in").reason == "lockdown"
 
 
+def test_a_remote_unlock_of_a_door_that_is_locked_down_or_blocked_is_refused_as_no_controller_obeys_it() -> None:
+    site = Site()
+    locked = site.lock_down("lab", "low")
+    (refused,) = site.request("door_unlock_requested", door_id="lab")
+    assert (refused.type, refused.code) == ("operator_request_refused", "not_possible")
+    site.obey(site.release(incident_id(locked)))
+    assert [one.type for one in site.request("door_unlock_requested", door_id="lab")][1:] == ["access_door"]
+    site.request("door_mode_requested", door_id="lab", mode="blocked")
+    (refused,) = site.request("door_unlock_requested", door_id="lab")
+    assert refused.code == "not_possible"
+
+
 @pytest.mark.branch("E2.17")
 @pytest.mark.branch("E2.18")
 @pytest.mark.branch("E2.19")
