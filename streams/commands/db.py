@@ -14,6 +14,8 @@ from streams.commands.running import FOUND_WRONG, UNREACHABLE, CommandError, pri
 app = typer.Typer(help="The tables of PostgreSQL and ClickHouse.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+_CHECK = "check DOORSTREAM_POSTGRES and DOORSTREAM_CLICKHOUSE, or `doorstream stack up`"
+
 
 @app.command()
 def migrate(json: Json = False) -> None:
@@ -30,7 +32,7 @@ def migrate(json: Json = False) -> None:
         except MigrationError as error:
             raise CommandError(str(error)) from error
         except SinkUnavailable as error:
-            raise CommandError(str(error), UNREACHABLE) from error
+            raise CommandError(f"{error}: {_CHECK}", UNREACHABLE) from error
 
     done = run(work())
     if json:
@@ -52,7 +54,7 @@ def status(json: Json = False) -> None:
         except MigrationError as error:
             raise CommandError(str(error)) from error
         except SinkUnavailable as error:
-            raise CommandError(str(error), UNREACHABLE) from error
+            raise CommandError(f"{error}: {_CHECK}", UNREACHABLE) from error
 
     rows = run(work())
     if json:

@@ -53,8 +53,11 @@ def list_(
 
 
 @app.command()
-def show(position: Annotated[str, typer.Argument(help="As `list` prints it: TOPIC:PARTITION:OFFSET.")]) -> None:
-    """Show one dead letter: its headers, and its original value with secrets starred."""
+def show(
+    position: Annotated[str, typer.Argument(help="As `list` prints it: TOPIC:PARTITION:OFFSET.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, as without it.")] = False,  # noqa: ARG001
+) -> None:
+    """Show one dead letter, as JSON: its headers, and its original value with secrets starred."""
     record = run(_fetch(position))
     print_json({**describe(record), "headers": _headers(record), "value": _shown(record)})
 
@@ -63,6 +66,7 @@ def show(position: Annotated[str, typer.Argument(help="As `list` prints it: TOPI
 def replay(
     position: Annotated[str, typer.Argument(help="As `list` prints it: TOPIC:PARTITION:OFFSET.")],
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask back.")] = False,
+    json: Json = False,
 ) -> None:
     """Publish a dead letter's original to its source topic again.
 
@@ -86,7 +90,10 @@ def replay(
             )
 
     run(work())
-    say(f"published {position} to {row['source'].split(':')[0]} again")
+    if json:
+        print_json({**row, "published": True})
+    else:
+        say(f"published {position} to {row['source'].split(':')[0]} again")
 
 
 async def _fetch(position: str) -> ConsumerRecord:

@@ -78,7 +78,9 @@ async def diagnose(settings: Settings) -> list[Finding]:
             SinkUnavailable,
         ) as error:
             detail = f"does not answer: {' '.join(str(error).split()) or type(error).__name__}"
-            found.append(Finding(what, well=False, detail=detail, fix=_FIXES[what], reachable=False))
+            fix = _KAFKA_FIX if isinstance(error, KafkaError) else _FIXES[what]
+            # A worker is none of the servers that a command needs: that it doesn't run is what is wrong.
+            found.append(Finding(what, well=False, detail=detail, fix=fix, reachable=what == "worker here"))
     return found
 
 
@@ -163,9 +165,10 @@ _LOOKS: dict[str, Look] = {
     "waiting": _waiting,
     "dead letters": _dead,
 }
+_KAFKA_FIX = "check DOORSTREAM_KAFKA, or run `doorstream stack up`"
 _FIXES = {
     "master secret": "set DOORSTREAM_MASTER_SECRET_FILE",
-    "topics": "run `doorstream topics apply` (DOORSTREAM_KAFKA must name the brokers)",
+    "topics": "run `doorstream topics apply`",
     "cluster record": "run `doorstream topics apply`",
     "reference data": "run `doorstream load FOLDER`, such as deploy/campus",
     "PostgreSQL": "check DOORSTREAM_POSTGRES, or run `doorstream stack up`",

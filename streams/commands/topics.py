@@ -20,6 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def check(json: Json = False) -> None:
     """Hold topics.yaml against itself and the models. Needs no cluster."""
+    settings_or_fail()
     found = problems(registry())
     if json:
         print_json({"topics": len(registry()), "problems": found})

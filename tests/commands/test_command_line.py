@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from aiokafka.errors import KafkaConnectionError
 
 from streams import cli
-from streams.commands import app
+from streams.commands import app, doctor
 from streams.commands.reading import since_ms
 from streams.commands.running import CommandError
 from streams.settings import Settings
@@ -155,3 +158,64 @@ def test_a_time_before_all_times_is_the_beginning(text: str) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(CommandError, match="give a span such as 10m"):
         since_ms(text)
+
+
+def test_every_command_but_the_workers_prints_json() -> None:
+    def commands(group: typer.core.TyperGroup, path: str) -> Iterator[tuple[str, set[str]]]:
+        for name, command in group.commands.items():
+            if isinstance(command, typer.core.TyperGroup):
+                yield from commands(command, f"{path}{name} ")
+            else:
+                yield path + name, {option for parameter in command.params for option in parameter.opts}
+
+    whole = typer.main.get_command(app.app)
+    assert isinstance(whole, typer.core.TyperGroup)
+    found = list(commands(whole, ""))
+    assert len(found) > 40
+    assert [name for name, options in found if "--json" not in options and not name.startswith("worker ")] == []
+
+
+@pytest.mark.parametrize("args", [["topics", "check"], ["lag"], ["stack", "status"]])
+def test_an_unknown_setting_ends_every_command(
+    args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOORSTREAM_KAFKAA", "x")
+    said = "doorstream: DOORSTREAM_KAFKAA is no setting: did you mean DOORSTREAM_KAFKA?"
+    assert outcome(monkeypatch, capsys, *args) == (2, [said])
+
+
+def test_a_store_that_does_not_answer_is_one_line_that_names_its_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOORSTREAM_POSTGRES", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("DOORSTREAM_CLICKHOUSE", "http://127.0.0.1:1")
+    code, (line,) = outcome(monkeypatch, capsys, "db", "status")
+    assert code == 3
+    assert "DOORSTREAM_POSTGRES" in line
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "code", "fix"),
+    [
+        ("topics", KafkaConnectionError("nobody"), 3, "check DOORSTREAM_KAFKA"),
+        ("PostgreSQL", ConnectionRefusedError("nobody"), 3, "check DOORSTREAM_POSTGRES"),
+        ("worker here", ConnectionRefusedError("nobody"), 1, "run `doorstream worker all`"),
+    ],
+)
+def test_the_doctor_tells_a_server_that_does_not_answer_from_a_worker_that_does_not_run(
+    what: str,
+    error: Exception,
+    code: int,
+    fix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def look(_settings: Settings) -> doctor.Finding:
+        raise error
+
+    monkeypatch.setattr(doctor, "_LOOKS", {what: look})
+    monkeypatch.setattr(sys, "argv", ["doorstream", "doctor"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code
+    assert fix in capsys.readouterr().out
