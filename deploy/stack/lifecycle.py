@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +71,7 @@ async def up(options: StackOptions, on_progress: Progress | None = None) -> Endp
         missing = [name for name in options.wanted if name not in record.parts]
         if missing:
             await _start(folder, record, options, missing, say)
-        return _endpoints(folder, record, options)
+        return _endpoints(folder, record, options.wanted)
 
 
 async def down(folder: Path = DEFAULT_FOLDER) -> list[str]:
@@ -92,11 +92,14 @@ def status(folder: Path = DEFAULT_FOLDER) -> StackStatus:
     folder = folder.resolve()
     record = Record.read(folder)
     shown = [*PARTS, *(name for name in record.parts if name not in PARTS)]
+    parts = tuple(_part_status(name, record.parts.get(name)) for name in shown)
+    running = [part.name for part in parts if part.state == "running"]
     return StackStatus(
         folder=folder,
-        parts=tuple(_part_status(name, record.parts.get(name)) for name in shown),
+        parts=parts,
         broker=record.broker if record.parts else None,
         owner_pid=record.owner.pid if record.owner is not None else None,
+        endpoints=_endpoints(folder, record, running) if running else None,
     )
 
 
@@ -291,8 +294,8 @@ async def _end(processes: list[Process]) -> None:
     await asyncio.gather(*(stop(process, signal.SIGTERM, _LEFTOVER_GRACE_S) for process in processes))
 
 
-def _endpoints(folder: Path, record: Record, options: StackOptions) -> Endpoints:
-    reached = {name: record.parts[name].endpoint if name in options.wanted else "" for name in (*PARTS, CATCHER)}
+def _endpoints(folder: Path, record: Record, names: Collection[str]) -> Endpoints:
+    reached = {name: record.parts[name].endpoint if name in names else "" for name in (*PARTS, CATCHER)}
     return Endpoints(
         kafka=reached[KAFKA],
         postgres=reached[POSTGRES],

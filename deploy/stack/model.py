@@ -82,12 +82,13 @@ class PartStatus:
 
 @dataclass(frozen=True)
 class StackStatus:
-    """The parts of the stack in a folder, and who owns it."""
+    """The parts of the stack in a folder, and who owns it. `endpoints`: of the parts that run; None where none does."""
 
     folder: Path
     parts: tuple[PartStatus, ...]
     broker: BrokerKind | None = None
     owner_pid: int | None = None
+    endpoints: Endpoints | None = None
 
     @property
     def running(self) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Literal
 
 import typer
 
-from deploy.stack import StackOptions, catcher, down, status, up
+from deploy.stack import Endpoints, StackOptions, catcher, down, status, up
 from streams.commands.running import FOUND_WRONG, hint, print_json, run, say, settings_or_fail
 from streams.settings import PREFIX
 
@@ -24,26 +25,10 @@ def start(
     """Start the stack (or find it running) and print the settings to use it."""
     settings = settings_or_fail()
     endpoints = run(up(StackOptions(folder=settings.stack_folder.absolute(), kafka=kafka, with_catcher=True), hint))
-    catching = catcher.settings(endpoints.catcher)
     if json:
-        print_json(
-            {
-                "kafka": endpoints.kafka,
-                "postgres": endpoints.postgres,
-                "clickhouse": endpoints.clickhouse,
-                "broker": endpoints.broker,
-                "master_secret_file": endpoints.master_secret_file,
-                "catcher": endpoints.catcher,
-                **catching,
-            }
-        )
-        return
-    say(f"export DOORSTREAM_KAFKA={endpoints.kafka}")
-    say(f"export DOORSTREAM_POSTGRES='{endpoints.postgres}'")
-    say(f"export DOORSTREAM_CLICKHOUSE='{endpoints.clickhouse}'")
-    say(f"export DOORSTREAM_MASTER_SECRET_FILE='{endpoints.master_secret_file}'")
-    for name, value in catching.items():
-        say(f"export {PREFIX}{name.upper()}='{value}'")
+        print_json(_shown(endpoints))
+    else:
+        _say_settings(endpoints)
 
 
 @app.command("down")
@@ -58,14 +43,35 @@ def stop(json: Json = False) -> None:
 
 @app.command("status")
 def show(json: Json = False) -> None:
-    """Say what runs where. Exit 1 when a part does not run."""
+    """Say what runs where, and print the settings to use what runs. Exit 1 when a part does not run."""
     found = status(settings_or_fail().stack_folder.absolute())
+    endpoints = found.endpoints
     if json:
-        print_json({"parts": [{"name": p.name, "state": p.state, "pid": p.pid, "port": p.port} for p in found.parts]})
+        parts = [{"name": p.name, "state": p.state, "pid": p.pid, "port": p.port} for p in found.parts]
+        print_json({"parts": parts, **(_shown(endpoints) if endpoints else {})})
     else:
         for part in found.parts:
             say(f"{part.name:12} {part.state:8} pid {part.pid or '-'}  port {part.port or '-'}")
         if not found.parts:
             say("no stack has been started here: `doorstream stack up`")
+        if endpoints:
+            _say_settings(endpoints)
     if not found.parts or any(part.state != "running" for part in found.parts):
         raise typer.Exit(FOUND_WRONG)
+
+
+def _settings(endpoints: Endpoints) -> dict[str, str]:
+    """The settings, without their prefix, by which the parts that run are used."""
+    reached = {"kafka": endpoints.kafka, "postgres": endpoints.postgres, "clickhouse": endpoints.clickhouse}
+    catching = catcher.settings(endpoints.catcher) if endpoints.catcher else {}
+    running = {name: value for name, value in reached.items() if value}
+    return {**running, "master_secret_file": endpoints.master_secret_file, **catching}
+
+
+def _shown(endpoints: Endpoints) -> dict[str, str]:
+    return {**_settings(endpoints), "broker": endpoints.broker, "catcher": endpoints.catcher}
+
+
+def _say_settings(endpoints: Endpoints) -> None:
+    for name, value in _settings(endpoints).items():
+        say(f"export {PREFIX}{name.upper()}={shlex.quote(value)}")

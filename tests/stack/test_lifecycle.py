@@ -95,8 +95,10 @@ async def test_all_parts_come_up_on_this_machine_alone_and_go_down(folder: Path)
     assert await connection.fetchval("SHOW listen_addresses") == "127.0.0.1"
     await connection.close()
     assert status(folder).running
+    assert status(folder).endpoints == endpoints
 
     assert sorted(await down(folder)) == ["clickhouse", "kafka", "postgres"]
+    assert status(folder).endpoints is None
     assert [part.state for part in status(folder).parts] == ["stopped"] * 3
     assert marked(folder.resolve()) == []
     assert await down(folder) == []
