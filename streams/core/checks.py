@@ -67,7 +67,8 @@ def _posture(question: Question, findings: Findings) -> None:
     Where there is a real lockdown, a drill refuses nobody: it would keep out responders.
     """
     get = question.state.get
-    postures: list[ZonePosture] = [one for key in question.place.posture_keys if (one := get(key)) is not None]
+    kept: list[ZonePosture] = [one for key in question.place.posture_keys if (one := get(key)) is not None]
+    postures = [one for one in kept if question.live or question.event_ms >= one.since_ms]
     if not postures:
         findings.note("posture", None, "posture=normal")
         return

@@ -22,7 +22,7 @@ from streams.core import reference
 from streams.core.entities import DeviceState, DoorState, device_key, door_key
 from streams.core.mode_control import LARGEST_REPORTED, Doors, command_id
 from streams.core.mode_state import Awaited, Converging, DoorModes, converging_key, mode_key
-from streams.core.modes import CALM
+from streams.core.modes import FREE
 from streams.core.processor import Change, Context, Outcome, State
 
 ALERT_MS = 8_000
@@ -254,8 +254,8 @@ _UNHEARD = DoorState()
 
 
 def _same(told: DoorMode, mode: DoorMode) -> bool:
-    """Whether a reported mode is the desired one; `accessed` is locked, and released for somebody just now."""
-    return told is mode or (told is DoorMode.ACCESSED and mode is CALM)
+    """Whether a reported mode is the desired one; `accessed` is a shut one, released for somebody just now."""
+    return told is mode or (told is DoorMode.ACCESSED and mode not in FREE)
 
 
 def unconfirmed_in(state: State, device_id: str) -> Iterator[Awaited]:

@@ -190,12 +190,13 @@ class LockoutLet(msgspec.Struct, frozen=True, gc=False, tag="let", array_like=Tr
 class ZonePosture(msgspec.Struct, frozen=True, gc=False, tag="posture", array_like=True):
     """What a zone is under: `posture/<zone>`; who has at least `clearance` passes a lockdown (None: nobody does).
 
-    `drill`: it is for practice, and refuses all the same.
+    `drill`: it is for practice, and refuses all the same. What happened before `since_ms` is none of its business.
     """
 
     posture: Posture
     clearance: int | None = None
     drill: bool = False
+    since_ms: int = 0
 
 
 class Risk(msgspec.Struct, frozen=True, gc=False, tag="risk", array_like=True):

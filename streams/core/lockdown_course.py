@@ -38,7 +38,7 @@ def go_on(key: str, state: State, context: Context) -> list[Outcome]:
     if lockdown.applied < lockdown.slices:
         return apply_part(lockdown, Doors(state, context))
     if lockdown.auto_ms and lockdown.auto_ms <= context.now_ms:
-        return release(lockdown, "its time is over", lockdown.approved, state, context)
+        return release(lockdown, "its time is over", (), state, context)
     return _look(lockdown, state, context)
 
 

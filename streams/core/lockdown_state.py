@@ -79,12 +79,14 @@ class LockdownDoors(msgspec.Struct, frozen=True, gc=False, tag="lockdown_doors",
 
 
 class InForce(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A lockdown of a zone, and who may pass."""
+    """A lockdown of a zone, since when, what it is for, and who may pass."""
 
     incident_id: str
     zone_id: str
     clearance: int | None
     drill: bool = False
+    since_ms: int = 0
+    cause_id: str = ""
 
 
 class SiteLockdowns(msgspec.Struct, frozen=True, gc=False, tag="lockdowns", array_like=True):

@@ -55,7 +55,7 @@ _replace = msgspec.structs.replace
 class Order(msgspec.Struct, frozen=True, gc=False):
     """What a lockdown is started with. `cause_id` is the request's id, or the threat's (`cause` threat).
 
-    The incident's id is derived from `cause_id` and the zone, so that a cause starts a lockdown of a zone once.
+    While a lockdown of a zone is in force for a cause, that starts no other one there.
     """
 
     site_id: str
@@ -139,13 +139,16 @@ def start(order: Order, state: State, context: Context) -> list[Outcome]:
     zone_id = scope_of(references, order.site_id, order.zone_id, order.level)
     plan = plan_of(references, order.site_id, order.plan_id)
     doors = doors_in(references, zone_id)
-    incident_id = derive("lockdown", order.site_id, zone_id, order.cause, order.cause_id)
-    draft = Draft(state)
-    if draft.get(lockdown_key(incident_id)) is not None:
-        raise Refused("repeated", f"{order.cause_id} has locked {zone_id} down already: {incident_id}")
+    draft, now_ms = Draft(state), context.now_ms
+    # A threat that comes up again when its lockdown is over starts another one; a request comes once.
+    which = () if order.cause == "operator" else (now_ms, "drill" if order.drill else "real")
+    incident_id = derive("lockdown", order.site_id, zone_id, order.cause, order.cause_id, *which)
+    in_force: SiteLockdowns = draft.get(site_lockdowns_key(order.site_id)) or SiteLockdowns(())
+    same = [one for one in in_force.active if (one.zone_id, one.cause_id) == (zone_id, order.cause_id)]
+    if any(one.drill is order.drill for one in same) or draft.get(lockdown_key(incident_id)) is not None:
+        raise Refused("repeated", f"{order.cause_id} has locked {zone_id} down already: `doorstream lockdown status`")
     if not doors:
         raise Refused("not_possible", f"no door leads into {zone_id}")
-    now_ms = context.now_ms
     auto_s = order.auto_release_s or plan.auto_release_s
     lockdown = Lockdown(
         incident_id,
@@ -249,7 +252,8 @@ def put_in_force(draft: Draft, lockdown: Lockdown, zone_before: str | None = Non
     found: SiteLockdowns = draft.get(site_lockdowns_key(site_id)) or SiteLockdowns(())
     active = tuple(one for one in found.active if one.incident_id != id_)
     if not lockdown.releasing_ms:
-        active = (*active, InForce(id_, lockdown.zone_id, lockdown.clearance, lockdown.drill))
+        since_ms, cause_id = lockdown.since_ms, lockdown.cause_id
+        active = (*active, InForce(id_, lockdown.zone_id, lockdown.clearance, lockdown.drill, since_ms, cause_id))
     draft.put(site_lockdowns_key(site_id), SiteLockdowns(active) if active else None)
     for zone_id in dict.fromkeys((zone_before or lockdown.zone_id, lockdown.zone_id)):
         draft.put(posture_key(zone_id), _posture([one for one in active if one.zone_id == zone_id]))
@@ -260,6 +264,7 @@ def _posture(lockdowns: Sequence[InForce]) -> ZonePosture | None:
     if not lockdowns:
         return None
     drill = all(one.drill for one in lockdowns)
-    asked = [one.clearance for one in lockdowns if one.drill is drill]
-    known = [clearance for clearance in asked if clearance is not None]
-    return ZonePosture(Posture.LOCKDOWN, max(known) if len(known) == len(asked) else None, drill)
+    asked = [one for one in lockdowns if one.drill is drill]
+    known = [one.clearance for one in asked if one.clearance is not None]
+    least = max(known) if len(known) == len(asked) else None
+    return ZonePosture(Posture.LOCKDOWN, least, drill, min(one.since_ms for one in asked))

@@ -76,8 +76,8 @@ def _duress(outcome: Duress) -> Iterator[Sign]:
 
 
 def _decided(outcome: AccessDenied | AccessGranted) -> Iterator[Sign]:
-    # A stolen card lets out all the same, and is softly broken then.
-    for reason in (outcome.reason, *outcome.soft_breaches):
+    # A stolen card lets out all the same, and is softly broken then; and behind a lockdown it is one, too.
+    for reason in (*outcome.failed_checks, *outcome.soft_breaches):
         presented, refused = _PRESENTED.get(reason or ""), _REFUSED.get(reason or "")
         if presented is not None:
             summary = f"a {presented.replace('_', ' ')} was presented at {outcome.access_point_id}"

@@ -166,6 +166,7 @@ class Judge:
             lockdown=Reason.LOCKDOWN in failed,
             blocked=None if self._oracle.in_service(asked.point) else Reason.OUT_OF_SERVICE in failed,
             sure=not any(one & _LOCKS for one in expected.failed),
+            at=asked.occurred_at if key.backlog else None,
         )
         self._oracle.lockdowns.claimed(claim)
 

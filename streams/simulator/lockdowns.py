@@ -38,6 +38,7 @@ class Claim(NamedTuple):
     """What a decision says of what is shut. `clearance` is that of whoever proved who they are; None: nobody did.
 
     `blocked` is None where the door is out of service anyway. `sure`: nothing else decides who has the clearance.
+    `at`: when it happened, of what a controller decided alone and told later.
     """
 
     what: str
@@ -47,14 +48,19 @@ class Claim(NamedTuple):
     lockdown: bool
     blocked: bool | None
     sure: bool = True
+    at: datetime | None = None
 
 
 @dataclass
 class _Lockdown:
-    """In force from one entry of the journal to another. `exact`: no decision of the first entry may be before it."""
+    """In force from one entry of the journal to another. `exact`: no decision of the first entry may be before it.
+
+    `begun_at`: since when it is one of this zone.
+    """
 
     clearance: int | None
     started_at: datetime
+    begun_at: datetime
     since: int
     exact: bool
     drill: bool = False
@@ -81,10 +87,11 @@ class Lockdowns:
         here = self._known.get((incident_id, fields["zone_id"]))
         if here is None:
             started = datetime.fromisoformat(fields["started_at"])
+            begun = datetime.fromisoformat(fields["decided_at"]) if before else started
             since = number if before or fields["type"] == "lockdown_started" else 0
             exact = bool(before) or fields["cause"] == "operator"
             here = self._known[incident_id, fields["zone_id"]] = _Lockdown(
-                self._clearance(fields), started, since, exact, fields["drill"]
+                self._clearance(fields), started, begun, since, exact, fields["drill"]
             )
         for one in (*before, here):
             if one is not here or fields["releasing_at"] is not None:  # released, or another zone has taken its place
@@ -142,11 +149,14 @@ class Lockdowns:
             for (_id, zone_id), one in self._known.items()
             if zone_id in around and one.since <= claim.number < one.until
         ]
+        if claim.at is not None:
+            here = [one for one in here if claim.at >= one.begun_at - _SKEW]
         real = [one for one in here if not one.drill]
         found = {False}
         for one in real or here:
+            near = claim.at is not None and claim.at <= one.begun_at + _SKEW
             cleared = claim.clearance is not None and one.clearance is not None and claim.clearance >= one.clearance
-            if not cleared and (one.exact or claim.number > one.since):
+            if not cleared and not near and (one.exact or claim.number > one.since):
                 return {True}
             if not cleared or not claim.sure:
                 found.add(True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -66,6 +67,7 @@ class Court:
             "drill": False,
             "cause": "operator",
             "started_at": NOON.isoformat(),
+            "decided_at": NOON.isoformat(),
             "journal": {"partition": 0, "number": number},
         }
         ends = {"releasing_at": "now" if "releas" in type_ else None, "released_at": None}
@@ -113,6 +115,23 @@ def test_a_drill_with_commands_refuses_like_a_real_one_until_a_real_one_is_there
     court.lockdown(30, "releasing")
     court.decides(31, "lockdown", card=ANN)
     assert court.differences == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "failed", "right"),
+    [(-60, [], True), (-60, ["lockdown"], False), (60, ["lockdown"], True), (60, [], False), (0.5, [], True)],
+)
+def test_what_a_controller_decided_alone_is_judged_by_when_that_was(
+    seconds: float, failed: list[str], right: bool
+) -> None:
+    court = Court()
+    court.lockdown(10)
+    at = NOON + timedelta(seconds=seconds)
+    key, place = RequestKey("c1", 7, 1, backlog=True), court.world.places.points["main-in"]
+    court.book.asks(key, Asked(place, (EVE,), at, "granted", "facility_code"))
+    court.decides(11, *failed, sequence=1, timeliness="offline", recorded_outcome="granted")
+    claimed = [one for one in court.differences if "locked down at" in one]
+    assert (claimed == []) is right
 
 
 def test_it_is_refused_for_that_first_and_for_what_else_is_wrong_after_it() -> None:
