@@ -21,7 +21,7 @@ from sinks.chdb import served
 from sinks.clickhouse_rows import TABLES, row_of
 from sinks.clickhouse_rows.table import Row
 from sinks.poison import OnSkipped, PassedOver, log_skipped, write_around
-from sinks.reading import HISTORY_TOPICS, UNSTORABLE, Messages, Place, SinkUnavailable, in_slices, next_offsets
+from sinks.reading import HISTORY_TOPICS, Messages, Place, SinkUnavailable, in_slices, next_offsets
 
 ANSWER_TIMEOUT_S = 10
 """A server that accepts a connection and says nothing is given up after this."""
@@ -128,12 +128,10 @@ class ClickHouseSink:
                 rows[table].append(row)
             await self._run(lambda client: _insert_all(client, incarnation, rows))
 
-        refused = await write_around(store, [record for record, _, _ in storable], _POISON) if storable else []
+        await write_around(store, [record for record, _, _ in storable], _POISON, passed_over)
         reached = {**next_offsets(records), **(ends or {})}
         places = [(incarnation, topic, partition, offset) for (topic, partition), offset in reached.items()]
         await self._run(lambda client: _insert(client, "sink_offsets", _OFFSETS, list(zip(*places, strict=True))))
-        for record, why in refused:
-            passed_over.add(record, UNSTORABLE, str(why))
         passed_over.tell(self._on_skipped)
 
     async def _read(

@@ -16,7 +16,6 @@ from sinks.reading import (
     DURESS_TOPICS,
     HISTORY_TOPICS,
     REFERENCE_TOPICS,
-    UNSTORABLE,
     Messages,
     Place,
     SinkUnavailable,
@@ -122,7 +121,7 @@ class PostgresSink:
                     await _insert(connection, table, incarnation, found, self._repeating)
 
         try:
-            refused = await write_around(store, records, _POISON) if records else []
+            refused = await write_around(store, records, _POISON, passed_over)
             written = next_offsets(records)
             reached = {**written, **(ends or {})}
             if refused or reached != written:
@@ -130,8 +129,6 @@ class PostgresSink:
                     await _claim(connection, incarnation, reached)
         except _DOWN as error:
             raise _unavailable(error) from error
-        for record, why in refused:
-            passed_over.add(record, UNSTORABLE, str(why))
         passed_over.tell(self._on_skipped)
 
     async def _rows(self, records: Sequence[Record], passed_over: PassedOver) -> Rows:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from schemas.canonical import Canonical
 from schemas.record import Record
-from sinks.poison import MOST_A_BATCH, TooManyUnstorable
 from sinks.queries import Counts
 from sinks.reading import HISTORY_TOPICS, Messages, SinkUnavailable
 from tests.conftest import examples
@@ -232,84 +231,6 @@ async def test_odd_values_are_stored_all_the_same(store: Store, what: str) -> No
     await store.sink.write(INCARNATION, topics.records)
     assert (await store.counts()).decisions == 1
     assert store.skipped == []
-
-
-async def test_what_a_store_cannot_hold_is_passed_over_and_told(store: Store) -> None:
-    topics = Topics()
-    for number in range(20):
-        id_ = f"00000000-0000-8000-8000-{number:012}" if number % 7 else f"no uuid {number}"
-        topics.add("access.decisions", example("access_granted", decision_id=id_))
-    topics.add("access.decisions", b'{"type": "access_revoked"}')
-    await store.sink.write(INCARNATION, topics.records)
-    assert (await store.counts()).decisions == 17
-    told = {(skipped.record.offset, skipped.reason) for skipped in store.skipped}
-    assert told == {(0, "unstorable"), (7, "unstorable"), (14, "unstorable"), (20, "undecodable")}
-    assert (await store.sink.positions(INCARNATION, PLACES))["access.decisions", 0] == 21
-
-
-def fail(_message: Any, _row: Any) -> Any:
-    raise KeyError(PIN)
-
-
-def recurse(message: Any, row: Any) -> Any:
-    return recurse(message, row)
-
-
-def mistake(_message: Any, row: Any) -> Any:
-    """A row with nothing in it that any column takes."""
-    return tuple(object() for _ in row)
-
-
-@pytest.mark.parametrize("defect", [fail, recurse, mistake])
-async def test_a_message_of_which_no_row_can_be_made_holds_up_no_other(store: Store, defect: Any) -> None:
-    topics = Topics()
-    for number in range(9):
-        ids = {"decision_id": f"00000000-0000-8000-8000-{number:012}", "cardholder_id": f"p{number}"}
-        topics.add("access.decisions", example("access_taken", **ids))
-    with store.spoiling(lambda message, row: defect(message, row) if message.cardholder_id == "p4" else row):
-        await store.sink.write(INCARNATION, topics.records)
-        assert len((await store.tables())["passages"]) == 8
-        assert (await store.sink.positions(INCARNATION, PLACES))["access.decisions", 0] == 9
-        ((_, record, reason, error),) = store.skipped
-        assert (record, reason) == (topics.records[4], "unstorable")
-        assert PIN not in error
-        await store.sink.write(INCARNATION, topics.records)
-    # What was passed over lies in its topic for whoever has the defect mended.
-    assert len((await store.tables())["passages"]) == 8
-    await store.sink.write(INCARNATION + 1, topics.records)
-    assert len((await store.tables())["passages"]) == 17
-
-
-async def test_a_message_that_cannot_even_be_read_for_a_defect_is_passed_over(store: Store) -> None:
-    def genuine(message: Any, _record: Record) -> bool:
-        return bool({"hq-c01": True}[message.device_id])
-
-    store.sink._messages = Messages(genuine=genuine)
-    topics = Topics()
-    for device_id in ("hq-c01", "hq-c02", "hq-c01"):
-        topics.add("door.events", example("door_opened", device_id=device_id))
-    await store.sink.write(INCARNATION, topics.records)
-    ((_, record, reason, _error),) = store.skipped
-    assert (record.offset, reason) == (1, "unstorable")
-    assert (await store.sink.positions(INCARNATION, [("door.events", 0)]))["door.events", 0] == 3
-
-
-async def test_a_defect_at_every_message_stops_the_store_instead_of_draining_the_topic(store: Store) -> None:
-    topics = Topics()
-    for _ in range(MOST_A_BATCH + 1):
-        topics.add("access.decisions", example("access_granted"))
-    with store.spoiling(fail), pytest.raises(TooManyUnstorable, match="db status"):
-        await store.sink.write(INCARNATION, topics.records)
-    assert (await store.sink.positions(INCARNATION, PLACES))["access.decisions", 0] == 0
-
-
-async def test_a_batch_of_bad_records_alone_stops_the_store_instead_of_draining_the_topic(store: Store) -> None:
-    topics = Topics()
-    for number in range(MOST_A_BATCH + 1):
-        topics.add("access.decisions", example("access_granted", decision_id=f"no uuid {number}"))
-    with pytest.raises(TooManyUnstorable, match="db status"):
-        await store.sink.write(INCARNATION, topics.records)
-    assert (await store.sink.positions(INCARNATION, PLACES))["access.decisions", 0] == 0
 
 
 async def test_a_commands_state_is_the_furthest_that_its_own_controller_told(store: Store) -> None:
