@@ -5,17 +5,23 @@ from __future__ import annotations
 import json as jsonlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from schemas.record import Record
 from schemas.vocabulary import ThreatLevel
 from sinks.lockdown_queries import CaseFile, Span, case_file
 from streams.commands.reading import read_topics
 from streams.commands.running import CommandError
 from streams.connection import kafka_options
+from streams.core import lockdowns, reference
+from streams.core.operator_admission import Refused
+from streams.core.reference_tables import tables
+from streams.engine.faust_process import SystemClock
+from streams.engine.references import ReferenceTables
 from streams.settings import Settings
 
 Fields = dict[str, Any]
-_REFERENCES = ("reference.zone", "reference.access-point")
+_ENTITIES = ("zone", "access-point")
 
 
 async def told(settings: Settings, since_ms: int | None = None) -> list[Fields]:
@@ -53,31 +59,38 @@ async def the_incident(settings: Settings, beginning: str) -> list[Fields]:
     return found[0]
 
 
-async def scope_of(settings: Settings, zone_id: str, level: ThreatLevel) -> tuple[str, str, list[str]]:
-    """The site, the zone that is locked down, and its doors, by the reference data; the site itself decides anew."""
+class Scope(NamedTuple):
+    """What would be locked down; `refused` says why nothing will be."""
+
+    site_id: str
+    zone_id: str
+    doors: list[str]
+    refused: str = ""
+
+
+async def scope_of(settings: Settings, zone_id: str, level: ThreatLevel) -> Scope:
+    """What is locked down, by the reference data; the site itself decides anew.
+
+    Raises:
+        CommandError: there is no such zone.
+    """
     settings.need("kafka")
-    latest: dict[str, Fields] = {}
-    async for record in read_topics(kafka_options(settings), _REFERENCES, start_ms=None, follow=False):
-        key = f"{record.topic}/{(record.key or b'').decode(errors='replace')}"
-        latest[key] = jsonlib.loads(record.value) if record.value else {}
-    zones = {one["zone_id"]: one for one in latest.values() if one.get("type") == "zone"}
-    if zone_id not in zones:
+    specs = tables(entities=_ENTITIES)
+    known = ReferenceTables(specs, SystemClock())
+    views = known.views(specs)
+    number = 0
+    async for found in read_topics(kafka_options(settings), views.topics, start_ms=None, follow=False):
+        known.apply(found.topic, [Record(found.topic, 0, number, found.key, found.value, (), 0)])
+        number += 1
+    references = views.live()
+    zone = reference.zone(references, zone_id)
+    if zone is None:
         raise CommandError(f"no zone {zone_id}: see zones.yaml of the loaded folder")
-    kinds = ["area", "floor", "building", "site"]
-    scope = zone_id
-    while kinds.index(zones[scope]["kind"] if zones[scope]["kind"] in kinds else "site") < list(ThreatLevel).index(
-        level
-    ):
-        parent = zones[scope].get("parent_id")
-        if not isinstance(parent, str) or parent not in zones:
-            break
-        scope = parent
-    inside = {scope}
-    while more := {id_ for id_, one in zones.items() if one.get("parent_id") in inside} - inside:
-        inside |= more
-    points = [one for one in latest.values() if one.get("type") == "access_point"]
-    doors = {one["door_id"] for one in points if one["zone_to"] in inside and one["direction"] == "entry"}
-    return zones[zone_id]["site_id"], scope, sorted(doors)
+    try:
+        scope = lockdowns.scope_of(references, zone.site_id, zone_id, level)
+    except Refused as refused:
+        return Scope(zone.site_id, zone_id, [], str(refused))
+    return Scope(zone.site_id, scope, lockdowns.doors_in(references, scope))
 
 
 async def case_of(settings: Settings, steps: Sequence[Fields]) -> CaseFile | None:

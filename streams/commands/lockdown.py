@@ -26,7 +26,7 @@ from streams.commands.lockdown_pages import case_lines, kind_of, page, report_fi
 from streams.commands.lockdown_report import html_report
 from streams.commands.operating import ACCEPTED, moment, new_request_id, send_and_await, show_answer
 from streams.commands.rendering import clock, counts
-from streams.commands.running import WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
 from streams.settings import Settings
 
 app = typer.Typer(help="Lockdowns: start, watch, release.", no_args_is_help=True)
@@ -190,7 +190,9 @@ def _start(  # noqa: PLR0913 - what both commands share
 ) -> None:
     _need(reason)
     settings = settings_or_fail()
-    site_id, scope, doors = run(scope_of(settings, zone, level))
+    site_id, scope, doors, refused = run(scope_of(settings, zone, level))
+    if dry_run and refused:
+        fail(refused, FOUND_WRONG)
     if dry_run:
         print_json({"site_id": site_id, "zone_id": scope, "doors": doors}) if json else say(
             f"{scope}: {len(doors)} doors: {' '.join(doors)}"

@@ -66,6 +66,20 @@ def test_a_dry_run_lists_the_doors_and_asks_for_nothing(at: Open) -> None:
     assert desk.site.sent == []
 
 
+@pytest.mark.parametrize(
+    ("zone", "level", "says"),
+    [
+        ("hq", "low", "low locks down one area, and hq is a site: name a smaller zone, or give a higher level"),
+        ("street", "low", "hq has no zone street that can be locked down"),
+        ("cellar", "low", "no zone cellar: see zones.yaml of the loaded folder"),
+    ],
+)
+def test_what_the_site_would_refuse_a_dry_run_does_not_promise(at: Open, zone: str, level: str, says: str) -> None:
+    desk = at(Site())
+    assert desk.run("start", zone, "--level", level, "--dry-run", *BY) == (1, "", f"doorstream: {says}\n")
+    assert desk.site.sent == []
+
+
 def test_an_operator_declares_one_effective(at: Open) -> None:
     site = Site(occupants="clear")
     site.ask(at="lab-in")
