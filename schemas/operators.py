@@ -6,6 +6,7 @@ from typing import Literal
 
 from schemas.base import ClockReading, Id, JournalPosition, Message, Text, Timestamp
 from schemas.lockouts import Subject
+from schemas.vocabulary import DoorMode
 
 
 class OperatorRequest(Message):
@@ -44,7 +45,7 @@ class LockoutEndRequested(OperatorRequest):
 
 
 class OperatorRequestAccepted(Message):
-    """The request was carried out."""
+    """The request was carried out. `mode` is that which a door then has, by all that concerns it."""
 
     type: Literal["operator_request_accepted"] = "operator_request_accepted"
     request_id: Id
@@ -60,6 +61,7 @@ class OperatorRequestAccepted(Message):
     case_id: Id | None = None
     incident_id: Id | None = None
     zone_id: Id | None = None
+    mode: DoorMode | None = None
     decided_at: Timestamp
     journal: JournalPosition
 

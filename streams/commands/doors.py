@@ -110,6 +110,10 @@ def _ask(
     show_answer(answer, json=json)
     if not json:
         say(done)
+        # What was asked for is kept; until nothing stronger is left the door has another mode.
+        asked, mode = fields.get("mode") or DoorMode.LOCKED, answer.get("mode")
+        if mode is not None and mode != asked:
+            say(f"  but it is {mode} for now: `doorstream doors show {fields['door_id']}` says what asks for that")
 
 
 def _confirmed(one: Fields) -> bool:

@@ -22,7 +22,7 @@ from streams.core.checks import SHUT
 from streams.core.entities import DoorState, door_key
 from streams.core.lockdown_requests import request_effective, request_escalation, request_release, request_start
 from streams.core.mode_control import Doors
-from streams.core.modes import ModeCause
+from streams.core.modes import ModeCause, desired
 from streams.core.operator_admission import Refused, accepted, decide_request
 from streams.core.passage import next_sequence
 from streams.core.presence import lose_presence
@@ -88,7 +88,8 @@ def _set_mode(request: DoorModeRequested, state: State, context: Context) -> Ite
             raise Refused("not_possible", f"no operator has given {door.door_id} a mode")
     else:
         doors.add(door, ModeCause(_OPERATOR, _OPERATOR, request.mode, 0, context.now_ms))
-    yield accepted(request, context, door_id=door.door_id)
+    modes = doors.modes(door.door_id)
+    yield accepted(request, context, door_id=door.door_id, mode=desired(modes.causes if modes is not None else ()))
     yield from doors.finish()
 
 

@@ -13,7 +13,7 @@ from schemas.operators import OperatorRequest
 from schemas.record import Record
 from schemas.reference import ENTITIES
 from streams import cli
-from streams.commands import finding_lockdowns, lockdown
+from streams.commands import doors, finding_lockdowns, lockdown
 from tests.core.emergency import Site
 
 _ANSWERS = {"operator_request_accepted", "operator_request_refused"}
@@ -31,11 +31,12 @@ class LockdownDesk:
         monkeypatch.setenv("DOORSTREAM_KAFKA", "127.0.0.1:9")
         monkeypatch.setenv("DOORSTREAM_POSTGRES", dsn)
         monkeypatch.setattr(finding_lockdowns, "read_topics", self._read)
-        monkeypatch.setattr(lockdown, "send_and_await", self._ask)
+        for module in (lockdown, doors):
+            monkeypatch.setattr(module, "send_and_await", self._ask)
 
-    def run(self, *args: str) -> tuple[object, str, str]:
-        """Run `doorstream lockdown ...`: its exit code, stdout and stderr."""
-        self._patch.setattr("sys.argv", ["doorstream", "lockdown", *args])
+    def run(self, *args: str, group: str = "lockdown") -> tuple[object, str, str]:
+        """Run `doorstream lockdown ...`, or commands of another group: the exit code, stdout and stderr."""
+        self._patch.setattr("sys.argv", ["doorstream", group, *args])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         said = self._capsys.readouterr()

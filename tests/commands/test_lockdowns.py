@@ -80,6 +80,16 @@ def test_what_the_site_would_refuse_a_dry_run_does_not_promise(at: Open, zone: s
     assert desk.site.sent == []
 
 
+def test_who_unlocks_a_door_that_is_locked_down_is_told_that_it_stays_so(at: Open) -> None:
+    desk, asked = at(Site()), ("--site", "hq", "--operator", "op-7", "--reason", "a delivery")
+    desk.run(*START)
+    note = "  but it is locked_down for now: `doorstream doors show lab` says what asks for that\n"
+    assert desk.run("unlock", "lab", *asked, group="doors") == (0, f"lab: unlocked\n{note}", "")
+    assert desk.run("release", "lab", *asked, group="doors") == (0, f"lab: as usual\n{note}", "")
+    assert desk.run("unlock", "front", *asked, group="doors") == (0, "front: unlocked\n", "")
+    assert desk.run("release", "front", *asked, group="doors") == (0, "front: as usual\n", "")
+
+
 def test_an_operator_declares_one_effective(at: Open) -> None:
     site = Site(occupants="clear")
     site.ask(at="lab-in")
