@@ -41,8 +41,8 @@ def note_monitoring(message: Any, work: Work) -> None:
 
 
 def note_lockdown(message: Any, work: Work) -> None:
-    """Remember what is locked down; a drill without commands locks nothing."""
-    if not isinstance(message, _MOVES) or (message.drill and not message.drill_commands):
+    """Remember what is locked down; what happens during a drill is no worse for it, with or without commands."""
+    if not isinstance(message, _MOVES) or message.drill:
         return
     key = locked_key(message.site_id)
     known: Locked | None = work.get(key)

@@ -139,12 +139,15 @@ def test_a_lockdown_of_the_building_raises_what_happens_on_its_floors_and_at_its
         assert severities == {"door_forced_open": "critical", "tamper": "critical"}
 
 
-def test_a_drill_raises_nothing_and_of_two_lockdowns_one_is_enough() -> None:
+@pytest.mark.parametrize("commanded", [False, True])
+def test_a_drill_raises_nothing(commanded: bool) -> None:
     with Desk() as desk:
-        site = Site()
-        told(desk, site.lock_down("lab", "low", drill=True))
+        told(desk, Site().lock_down("lab", "low", drill=True, drill_commands=commanded))
         desk.door("door_held_open", "lab")
         assert ("door_held_open", "medium") in raised(desk)
+
+
+def test_of_two_lockdowns_one_is_enough_to_raise_what_happens_in_them() -> None:
     with Desk() as desk:
         site = Site()
         inner, outer = site.lock_down("lab", "low"), site.lock_down("lab", "high")
