@@ -15,6 +15,8 @@ from aiokafka.errors import KafkaError
 from schemas.reference import ENTITIES
 from schemas.topics import registry
 from sinks.chdb import served
+from sinks.migrate import MigrationError
+from sinks.migrate import status as migration_status
 from sinks.reading import SinkUnavailable
 from streams.agents.cluster import Cluster
 from streams.commands.dead import dead_topics
@@ -117,11 +119,8 @@ async def _references(settings: Settings) -> Finding:
 async def _postgres(settings: Settings) -> Finding:
     settings.need("postgres")
     connection = await asyncpg.connect(settings.postgres, timeout=10)
-    try:
-        tables = await connection.fetchval("select count(*) from pg_tables where schemaname = current_schema()")
-    finally:
-        await connection.close()
-    return Finding("PostgreSQL", well=tables > 0, detail=f"answers, {tables} tables", fix="run `doorstream db migrate`")
+    await connection.close()
+    return Finding("PostgreSQL", well=True, detail="answers")
 
 
 async def _clickhouse(settings: Settings) -> Finding:
@@ -130,6 +129,19 @@ async def _clickhouse(settings: Settings) -> Finding:
     async with aiohttp.ClientSession() as session, session.get(where) as answer:
         well = answer.status == 200  # noqa: PLR2004
     return Finding("ClickHouse", well=well, detail=f"answers {answer.status}", fix=_FIXES["ClickHouse"])
+
+
+async def _tables(settings: Settings) -> Finding:
+    settings.need("postgres", "clickhouse")
+    try:
+        rows = await migration_status(settings.postgres, settings.clickhouse)
+    except MigrationError as error:
+        return Finding("tables", well=False, detail=str(error), fix=_FIXES["tables"])
+    missing = [f"{row.store} {row.name}" for row in rows if not row.applied]
+    detail = (
+        f"{len(missing)} of {len(rows)} migrations missing, first {missing[0]}" if missing else "as this version wants"
+    )
+    return Finding("tables", well=not missing, detail=detail, fix=_FIXES["tables"])
 
 
 async def _waiting(settings: Settings) -> Finding:
@@ -161,6 +173,7 @@ _LOOKS: dict[str, Look] = {
     "reference data": _references,
     "PostgreSQL": _postgres,
     "ClickHouse": _clickhouse,
+    "tables": _tables,
     "worker here": _worker,
     "waiting": _waiting,
     "dead letters": _dead,
@@ -173,6 +186,7 @@ _FIXES = {
     "reference data": "run `doorstream load FOLDER`, such as deploy/campus",
     "PostgreSQL": "check DOORSTREAM_POSTGRES, or run `doorstream stack up`",
     "ClickHouse": "check DOORSTREAM_CLICKHOUSE, or run `doorstream stack up`",
+    "tables": "run `doorstream db migrate`",
     "worker here": "run `doorstream worker all`, or set DOORSTREAM_METRICS_PORT to the worker's",
     "waiting": "start more workers: `doorstream worker decide`, `doorstream worker record`",
     "dead letters": "look at them with `doorstream dead list`",

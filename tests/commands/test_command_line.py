@@ -13,6 +13,7 @@ import pytest
 import typer
 from aiokafka.errors import KafkaConnectionError
 
+from sinks.migrate import Status
 from streams import cli
 from streams.commands import app, doctor
 from streams.commands.reading import since_ms
@@ -219,3 +220,18 @@ def test_the_doctor_tells_a_server_that_does_not_answer_from_a_worker_that_does_
         cli.main()
     assert ended.value.code == code
     assert fix in capsys.readouterr().out
+
+
+async def test_the_doctor_names_the_first_migration_that_a_store_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def status(_dsn: str, _url: str) -> list[Status]:
+        return [
+            Status("postgres", "0001_state.sql", applied=True),
+            Status("clickhouse", "0002_more.sql", applied=False),
+        ]
+
+    monkeypatch.setattr(doctor, "migration_status", status)
+    monkeypatch.setattr(doctor, "_LOOKS", {"tables": doctor._tables})
+    settings = Settings(postgres="postgresql://nobody@127.0.0.1:1/none", clickhouse="http://127.0.0.1:1")
+    (found,) = await doctor.diagnose(settings)
+    assert (found.well, found.reachable, found.fix) == (False, True, "run `doorstream db migrate`")
+    assert found.detail == "1 of 2 migrations missing, first clickhouse 0002_more.sql"
