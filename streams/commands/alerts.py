@@ -18,20 +18,25 @@ from schemas.alert_requests import (
     ShelveAlert,
 )
 from streams.commands.finding_alerts import history, standing, the_alert
-from streams.commands.operating import EVERYBODYS, MONITORINGS, request_of, send_and_await, show_answer
-from streams.commands.rendering import clock, coloured, line_of, printable
-from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
+from streams.commands.operating import (
+    EVERYBODYS,
+    MONITORINGS,
+    Comment,
+    Operator,
+    request_of,
+    send_and_await,
+    show_answer,
+)
+from streams.commands.rendering import line_of
+from streams.commands.running import WRONG_USE, Json, fail, print_json, run, say, settings_or_fail
+from streams.commands.terminal import SPANS_S, age, clock, coloured, printable
 from streams.settings import Settings
 
 app = typer.Typer(help="Alerts: what is open, and what is done about it.", no_args_is_help=True)
 
 _SPAN = re.compile(r"^(\d{1,6})([smhd])$")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Alert = Annotated[str, typer.Argument(help="The alert's id, or as much of its beginning as tells it from others.")]
-Operator = Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")]
-Comment = Annotated[str, typer.Option(help="What to write down with it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Monitoring = Annotated[bool, typer.Option("--monitoring", help="Alerts of duress; for monitoring alone.")]
 
 
@@ -119,7 +124,7 @@ def shelve(
     span = _SPAN.match(for_)
     if span is None:
         fail(f"--for {for_}: give a span such as 30m or 2h", WRONG_USE)
-    seconds = int(span[1]) * _SECONDS[span[2]]
+    seconds = int(span[1]) * SPANS_S[span[2]]
     _ask(alert, operator, ShelveAlert, {"shelve_s": seconds, "reason": comment}, monitoring=False, json=json)
 
 
@@ -185,19 +190,10 @@ def row_of(one: dict[str, Any], now: datetime) -> str:
     due = clock(one["next_escalation_at"])[:8] if one.get("next_escalation_at") else ""
     state = str(one.get("state")).replace("_", " ")
     count = f" (x{one['count']})" if one.get("count") not in {None, 1} else ""
-    given = f"{_age(one, now):>5}  {str(one.get('alert_id'))[:8]:8}  {one.get('severity')!s:8}  {state:33}  {due:8}  "
-    return printable(f"{given}{one.get('summary')}{count}")
-
-
-def _age(one: dict[str, Any], now: datetime) -> str:
-    try:
-        seconds = int((now - datetime.fromisoformat(str(one.get("raised_at")))).total_seconds())
-    except (TypeError, ValueError):
-        return "?"
-    for unit in ("d", "h", "m"):
-        if seconds >= _SECONDS[unit]:
-            return f"{seconds // _SECONDS[unit]}{unit}"
-    return f"{max(0, seconds)}s"
+    what = (
+        f"{str(one.get('alert_id'))[:8]:8}  {one.get('severity')!s:8}  {state:33}  {due:8}  {one.get('summary')}{count}"
+    )
+    return printable(f"{age(one.get('raised_at'), now):>5}  {what}")
 
 
 def page(one: dict[str, Any], told: list[dict[str, Any]]) -> list[str]:
@@ -221,7 +217,7 @@ def page(one: dict[str, Any], told: list[dict[str, Any]]) -> list[str]:
     for transition in told:
         fields = {**one, "assigned_to": None, "shelved_until": None, "suppressed_by": None, **transition}
         lines.append(f"  {line_of('alerts', fields)}")
-    return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def _due(one: dict[str, Any]) -> bool:

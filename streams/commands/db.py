@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from sinks.migrate import MigrationError, Status, migrate_clickhouse, migrate_postgres
 from sinks.migrate import status as migration_status
 from sinks.reading import SinkUnavailable
-from streams.commands.running import FOUND_WRONG, UNREACHABLE, CommandError, print_json, run, say, settings_or_fail
+from streams.commands.running import (
+    FOUND_WRONG,
+    UNREACHABLE,
+    CommandError,
+    Json,
+    print_json,
+    run,
+    say,
+    settings_or_fail,
+)
 
 app = typer.Typer(help="The tables of PostgreSQL and ClickHouse.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _CHECK = "check DOORSTREAM_POSTGRES and DOORSTREAM_CLICKHOUSE, or `doorstream stack up`"
 

@@ -10,12 +10,21 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from schemas.topics import dead_name, registry
 from streams.commands.reading import read_topics, since_ms
 from streams.commands.rendering import without_secrets
-from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import (
+    FOUND_WRONG,
+    WRONG_USE,
+    CommandError,
+    Json,
+    fail,
+    print_json,
+    run,
+    say,
+    settings_or_fail,
+)
 from streams.commands.tail import fields_of
 from streams.connection import kafka_options, started
 
 app = typer.Typer(help="Dead letters: messages that could not be decided.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _PREFIX = "__connect.errors."
 SEALED_HEADER = "doorstream-sealed"
 CUT_HEADER = "doorstream-cut"

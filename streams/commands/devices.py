@@ -12,7 +12,7 @@ import typer
 
 from sinks.queries import device_states, devices
 from streams.commands import repairs
-from streams.commands.running import CommandError, print_json, run, say, settings_or_fail
+from streams.commands.running import CommandError, Json, print_json, run, say, settings_or_fail
 from streams.settings import Settings
 
 app = typer.Typer(help="How controllers fare.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def list_(
     state: Annotated[
         Shown | None, typer.Option(help="Only these; `trouble`: offline, or something is wrong with them.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """List devices with their state, when they were last heard, and what is wrong with them; troubled ones first."""
     found = [row for row in run(_devices(settings_or_fail(), site)) if _fits(row, state)]
@@ -60,7 +60,7 @@ def list_(
 @app.command()
 def show(
     device_id: Annotated[str, typer.Argument(help="As `doorstream devices list` shows it.")],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show one device: its state, its clock, its faults, and its doors."""
     found = run(_device(settings_or_fail(), device_id))

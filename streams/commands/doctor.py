@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 import aiohttp
@@ -22,7 +22,7 @@ from streams.agents.cluster import Cluster
 from streams.commands.dead import dead_topics
 from streams.commands.lag import measure
 from streams.commands.reading import count_records
-from streams.commands.running import FOUND_WRONG, UNREACHABLE, print_json, run, say, settings_or_fail
+from streams.commands.running import FOUND_WRONG, UNREACHABLE, Json, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.engine.kafka_cluster import ClusterError, read_incarnation
 from streams.engine.kafka_settings import KafkaSettings
@@ -45,7 +45,7 @@ class Finding(NamedTuple):
 Look = Callable[[Settings], Awaitable[Finding]]
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(json: Json = False) -> None:
     """Look at everything that doorstream needs, and say what to do about what is not well."""
     settings = settings_or_fail()
     found = run(diagnose(settings))

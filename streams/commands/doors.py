@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from typing import Annotated, Any
 
 import typer
@@ -10,10 +9,10 @@ import typer
 from schemas.incidents import DoorModeRequested
 from schemas.operators import OperatorRequest, PassbackForgiven
 from schemas.vocabulary import DoorMode
-from streams.commands.operating import request_of, send_and_await, show_answer
-from streams.commands.reading import read_topics
-from streams.commands.rendering import clock
-from streams.commands.running import WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
+from streams.commands.operating import Operator, request_of, send_and_await, show_answer
+from streams.commands.reading import fields_in, read_topics
+from streams.commands.running import WRONG_USE, CommandError, Json, fail, print_json, run, say, settings_or_fail
+from streams.commands.terminal import clock, printable
 from streams.connection import kafka_options
 from streams.settings import Settings
 
@@ -22,9 +21,7 @@ app = typer.Typer(help="Doors: their modes, and giving one a mode.", no_args_is_
 Fields = dict[str, Any]
 Door = Annotated[str, typer.Argument(help="The door's id, such as hq-d01.")]
 Site = Annotated[str, typer.Option(help="The site that the door belongs to.")]
-Operator = Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the request.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
@@ -122,18 +119,14 @@ def _confirmed(one: Fields) -> bool:
 
 def _line(one: Fields) -> str:
     state = "confirmed" if _confirmed(one) else one.get("unconfirmed") or "on its way"
-    line = f"{one['door_id']:12} {one['mode']:12} {state}"
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    return printable(f"{one['door_id']:12} {one['mode']:12} {state}")
 
 
 async def _modes(settings: Settings) -> list[Fields]:
     settings.need("kafka")
     latest: dict[str, Fields] = {}
     async for record in read_topics(kafka_options(settings), ("door.modes",), start_ms=None, follow=False):
-        try:
-            fields = jsonlib.loads(record.value or b"null")
-        except ValueError:
-            continue
-        if isinstance(fields, dict) and fields.get("type") == "door_mode_desired":
+        fields = fields_in(record)
+        if fields.get("type") == "door_mode_desired":
             latest[str(fields["door_id"])] = fields
     return [latest[door_id] for door_id in sorted(latest)]

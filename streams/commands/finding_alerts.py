@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 from sinks import alert_queries
-from streams.commands.reading import read_topics
+from streams.commands.reading import fields_in, read_topics
 from streams.commands.running import CommandError
 from streams.connection import kafka_options
 from streams.settings import Settings
@@ -83,9 +82,6 @@ async def _told(settings: Settings, *, monitoring: bool) -> AsyncIterator[Fields
     settings.need("kafka")
     topic = topic_of_alerts(monitoring=monitoring)
     async for record in read_topics(kafka_options(settings), [topic], start_ms=None, follow=False):
-        try:
-            fields = jsonlib.loads(record.value or b"null")
-        except ValueError:
-            continue
-        if isinstance(fields, dict) and fields.get("alert_id"):
+        fields = fields_in(record)
+        if fields.get("alert_id"):
             yield fields

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from schemas.record import Record
 from schemas.vocabulary import ThreatLevel
 from sinks.lockdown_queries import CaseFile, Span, case_file
-from streams.commands.reading import read_topics
+from streams.commands.reading import fields_in, read_topics
 from streams.commands.running import CommandError
 from streams.connection import kafka_options
 from streams.core import lockdowns, reference
@@ -29,11 +28,8 @@ async def told(settings: Settings, since_ms: int | None = None) -> list[Fields]:
     settings.need("kafka")
     found: list[Fields] = []
     async for record in read_topics(kafka_options(settings), ("incidents",), start_ms=since_ms, follow=False):
-        try:
-            fields = jsonlib.loads(record.value or b"null")
-        except ValueError:
-            continue
-        if isinstance(fields, dict) and "incident_id" in fields:
+        fields = fields_in(record)
+        if "incident_id" in fields:
             found.append(fields)
     return sorted(found, key=lambda one: int(one["transition"]))
 

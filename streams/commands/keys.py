@@ -8,10 +8,9 @@ import typer
 
 from schemas.keys import DEVICE, OPERATOR, derive_key
 from schemas.sealing import Sealer
-from streams.commands.running import WRONG_USE, fail, one_line_errors, print_json, say, settings_or_fail
+from streams.commands.running import WRONG_USE, Json, fail, one_line_errors, print_json, say, settings_or_fail
 
 app = typer.Typer(help="Keys for controllers and operators, from the master secret.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()

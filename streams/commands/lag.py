@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import typer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import registry
-from streams.commands.running import print_json, run, say, settings_or_fail
+from streams.commands.running import Json, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options, partitions_of, started
 
 GROUPS = {
@@ -30,7 +29,7 @@ class Lag(NamedTuple):
     partitions_read: int
 
 
-def lag(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def lag(json: Json = False) -> None:
     """Show how many messages each role has not yet taken, by topic."""
     settings = settings_or_fail()
     found = run(measure(kafka_options(settings)))

@@ -18,6 +18,7 @@ from streams.commands.running import (
     FOUND_WRONG,
     WRONG_USE,
     CommandError,
+    Json,
     fail,
     hint,
     print_json,
@@ -46,7 +47,7 @@ def load(
     whole: Annotated[
         bool, typer.Option("--whole", help="The folder is all there is: remove what others have loaded, too.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Bring the reference topics to what a folder says; what is gone from the folder is removed.
 

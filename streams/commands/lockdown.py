@@ -18,15 +18,25 @@ from schemas.incidents import (
     LockdownRequested,
 )
 from schemas.operators import OperatorRequest
-from schemas.registry import describe
 from schemas.vocabulary import ThreatLevel
 from sinks.lockdown_queries import CaseFile
 from streams.commands.finding_lockdowns import by_incident, case_of, scope_of, the_incident, told
 from streams.commands.lockdown_pages import case_lines, kind_of, page, report_fields
 from streams.commands.lockdown_report import html_report
-from streams.commands.operating import ACCEPTED, moment, new_request_id, send_and_await, show_answer
-from streams.commands.rendering import clock, counts
-from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
+from streams.commands.operating import ACCEPTED, Operator, request_of, send_and_await, show_answer
+from streams.commands.rendering import counts
+from streams.commands.running import (
+    FOUND_WRONG,
+    WRONG_USE,
+    CommandError,
+    Json,
+    fail,
+    print_json,
+    run,
+    say,
+    settings_or_fail,
+)
+from streams.commands.terminal import clock
 from streams.settings import Settings
 
 app = typer.Typer(help="Lockdowns: start, watch, release.", no_args_is_help=True)
@@ -39,14 +49,12 @@ TOLD_WITHIN_S = 5.0
 EARLIER_MS = 60_000
 """So much earlier than its answer what is told of it may be stamped; what is older is not read."""
 
-Operator = Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the lockdown.")]
 Level = Annotated[
     ThreatLevel, typer.Option(help="low: the area; medium: its floor; high: its building; extreme: the whole site.")
 ]
 Incident = Annotated[str, typer.Argument(help="The lockdown's id, or as much of its beginning as is its own.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask back.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Wait = Annotated[float, typer.Option(help="How many seconds to show the progress for.")]
 
 
@@ -244,17 +252,7 @@ def _confirm(question: str, *, yes: bool) -> None:
 async def _asked(
     settings: Settings, model: type[OperatorRequest], site_id: str, operator: str, reason: str, fields: Fields
 ) -> Fields:
-    try:
-        request = model(
-            request_id=new_request_id(operator),
-            site_id=site_id,
-            operator_id=operator,
-            occurred_at=moment(),
-            reason=reason,
-            **fields,
-        )
-    except ValueError as error:
-        fail(describe(error), WRONG_USE)
+    request = request_of(model, site_id, operator, reason=reason, **fields)
     return await send_and_await(settings, request)
 
 

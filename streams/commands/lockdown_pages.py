@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from sinks.lockdown_queries import CaseFile
-from streams.commands.rendering import clock, counts, printable
+from streams.commands.rendering import counts
+from streams.commands.terminal import clock, printable
 
 Fields = Mapping[str, Any]
 _TIMES = ("confirmed", "secured", "effective", "released")

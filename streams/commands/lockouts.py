@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,10 +9,20 @@ import typer
 
 from schemas.operators import LockoutEndRequested
 from sinks import lockout_queries
-from streams.commands.operating import request_of, send_and_await, show_answer
-from streams.commands.reading import read_topics
+from streams.commands.operating import Operator, request_of, send_and_await, show_answer
+from streams.commands.reading import fields_in, read_topics
 from streams.commands.rendering import line_of
-from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import (
+    FOUND_WRONG,
+    WRONG_USE,
+    CommandError,
+    Json,
+    fail,
+    print_json,
+    run,
+    say,
+    settings_or_fail,
+)
 from streams.connection import kafka_options
 from streams.settings import Settings
 
@@ -26,7 +35,7 @@ TOPICS = ("lockouts", "lockouts.global")
 @app.command("list")
 def list_(
     site: Annotated[str | None, typer.Option(help="Only this site, and what holds everywhere.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show the locks in force, the oldest first."""
     found = [one for one in run(in_force(settings_or_fail())) if _concerns(one, site)]
@@ -43,10 +52,10 @@ def list_(
 @app.command("end")
 def end(
     subject: Annotated[str, typer.Argument(help="Who or what: cardholder/p0017, credential/c17, or the id alone.")],
-    operator: Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")],
+    operator: Operator,
     reason: Annotated[str, typer.Option(help="Why; it is kept with the request.")],
     site: Annotated[str | None, typer.Option(help="The site; needed where several have locked the subject.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """End a lock now. A cardholder's includes those of their credentials at the site, and what holds everywhere."""
     if not reason.strip():
@@ -99,11 +108,8 @@ async def in_force(settings: Settings) -> list[Fields]:
     settings.need("kafka")
     latest: dict[str, Fields] = {}
     async for record in read_topics(kafka_options(settings), TOPICS, start_ms=None, follow=False):
-        try:
-            fields = jsonlib.loads(record.value or b"null")
-        except ValueError:
-            continue
-        if isinstance(fields, dict) and fields.get("type") in {"lockout_started", "lockout_ended"}:
+        fields = fields_in(record)
+        if fields.get("type") in {"lockout_started", "lockout_ended"}:
             latest[str(fields.get("lockout_key"))] = fields
     now = datetime.now(UTC)
     held = [one for one in latest.values() if one["type"] == "lockout_started" and _holds(one, now)]

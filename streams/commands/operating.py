@@ -8,8 +8,9 @@ import secrets
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
+import typer
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.envelope import type_of
@@ -21,6 +22,9 @@ from streams import signed
 from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json
 from streams.connection import kafka_options, partitions_of, started
 from streams.settings import Settings
+
+Operator = Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")]
+Comment = Annotated[str, typer.Option(help="What to write down with it.")]
 
 VALID_FOR_S = 30
 ANSWER_WITHIN_S = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -69,6 +70,15 @@ async def read_topics(
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 for record in batch:
                     yield record
+
+
+def fields_in(record: ConsumerRecord) -> dict[str, Any]:
+    """The fields of a message; none where there is no object, as anybody may write anything."""
+    try:
+        value = jsonlib.loads(record.value or b"null")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 async def _partitions(consumer: TolerantConsumer, topics: Sequence[str]) -> list[TopicPartition]:

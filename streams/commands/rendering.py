@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
-import typer
-
 from schemas.topics import registry
+from streams.commands.terminal import clock, printable
 
 Fields = Mapping[str, Any]
 
@@ -19,8 +15,6 @@ _ADDRESS = {"channel", "to"}
 """An address may hold a token."""
 _HIDDEN = "***"
 _USUAL, _WIDE = 18, 24
-_COLOURS = {"critical": "bright_red", "high": "red", "medium": "yellow"}
-_QUIET = frozenset({"closed", "resolved", "suppressed", "shelved"})
 _IMPLIED: Mapping[str, str] = {
     "alert_raised": "unacknowledged",
     "alert_escalated": "unacknowledged",
@@ -60,28 +54,6 @@ def line_of(topic: str, fields: Fields) -> str:
     wide = _WIDE if render is _alert else _USUAL
     line = f"{when} {type_:{wide}} {told}" + ("" if render is not _other else f"  [{topic}]")
     return printable(line)
-
-
-def printable(line: str) -> str:
-    """The line without what would move a terminal's cursor, or worse."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
-
-
-def coloured(line: str, fields: Fields) -> str:
-    """A line in the colour of its alert's severity, and dim where nobody need look any more; others as they are."""
-    if "severity" not in fields or "alert_id" not in fields or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        return line
-    quiet = fields.get("state") in _QUIET or fields.get("severity") == "low"
-    colour = "green" if fields.get("type") == "alert_acknowledged" else _COLOURS.get(str(fields["severity"]))
-    return typer.style(line, dim=True) if quiet else typer.style(line, fg=colour)
-
-
-def clock(text: Any) -> str:
-    """A time of day here, to the millisecond; dashes for what is no time."""
-    try:
-        return datetime.fromisoformat(str(text)).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    except ValueError:
-        return "--:--:--.---"
 
 
 def _who(fields: Fields) -> str:

@@ -9,18 +9,15 @@ import typer
 
 from schemas.repair_requests import RepairAssignRequested, RepairCloseRequested, RepairDoneRequested, RepairRequest
 from sinks import repair_queries
-from streams.commands.operating import request_of, send_and_await, show_answer
-from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, print_json, run, say, settings_or_fail
+from streams.commands.operating import Comment, Operator, request_of, send_and_await, show_answer
+from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, Json, print_json, run, say, settings_or_fail
+from streams.commands.terminal import age
 from streams.settings import Settings
 
 Fields = dict[str, Any]
 app = typer.Typer(help="Repair cases: who repairs it, that it is repaired, closing it.", no_args_is_help=True)
 
 Case = Annotated[str, typer.Argument(help="The case's id, or as much of its beginning as tells it from others.")]
-Operator = Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")]
-Comment = Annotated[str, typer.Option(help="What to write down with it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_HOUR_S, _DAY_S = 3600, 86_400
 
 
 def repairs(
@@ -38,7 +35,7 @@ def repairs(
         who = f", {one['assigned_to']}" if one["assigned_to"] else ""
         there = "" if one["active"] else ", the fault is gone"
         say(
-            f"{_age(one['opened_at'], now):>5} {one['case_id'][:8]} {one['site_id']} {one['device_id']} {one['cause']} "
+            f"{age(one['opened_at'], now):>5} {one['case_id'][:8]} {one['site_id']} {one['device_id']} {one['cause']} "
             f"{one['detail']}: {one['state']}{who}{there}. {one['remedy']}".rstrip()
         )
     if not found:
@@ -115,11 +112,3 @@ def the_case(found: list[Fields], case: str) -> Fields:
 async def _cases(settings: Settings, site: str | None, *, closed: bool) -> list[Fields]:
     settings.need("postgres")
     return await repair_queries.cases(settings.postgres, site, closed=closed)
-
-
-def _age(opened: str, now: datetime) -> str:
-    seconds = max(0, int((now - datetime.fromisoformat(opened)).total_seconds()))
-    for unit, size in (("d", _DAY_S), ("h", _HOUR_S), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"

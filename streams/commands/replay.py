@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 import typer
 
 from streams.agents.site import plain_processors
-from streams.commands.running import FOUND_WRONG, print_json, run, say, settings_or_fail
+from streams.commands.running import FOUND_WRONG, Json, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.core.processor import Processor
 from streams.engine.auditing import Audit, Audited
@@ -44,7 +42,7 @@ class Replayed(msgspec.Struct):
             self.stopped[found.partition] = found.stopped
 
 
-def replay(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def replay(json: Json = False) -> None:
     """Decide every journal again and compare the digests with those of then. Exit 1 where one differs."""
     settings = settings_or_fail()
     found = run(replay_all(settings))

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import asyncpg
 import typer
@@ -30,6 +30,9 @@ from streams.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+"""The option of every command that prints data."""
 
 FOUND_WRONG = 1
 WRONG_USE = 2

@@ -13,7 +13,17 @@ from typing import Annotated, Any
 import typer
 
 from streams.commands.live import Frame, View
-from streams.commands.running import FOUND_WRONG, WRONG_USE, CommandError, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import (
+    FOUND_WRONG,
+    WRONG_USE,
+    CommandError,
+    Json,
+    fail,
+    print_json,
+    run,
+    say,
+    settings_or_fail,
+)
 from streams.connection import kafka_options
 from streams.loading.campus import Campus, LoadError, copies, read_campus
 from streams.simulator.broker import KafkaLine, TopicsMissingError
@@ -33,7 +43,7 @@ def simulate(
     scenario: Annotated[str, typer.Option(help=f"What happens: {', '.join(SCENARIOS)}.")] = "day",
     campus: Annotated[Path, typer.Option(help="The folder that `doorstream load` loaded.")] = CAMPUS,
     sites: Annotated[int, typer.Option(help="How many copies of the campus; load as many.", min=1)] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Simulate a day of a campus. Exit 1 if anything was lost, doubled, stale or decided otherwise than expected."""
     if scenario not in SCENARIOS:

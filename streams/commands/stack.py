@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 import typer
 
 from deploy.stack import Endpoints, StackOptions, catcher, down, status, up
-from streams.commands.running import FOUND_WRONG, hint, print_json, run, say, settings_or_fail
+from streams.commands.running import FOUND_WRONG, Json, hint, print_json, run, say, settings_or_fail
 from streams.settings import PREFIX
 
 app = typer.Typer(help="A local broker, PostgreSQL and ClickHouse, without Docker.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("up")

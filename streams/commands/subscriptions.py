@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 
@@ -10,9 +9,18 @@ import typer
 from aiokafka import ConsumerRecord
 
 from streams.agents.courier_payloads import secret_of
-from streams.commands.reading import read_topics, since_ms
+from streams.commands.reading import fields_in, read_topics, since_ms
 from streams.commands.rendering import line_of
-from streams.commands.running import FOUND_WRONG, CommandError, one_line_errors, print_json, run, say, settings_or_fail
+from streams.commands.running import (
+    FOUND_WRONG,
+    CommandError,
+    Json,
+    one_line_errors,
+    print_json,
+    run,
+    say,
+    settings_or_fail,
+)
 from streams.connection import kafka_options
 from streams.engine.marks import POSITION_HEADER, Marks
 from streams.settings import Settings
@@ -20,7 +28,6 @@ from streams.settings import Settings
 app = typer.Typer(help="Subscriptions: who is sent which events, and what became of it.", no_args_is_help=True)
 
 Fields = dict[str, Any]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Since = Annotated[str, typer.Option(help="Deliveries from then on: 10m, 2h, 1d ago, or a time.")]
 DELIVERIES, REFERENCE = "deliveries", "reference.subscription"
 
@@ -124,11 +131,8 @@ async def standings(settings: Settings, since: str) -> dict[str, Standing]:
 
 
 def _fields(record: ConsumerRecord) -> Fields | None:
-    try:
-        value = jsonlib.loads(record.value or b"null")
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and "subscription_id" in value else None
+    fields = fields_in(record)
+    return fields if "subscription_id" in fields else None
 
 
 def standing(subscription: Fields, told: Iterable[tuple[int, Fields]]) -> Standing:

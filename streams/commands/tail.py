@@ -13,8 +13,9 @@ from schemas.registry import ASKED_ON
 from schemas.topics import registry
 from schemas.vocabulary import Classification
 from streams.commands.reading import read_topics, since_ms
-from streams.commands.rendering import coloured, line_of, without_secrets
+from streams.commands.rendering import line_of, without_secrets
 from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
+from streams.commands.terminal import coloured
 from streams.connection import kafka_options
 
 

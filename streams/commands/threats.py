@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,10 +10,10 @@ import typer
 from schemas.operators import OperatorRequest
 from schemas.threats import ThreatClearRequested, ThreatLevelRequested
 from schemas.vocabulary import ThreatLevel
-from streams.commands.operating import request_of, send_and_await, show_answer
-from streams.commands.reading import read_topics
+from streams.commands.operating import Operator, request_of, send_and_await, show_answer
+from streams.commands.reading import fields_in, read_topics
 from streams.commands.rendering import line_of
-from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import WRONG_USE, Json, fail, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.settings import Settings
 
@@ -24,10 +23,8 @@ Fields = dict[str, Any]
 TOPIC = "threats"
 _OVER = {"threat_level_cleared", "monitoring_ended"}
 _STANDING = {"threat_level_set", "monitoring_started", "monitoring_extended"}
-Operator = Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the level.")]
 Site = Annotated[str, typer.Option(help="The site.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
@@ -98,11 +95,8 @@ async def standing(settings: Settings) -> list[Fields]:
     settings.need("kafka")
     latest: dict[tuple[str, str], Fields] = {}
     async for record in read_topics(kafka_options(settings), (TOPIC,), start_ms=None, follow=False):
-        try:
-            fields = jsonlib.loads(record.value or b"null")
-        except ValueError:
-            continue
-        if isinstance(fields, dict) and fields.get("type") in _OVER | _STANDING:
+        fields = fields_in(record)
+        if fields.get("type") in _OVER | _STANDING:
             latest[str(fields.get("threat_key")), str(fields.get("source"))] = fields
     now = datetime.now(UTC)
     held = [one for one in latest.values() if one["type"] in _STANDING and _holds(one, now)]

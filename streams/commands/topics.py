@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from schemas.consistency import problems
 from schemas.topics import registry
 from streams.agents.cluster import Cluster, Difference
-from streams.commands.running import FOUND_WRONG, print_json, run, say, settings_or_fail
+from streams.commands.running import FOUND_WRONG, Json, print_json, run, say, settings_or_fail
 from streams.connection import kafka_options
 from streams.settings import Settings
 
 app = typer.Typer(help="The topics: checked, compared with a cluster, and made.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()

@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from schemas.operators import DoorUnlockRequested
-from streams.commands.operating import request_of, send_and_await, show_answer
-from streams.commands.running import WRONG_USE, fail, run, say, settings_or_fail
+from streams.commands.operating import Operator, request_of, send_and_await, show_answer
+from streams.commands.running import WRONG_USE, Json, fail, run, say, settings_or_fail
 
 
 def unlock(
     door: Annotated[str, typer.Argument(help="The door's id, such as hq-d01.")],
     site: Annotated[str, typer.Option(help="The site that the door belongs to.")],
-    operator: Annotated[str, typer.Option(help="Who asks: an operator of the site's policy, such as op-7.")],
+    operator: Operator,
     reason: Annotated[str, typer.Option(help="Why; it is kept with the request.")],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Open a door once, now. The controller opens it within ten seconds or not at all."""
     if not reason.strip():

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from streams.commands.alerts import page, row_of
-from streams.commands.rendering import coloured, line_of
+from streams.commands.rendering import line_of
+from streams.commands.terminal import coloured
 from tests.core.desk import Desk
 
 

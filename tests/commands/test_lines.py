@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from streams.commands.reading import since_ms
 from streams.commands.rendering import line_of, without_secrets
 from streams.commands.running import CommandError, print_json
 from streams.commands.tail import fields_of, fits
+from streams.commands.terminal import age
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -168,3 +170,19 @@ def test_json_with_half_a_character_is_printed_and_read_again(capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out) == {"name": "\ud800", "other": "é"}
     print_json({"name": "é"})
     assert capsys.readouterr().out == '{"name": "é"}\n'
+
+
+@pytest.mark.parametrize(
+    ("since", "shown"),
+    [
+        ("2026-03-02T11:59:53Z", "7s"),
+        ("2026-03-02T12:00:01Z", "0s"),
+        ("2026-03-02T11:58:01Z", "1m"),
+        ("2026-03-02T07:00:00Z", "5h"),
+        ("2026-02-27T12:00:00Z", "3d"),
+        ("2026-03-02T12:00:00", "?"),
+        (None, "?"),
+    ],
+)
+def test_an_age_is_told_in_the_largest_unit_that_fits(since: str | None, shown: str) -> None:
+    assert age(since, datetime(2026, 3, 2, 12, tzinfo=UTC)) == shown
