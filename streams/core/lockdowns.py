@@ -96,14 +96,18 @@ def scope_of(references: References, site_id: str, zone_id: str, level: ThreatLe
 
 
 def doors_in(references: References, zone_id: str) -> list[str]:
-    """The doors that lead into a zone or anything within it, in the order of their ids."""
+    """The doors that lead into a zone or anything within it, in the order of their ids.
+
+    What leads to the street is none of them, whichever way its reader is said to lead: nobody is kept in.
+    """
     found: set[str] = set()
     zones, seen = [zone_id], {zone_id}
     while zones:
         zone = zones.pop()
         points = references.find("access-point", "zone_to", zone)
         found |= {point.door_id for point in points if point.direction is Direction.ENTRY}
-        inner = [one.zone_id for one in references.find("zone", "parent_id", zone) if one.zone_id not in seen]
+        found_in = references.find("zone", "parent_id", zone)
+        inner = [one.zone_id for one in found_in if one.zone_id not in seen and one.kind != "outside"]
         seen.update(inner)
         zones += inner
     return sorted(found)

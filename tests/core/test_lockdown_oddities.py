@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from schemas.access import AccessDenied
+from schemas.places import AccessPoint, Door
+from schemas.vocabulary import Direction
 from streams.core.times import from_ms
 from tests.core.emergency import Site, commands, incident_id
 from tests.core.world import card, of_type
@@ -105,3 +107,12 @@ def test_lockdowns_of_different_ranks_that_end_in_any_order_leave_what_is_left_a
     for way_out in ("lab-out", "front-out"):
         assert site.ask(card("404"), at=way_out).type == "access_granted"
     assert {one.mode for one in commands(site.release(inner))} == {"locked"}
+
+
+def test_a_turnstile_that_leads_to_the_street_by_an_entry_reader_is_locked_down_for_nobody() -> None:
+    site = Site()
+    site.references.put(Door(door_id="gate", site_id="hq", device_id="c1", name="gate"))
+    way = {"direction": Direction.ENTRY, "zone_from": "hall", "zone_to": "street"}
+    site.references.put(AccessPoint(access_point_id="gate-in", site_id="hq", door_id="gate", **way))
+    assert {one.door_id for one in commands(site.lock_down("lab", "extreme"))} == {"front", "lab"}
+    assert site.ask(at="gate-in").type == "access_granted"
