@@ -2,8 +2,8 @@
 
 A command's confirmation counts, and so does a heartbeat that reports the mode. What is not confirmed is sent again,
 less and less often; to a controller that is offline not at all, once somebody was told. It is sent at once when the
-controller is heard after a silence, whatever it says. A mode that nobody asked for (a local override, a swapped
-controller) is put right.
+controller is heard after a silence or a restart, whatever it says. A mode that nobody asked for (a local override, a
+swapped controller) is put right.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _replace = msgspec.structs.replace
 
 
 class Woken(msgspec.Struct, frozen=True, gc=False, tag="woken"):
-    """A controller is heard: what waits for that is sent at once; `silent`: as is all that was sent a while ago."""
+    """A controller is heard: what waits for that is sent at once; `silent`: all that it was sent while away, too."""
 
     device_id: str
     at_ms: int
@@ -123,9 +123,9 @@ def decide_heard(message: DeviceMessage, state: State, context: Context) -> Sequ
     if awaiting is None:
         return ()
     heard: DeviceState | None = state.get(device_key(message.device_id))
-    woken = Woken(
-        message.device_id, context.now_ms, silent=heard is None or context.now_ms - heard.heard_ms >= SILENCE_MS
-    )
+    # One that has started again was away, however short its power was: what it was sent meanwhile it never had.
+    missed = heard is None or message.boot != heard.boot or context.now_ms - heard.heard_ms >= SILENCE_MS
+    woken = Woken(message.device_id, context.now_ms, silent=missed)
     # Of many that confirm at once, each is heard once for each of its doors.
     return (woken,) if any(_woken(one, woken) is not one for one in awaiting.doors) else ()
 

@@ -84,6 +84,18 @@ def test_also_after_a_silence_that_is_too_short_to_count_as_offline(first: str) 
     assert len(commands(site.send(FIRST[first]) + site.wait(0.001))) == 1
 
 
+@pytest.mark.parametrize(("boot", "sent"), [(1, 0), (2, 1)])
+def test_also_after_a_restart_that_took_no_time_to_speak_of(boot: int, sent: int) -> None:
+    """Its power was away for less than counts as a silence, while the next attempt was half a minute off."""
+    site = Site()
+    site.report(front=("locked", 0))
+    site.request("door_mode_requested", door_id="front", mode="blocked")
+    site.wait(16)
+    site.send(event("door_closed"))
+    site.wait(2)
+    assert len(commands(site.send(event("door_closed", boot=boot)) + site.wait(0.001))) == sent
+
+
 def test_one_that_is_heard_all_the_time_and_confirms_nothing_is_not_flooded() -> None:
     site = Site()
     site.report(front=("locked", 0))
