@@ -23,7 +23,7 @@ from streams.commands.replay import drift_of, replay_all
 from streams.commands.running import FOUND_WRONG, WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.commands.simulate import CAMPUS, campus_or_fail, play
 from streams.commands.stories import Stories, Told
-from streams.commands.stories import lines_of as story_lines
+from streams.commands.story_lines import lines_of as story_lines
 from streams.connection import kafka_options
 from streams.loading.campus import Campus
 from streams.settings import Settings

@@ -16,7 +16,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from streams.commands.stories import TITLES, Stories, Told, together
+from streams.commands.stories import Stories, Told
+from streams.commands.story_lines import TITLES, together
 from streams.simulator.scene import Story
 
 _BLOCKS = "▁▂▃▄▅▆▇█"

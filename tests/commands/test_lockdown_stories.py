@@ -13,7 +13,8 @@ from schemas.operators import OperatorRequest
 from streams.commands.lockdown_desk import LockdownDesk
 from streams.commands.lockdown_stories import LockdownStories
 from streams.commands.simulate import CAMPUS
-from streams.commands.stories import Stories, Told, together
+from streams.commands.stories import Stories, Told
+from streams.commands.story_lines import together
 from streams.loading.campus import Campus, read_campus
 from streams.settings import Settings
 from streams.simulator.scene import Cause, Plan, Story, Turn

@@ -10,7 +10,8 @@ import pytest
 from schemas.rules import Policy
 from streams.commands.hurry import hurried
 from streams.commands.simulate import CAMPUS
-from streams.commands.stories import Stories, lines_of
+from streams.commands.stories import Stories
+from streams.commands.story_lines import lines_of
 from streams.loading.campus import Campus, read_campus
 from streams.simulator.scene import Cause, Plan, Story
 
