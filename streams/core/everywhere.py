@@ -21,9 +21,9 @@ from streams.core import entities, lockout_events
 from streams.core.admission import Keys
 from streams.core.counting import next_lock, would_be_over
 from streams.core.decoding import message_in
-from streams.core.entities import Failures, LockCause, Lockout, failures_key, lockout_key
 from streams.core.failures import Kept
 from streams.core.lockout_publication import FAILURES, publish_at_site, publish_everywhere, signed_until
+from streams.core.lockout_state import Failures, LockCause, Lockout, failures_key, lockout_key
 from streams.core.lockouts import in_force
 from streams.core.processor import (
     Arrival,

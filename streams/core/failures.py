@@ -23,15 +23,7 @@ from schemas.vocabulary import Enforcement, Reason
 from streams.core import lockout_events
 from streams.core.checks import in_service
 from streams.core.counting import Times, next_lock, with_failure, with_number, would_be_over
-from streams.core.entities import (
-    Failures,
-    Guesses,
-    LockCause,
-    Lockout,
-    failures_key,
-    guesses_key,
-    lockout_key,
-)
+from streams.core.lockout_state import Failures, Guesses, LockCause, Lockout, failures_key, guesses_key, lockout_key
 from streams.core.lockouts import Everywhere, is_exempt, locks_on
 from streams.core.processor import Outcome
 from streams.core.question import Question

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from schemas.lockouts import EVERYWHERE, LockoutEnded, LockoutImpending, LockoutStarted
 from schemas.operators import OperatorRequest
 from schemas.vocabulary import Reason
-from streams.core.entities import LockCause, Lockout
+from streams.core.lockout_state import LockCause, Lockout
 from streams.core.passage import journal_position
 from streams.core.processor import Context
 from streams.core.times import from_ms

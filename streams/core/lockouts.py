@@ -17,7 +17,7 @@ from schemas.lockouts import LockoutEnded, LockoutStarted
 from schemas.people import Cardholder, Credential
 from schemas.record import Record
 from schemas.registry import decode
-from streams.core.entities import Lockout, LockoutLet, let_key, lockout_key
+from streams.core.lockout_state import Lockout, LockoutLet, let_key, lockout_key
 from streams.core.processor import Context, References, State
 from streams.core.times import from_ms, to_ms
 

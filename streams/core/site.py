@@ -30,11 +30,12 @@ from streams.core.convergence import (
 from streams.core.decoding import message_in
 from streams.core.denials import refusal
 from streams.core.door_alarms import decide_alarms_of_heartbeat, decide_door_alarm
-from streams.core.entities import DoorState, Failures, Guesses, Lockout, LockoutLet, OperatorAsked
+from streams.core.entities import DoorState, OperatorAsked
 from streams.core.evolution import Forgotten, evolve_site
 from streams.core.lockdown_course import go_on, lockdown_deadline
 from streams.core.lockdown_state import Lockdown
 from streams.core.lockout_publication import lockout_table
+from streams.core.lockout_state import Failures, Guesses, Lockout, LockoutLet
 from streams.core.mode_state import TIMETABLE, Converging, Timetable
 from streams.core.operator_admission import refuse_operator
 from streams.core.operators import decide_operator

@@ -10,15 +10,8 @@ import msgspec
 from schemas.lockouts import LockoutLifted
 from schemas.operators import LockoutEndRequested
 from streams.core import lockout_events, reference
-from streams.core.entities import (
-    Lockout,
-    LockoutLet,
-    failures_key,
-    guesses_key,
-    let_key,
-    lockout_key,
-)
 from streams.core.failures import Kept
+from streams.core.lockout_state import Lockout, LockoutLet, failures_key, guesses_key, let_key, lockout_key
 from streams.core.lockouts import TABLE, Everywhere, everywhere_in_force, in_force
 from streams.core.operator_admission import Refused, accepted
 from streams.core.processor import Context, Outcome, State

@@ -8,9 +8,10 @@ import pytest
 
 from schemas.people import Permission
 from schemas.vocabulary import Posture, Reason
-from streams.core.entities import Lockout, Risk, ZonePosture, lockout_key
+from streams.core.entities import Risk, ZonePosture
 from streams.core.evolution import PostureSet, RiskSet
 from streams.core.failures import Kept
+from streams.core.lockout_state import Lockout, lockout_key
 from tests.core.world import World, card, event, of_type, outcomes_of
 
 PAST, FUTURE = "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"

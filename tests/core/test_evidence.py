@@ -11,8 +11,8 @@ from schemas.people import Credential
 from schemas.pins import weakness
 from schemas.rules import Policy
 from schemas.vocabulary import FactorKind, FactorResult, Reason
-from streams.core.entities import Lockout, lockout_key
 from streams.core.failures import Kept
+from streams.core.lockout_state import Lockout, lockout_key
 from tests.core.world import World, card, outcomes_of, pin
 
 ANN_FACE = {"templates": [[1.0, 0.0, 0.0]], "model": "arc"}

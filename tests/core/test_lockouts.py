@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from schemas.access import AccessDenied
 from schemas.vocabulary import Display, Reason
-from streams.core.entities import Failures, Guesses, encode
+from streams.core.entities import encode
 from streams.core.failures import MOST_POINTS
+from streams.core.lockout_state import Failures, Guesses
 from tests.core.guessing import CARD, CARD_AND_PIN, END, RIGHT, cards, decision, guarded, guess, told
 from tests.core.world import NOW, World, card, of_type, pin
 

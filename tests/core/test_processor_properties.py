@@ -14,9 +14,10 @@ from schemas.keys import DEVICE, derive_key
 from schemas.registry import decode, topic_of
 from schemas.signing import sign
 from schemas.vocabulary import Direction, FactorKind, Posture, Reason
-from streams.core.entities import Lockout, Risk, ZonePosture, lockout_key
+from streams.core.entities import Risk, ZonePosture
 from streams.core.evolution import PostureSet, RiskSet
 from streams.core.failures import Kept
+from streams.core.lockout_state import Lockout, lockout_key
 from tests.core.world import MASTER, World, pin
 
 ODD = [

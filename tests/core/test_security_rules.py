@@ -10,9 +10,10 @@ from schemas.base import Message
 from schemas.doors import RequestToExit
 from schemas.places import AccessPoint, Accompaniment, FirstPersonIn, Interlock, Occupancy, Passback, Zone
 from schemas.vocabulary import Direction, Enforcement
-from streams.core.entities import Lockout, Risk, lockout_key
+from streams.core.entities import Risk
 from streams.core.evolution import RiskSet
 from streams.core.failures import Kept
+from streams.core.lockout_state import Lockout, lockout_key
 from streams.core.processor import Arrival, Cause, Context, Outcome, State
 from streams.core.site import SiteProcessor
 from tests.core.given import ADA, BOB, DOOR, HALL, MASTER, POINT, House, Json, card, checks, person
