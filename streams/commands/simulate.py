@@ -28,9 +28,10 @@ from streams.connection import kafka_options
 from streams.loading.campus import Campus, LoadError, copies, read_campus
 from streams.simulator.broker import KafkaLine, TopicsMissingError
 from streams.simulator.day import SCENARIOS
+from streams.simulator.knocking import NobodyDecidesError
 from streams.simulator.progress import Progress
 from streams.simulator.report import Report
-from streams.simulator.run import NobodyDecidesError, Options, Simulation
+from streams.simulator.run import Options, Simulation
 from streams.simulator.scene import OnStory
 
 CAMPUS = Path(__file__).resolve().parents[2] / "deploy" / "campus"

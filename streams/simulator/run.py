@@ -30,10 +30,9 @@ from streams.simulator.broker import (
     Opened,
 )
 from streams.simulator.day import Planner
-from streams.simulator.factors import CardShown
-from streams.simulator.foul import STRANGER
 from streams.simulator.happenings import Happenings
 from streams.simulator.judge import Judge
+from streams.simulator.knocking import knock_everywhere
 from streams.simulator.lock import Now, present
 from streams.simulator.oracle import Oracle
 from streams.simulator.people import People
@@ -48,9 +47,6 @@ from streams.simulator.timetable import play_all
 from streams.simulator.watch import EVENTS, Watch
 from streams.simulator.wire import Outgoing
 
-WORKERS_WITHIN_S = 60.0
-"""How long the first request at each site may take; workers may just be starting."""
-
 DRAIN_S = 20.0
 """How long the last decisions and passages are waited for; a passage that does not come is known after 10 s."""
 
@@ -60,10 +56,6 @@ _LINES = 20
 
 
 OnProgress = Callable[[Progress], None]
-
-
-class NobodyDecidesError(Exception):
-    """The first requests were not decided, or the campus is not loaded."""
 
 
 @dataclass(frozen=True)
@@ -177,34 +169,8 @@ class Simulation:
                 await working
 
     async def _workers_answer(self) -> None:
-        """A stranger at one door of each site, until each has an answer."""
-        chance = random.Random(self._options.seed)  # noqa: S311
-        points = [self._places.entrances(site_id)[:1] for site_id in self._places.sites]
-        chosen = [point.access_point_id for found in points for point in found]
-        knocking: asyncio.Future[Any] = asyncio.ensure_future(
-            asyncio.gather(*(self._knock(id_, STRANGER + str(chance.randrange(10**9))) for id_ in chosen))
-        )
-        stop: asyncio.Future[Any] = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait([knocking, stop], return_when=asyncio.FIRST_COMPLETED)
-            if knocking.done():
-                await knocking
-        finally:
-            knocking.cancel()
-            stop.cancel()
-
-    async def _knock(self, point_id: str, card_number: str) -> None:
-        deadline = self._now().timer_s + WORKERS_WITHIN_S
-        reply = await self._premises.ask(point_id, [CardShown(card_number)])
-        while not self._book.asked[reply.key].decided:
-            if self._now().timer_s > deadline:
-                raise NobodyDecidesError(
-                    "no decision came: is `doorstream worker decide` running, and the topics right?"
-                )
-            await asyncio.sleep(0.05)
-        if self._book.reasons["unknown_access_point"]:
-            raise NobodyDecidesError("the site does not know its doors: run `doorstream load` with the same folder")
-        self._book.times.forget()
+        chance = random.Random(self._options.seed)  # noqa: S311 - numbers of cards, not secrets
+        await knock_everywhere(self._places, self._premises, self._book, chance, self._stopping, self._now)
 
     def _plan(self) -> list[Scene]:
         options = self._options
