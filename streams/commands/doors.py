@@ -11,7 +11,7 @@ from schemas.operators import OperatorRequest, PassbackForgiven
 from schemas.vocabulary import DoorMode
 from streams.commands.operating import Operator, request_of, send_and_await, show_answer
 from streams.commands.reading import fields_in, read_topics
-from streams.commands.running import WRONG_USE, CommandError, Json, fail, print_json, run, say, settings_or_fail
+from streams.commands.running import FOUND_WRONG, WRONG_USE, Json, fail, print_json, run, say, settings_or_fail
 from streams.commands.terminal import clock, printable
 from streams.connection import kafka_options
 from streams.settings import Settings
@@ -45,9 +45,12 @@ def list_(
 @app.command()
 def show(door: Door, json: Json = False) -> None:
     """Show a door's mode, everything that asks for one, and whether its controller has confirmed it."""
-    found = next((one for one in run(_modes(settings_or_fail())) if one["door_id"] == door), None)
+    settings = settings_or_fail()
+    found = next((one for one in run(_modes(settings)) if one["door_id"] == door), None)
     if found is None:
-        raise CommandError(f"{door} was never given a mode: it is locked, and opened for each grant")
+        if not run(_on_file(settings, door)):
+            fail(f"there is no door {door}: see the doors of the loaded folder", FOUND_WRONG)
+        found = {"door_id": door, "mode": DoorMode.LOCKED, "causes": [], "unconfirmed": "was never given another mode"}
     if json:
         print_json(found)
         return
@@ -120,6 +123,14 @@ def _confirmed(one: Fields) -> bool:
 def _line(one: Fields) -> str:
     state = "confirmed" if _confirmed(one) else one.get("unconfirmed") or "on its way"
     return printable(f"{one['door_id']:12} {one['mode']:12} {state}")
+
+
+async def _on_file(settings: Settings, door_id: str) -> bool:
+    known = False
+    async for record in read_topics(kafka_options(settings), ("reference.door",), start_ms=None, follow=False):
+        if record.key == door_id.encode():
+            known = record.value is not None
+    return known
 
 
 async def _modes(settings: Settings) -> list[Fields]:

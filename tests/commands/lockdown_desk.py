@@ -31,6 +31,7 @@ class LockdownDesk:
         monkeypatch.setenv("DOORSTREAM_KAFKA", "127.0.0.1:9")
         monkeypatch.setenv("DOORSTREAM_POSTGRES", dsn)
         monkeypatch.setattr(finding_lockdowns, "read_topics", self._read)
+        monkeypatch.setattr(doors, "read_topics", self._read)
         for module in (lockdown, doors):
             monkeypatch.setattr(module, "send_and_await", self._ask)
 

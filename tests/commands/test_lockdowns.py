@@ -90,6 +90,17 @@ def test_who_unlocks_a_door_that_is_locked_down_is_told_that_it_stays_so(at: Ope
     assert desk.run("release", "front", *asked, group="doors") == (0, "front: as usual\n", "")
 
 
+def test_a_door_that_was_never_given_a_mode_is_told_from_one_that_there_is_not(at: Open) -> None:
+    desk = at(Site())
+    assert desk.run("show", "lab", group="doors") == (0, "lab          locked       was never given another mode\n", "")
+    code, said, _ = desk.run("show", "lab", "--json", group="doors")
+    assert (code, json.loads(said)["mode"]) == (0, "locked")
+    error = "doorstream: there is no door nowhere: see the doors of the loaded folder\n"
+    assert desk.run("show", "nowhere", group="doors") == (1, "", error)
+    desk.run(*START)
+    assert "locked_down" in desk.run("show", "lab", group="doors")[1]
+
+
 def test_an_operator_declares_one_effective(at: Open) -> None:
     site = Site(occupants="clear")
     site.ask(at="lab-in")
