@@ -215,6 +215,7 @@ def _told(
     shown = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     text = message.removeprefix("Value error, ")
     text = text[:1].lower() + text[1:]
-    if here.text is not None and not missing:
-        text += f", not {here.text[:_LONGEST_SHOWN]!r}"
+    given = repr(here.text[:_LONGEST_SHOWN]) if here.text is not None and not missing else ""
+    if given and given not in text:
+        text += f", not {given}"
     return here.problem(f"{label}: {shown}: {text}" if shown else f"{label}: {text}")
