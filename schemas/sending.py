@@ -63,6 +63,15 @@ class SenderReady(Message):
     sender_id: Id
 
 
+class NotificationBegun(Message):
+    """An attempt begins, and from here on the message may arrive; without this it has not, if its sender is gone."""
+
+    type: Literal["notification_begun"] = "notification_begun"
+    sender_id: Id
+    notification_id: Id
+    attempt: Counter
+
+
 class NotificationAttempted(Message):
     """How an attempt ended.
 

@@ -13,7 +13,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 Owned = Callable[[], Collection[int]]
 Due = TypeVar("Due", bound=Message)
+Say = Callable[[Message, str], Awaitable[None]]
+"""Publishes what there is to say of an attempt, with its id; returns when the broker has it. Raises `KafkaError`."""
 
 
 class Addressee(ABC, Generic[Due]):
@@ -73,8 +75,8 @@ class Addressee(ABC, Generic[Due]):
         """What is attempted, and for which time."""
 
     @abstractmethod
-    async def make(self, due: Due, partition: int) -> tuple[Message, str]:
-        """Make an attempt; gives the answer and its id. Never raises."""
+    async def make(self, due: Due, partition: int, say: Say) -> tuple[Message, str]:
+        """Make an attempt; gives the answer and its id. Raises nothing but what `say` does."""
 
     async def close(self) -> None:
         """Let go of what attempts were made with."""
@@ -183,5 +185,7 @@ class Addressee(ABC, Generic[Due]):
                 )
 
     async def _answer(self, due: Due, partition: int, producer: AIOKafkaProducer) -> None:
-        answer, id_ = await self.make(due, partition)
-        await self._publish(producer, partition, answer, id_)
+        async def say(message: Message, id_: str) -> None:
+            await self._publish(producer, partition, message, id_)
+
+        await say(*await self.make(due, partition, say))

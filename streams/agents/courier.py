@@ -17,7 +17,7 @@ from schemas.recipients import Address, Recipient
 from schemas.record import Record
 from schemas.subscriptions import Subscription
 from streams.agents import courier_payloads
-from streams.agents.addressee import Addressee, Owned
+from streams.agents.addressee import Addressee, Owned, Say
 from streams.agents.notify_channels import Attempt, ByApprise, Channel, Poster, masked
 from streams.core.subscription_course import DELIVER_WITHIN_S
 from streams.engine.kafka_reading import Readers
@@ -84,7 +84,7 @@ class Courier(Addressee[EventsDue]):
         await self._poster.close()
         await self._readers.close()
 
-    async def make(self, due: EventsDue, partition: int) -> tuple[Message, str]:
+    async def make(self, due: EventsDue, partition: int, say: Say) -> tuple[Message, str]:  # noqa: ARG002 - the base's
         """Make an attempt; gives the answer and its id."""
         recipient: Recipient | None = self._find("recipient", due.recipient_id)
         address = None if recipient is None or recipient.status != "active" else recipient.address(due.channel)

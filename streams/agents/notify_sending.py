@@ -11,8 +11,8 @@ from typing import Any
 from schemas.base import Message
 from schemas.ids import derive
 from schemas.recipients import Recipient
-from schemas.sending import NotificationAttempted, NotificationDue, SenderReady
-from streams.agents.addressee import Addressee, Owned
+from schemas.sending import NotificationAttempted, NotificationBegun, NotificationDue, SenderReady
+from streams.agents.addressee import Addressee, Owned, Say
 from streams.agents.notify_channels import Attempt, Channel, masked
 from streams.agents.notify_wording import Wording
 
@@ -61,7 +61,7 @@ class Sender(Addressee[NotificationDue]):
         """The notification, and the attempt's number."""
         return due.notification_id, due.attempt
 
-    async def make(self, due: NotificationDue, partition: int) -> tuple[Message, str]:  # noqa: ARG002 - the base's
+    async def make(self, due: NotificationDue, partition: int, say: Say) -> tuple[Message, str]:
         """Make an attempt; gives the answer and its id."""
         begun_s = time.monotonic()
         recipient = self._recipient(due.recipient_id)
@@ -72,7 +72,7 @@ class Sender(Addressee[NotificationDue]):
             target = masked(address)
             # Begun in order, and a few at a time: nobody gets a flood at once, and no other recipient waits for it.
             async with self._turns.setdefault((due.recipient_id, due.channel), asyncio.Semaphore(AT_A_TIME)):
-                attempt = await self._attempt(due, address)
+                attempt = await self._begin(due, partition, say) or await self._attempt(due, address)
         self._tell(due, attempt, time.monotonic() - begun_s)
         answer = NotificationAttempted.model_validate(
             {
@@ -87,9 +87,19 @@ class Sender(Addressee[NotificationDue]):
         )
         return answer, derive("attempted", due.notification_id, due.attempt)
 
+    async def _begin(self, due: NotificationDue, partition: int, say: Say) -> Attempt | None:
+        """Say that an attempt begins, before it does: whoever comes after this sender need not do again what has not.
+
+        Gives the attempt's end where it must not begin any more.
+        """
+        too_late = Attempt("expired", "the channel is busy")
+        if time.time() > due.begin_before_at.timestamp() or partition not in self._owned():
+            return too_late
+        begun = NotificationBegun(sender_id=due.sender_id, notification_id=due.notification_id, attempt=due.attempt)
+        await say(begun, derive("begun", due.notification_id, due.attempt))
+        return too_late if time.time() > due.begin_before_at.timestamp() else None
+
     async def _attempt(self, due: NotificationDue, address: Any) -> Attempt:
-        if time.time() > due.begin_before_at.timestamp():
-            return Attempt("expired", "the channel is busy")
         channel = self._channels.get(due.channel)
         if channel is None:
             return Attempt("refused", "this version knows no such channel")

@@ -19,11 +19,11 @@ from schemas.notifications import Notification, NotificationFailed
 from schemas.recipients import WEBHOOKS, Recipient
 from schemas.record import Record
 from schemas.registry import LARGEST_VALUE
-from schemas.sending import NotificationAttempted, NotificationDue, SenderReady
+from schemas.sending import NotificationAttempted, NotificationBegun, NotificationDue, SenderReady
 from schemas.vocabulary import Severity
 from streams.core import duty, notify_state
 from streams.core.decoding import message_in
-from streams.core.notify_course import OVER_STEP, admit, answered, due, notification_id, release, skip, tell_over
+from streams.core.notify_course import OVER_STEP, admit, answered, began, due, notification_id, release, skip, tell_over
 from streams.core.notify_state import SENDER, Bucket, Sender, Telling, Told, told_key
 from streams.core.notify_work import Work
 from streams.core.processor import Cause, Context, Outcome, State, Tick
@@ -31,7 +31,7 @@ from streams.core.publishing import Envelope, PublishingProcessor
 from streams.core.reference_tables import tables
 from streams.core.times import rfc3339, to_ms
 
-VERSION = "notify-6"
+VERSION = "notify-7"
 
 RESULTS = "doorstream.notify.results"
 ALERTS = "alerts"
@@ -97,6 +97,8 @@ class NotifyProcessor(PublishingProcessor):
             _tick(cause.key, state.get(cause.key), work)
         elif isinstance(cause.message, SenderReady):
             work.put(SENDER, Sender(cause.message.sender_id))
+        elif isinstance(cause.message, NotificationBegun):
+            began(cause.message, work)
         elif isinstance(cause.message, NotificationAttempted):
             answered(cause.message, work)
         elif isinstance(cause.message, Alert):

@@ -1,8 +1,8 @@
 """The course of a notification: held, attempted, tried again, told by another channel, given up.
 
 Waiting is state with a deadline, so that whoever takes over goes on with it. An attempt is for one sender, which makes
-it once; of an attempt nobody knows whether it arrived where its sender is gone or gives no answer, and only one of
-those is made good for, so that nobody is told more than twice by a channel.
+it once and says before that it begins. Nobody knows whether an attempt has arrived that was begun and whose sender is
+gone or gives no answer, and only one of those is made good for, so that nobody is told more than twice by a channel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 from schemas.ids import derive
 from schemas.notifications import NotificationFailed, NotificationHeld, NotificationSent, NotificationSkipped
 from schemas.recipients import KEEPING, Recipient
-from schemas.sending import NotificationAttempted
+from schemas.sending import NotificationAttempted, NotificationBegun
 from schemas.vocabulary import Severity
 from streams.core.notify_holding import hold, holds, take
 from streams.core.notify_state import Bucket, Program, Telling, Told, bucket_key, told_key
@@ -98,6 +98,7 @@ def attempt(telling: Telling, work: Work) -> None:
         attempt=telling.attempt + 1,
         made=telling.made + 1,
         sender_id=sender_id,
+        begun=False,
         lost_ms=now_ms + ANSWER_WITHIN_MS,
         due_ms=now_ms + LOOK_AFTER_MS,
     )
@@ -116,9 +117,36 @@ def due(telling: Telling, work: Work) -> None:
         else:
             attempt(telling, work)
     elif telling.phase == "sending" and (telling.sender_id != work.sender_id or work.now_ms >= telling.lost_ms):
-        _failed(_replace(telling, unknown=telling.unknown + 1, error="no answer of the sender"), work, None)
+        _lost(telling, work)
     else:
         work.keep(_replace(telling, due_ms=work.now_ms + LOOK_AFTER_MS))
+
+
+def _lost(telling: Telling, work: Work) -> None:
+    """No answer will come. What the sender had not begun when it went has not arrived, and counts for nothing."""
+    if telling.begun or telling.sender_id == work.sender_id:
+        _failed(_replace(telling, unknown=telling.unknown + 1, error="no answer of the sender"), work, None)
+        return
+    spared = (*telling.spared, telling.attempt)
+    made = telling.made - 1
+    _failed(_replace(telling, made=made, spared=spared, error="its sender was gone before it began"), work, None)
+
+
+def began(begun: NotificationBegun, work: Work) -> None:
+    """A sender says that an attempt begins."""
+    telling = work.telling(begun.notification_id)
+    if telling is None:
+        return
+    if telling.phase == "sending" and begun.attempt == telling.attempt:
+        work.keep(_replace(telling, begun=True))
+    elif begun.attempt in telling.spared:
+        # Its sender was slow, not gone: the message may arrive.
+        spared = tuple(attempt for attempt in telling.spared if attempt != begun.attempt)
+        telling = _replace(telling, made=telling.made + 1, unknown=telling.unknown + 1, spared=spared)
+        if telling.phase == "waiting" and telling.unknown >= MOST_UNKNOWN:
+            next_channel(telling, work)
+        else:
+            work.keep(telling)
 
 
 def answered(answer: NotificationAttempted, work: Work) -> None:

@@ -63,7 +63,8 @@ class Telling(msgspec.Struct, frozen=True, gc=False, tag="telling", array_like=T
     message it is told; `sending`: attempt number `attempt` is with `sender_id` and lost at `lost_ms`. `admitted`: the
     recipient's rate let it pass. `tried` are the recipient's channels that are or were used for this step. `made`
     attempts have been begun as far as anybody knows, `unknown` of them without an answer. `also` are the notifications
-    told along with it.
+    told along with it. `begun`: the sender of the present attempt has said that it begins; `spared` are the
+    attempts that had not begun when their sender was gone.
     """
 
     notification_id: str
@@ -90,6 +91,8 @@ class Telling(msgspec.Struct, frozen=True, gc=False, tag="telling", array_like=T
     admitted: bool = False
     leader: str | None = None
     also: tuple[str, ...] = ()
+    begun: bool = False
+    spared: tuple[int, ...] = ()
 
 
 class Bucket(msgspec.Struct, frozen=True, gc=False, tag="bucket", array_like=True):

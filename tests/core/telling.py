@@ -12,7 +12,7 @@ from schemas.base import Message
 from schemas.recipients import OnCall, Recipient
 from schemas.reference import BY_NAME, id_of
 from schemas.registry import decode
-from schemas.sending import NotificationAttempted, NotificationDue, SenderReady
+from schemas.sending import NotificationAttempted, NotificationBegun, NotificationDue, SenderReady
 from streams.core.notifications import NotifyProcessor
 from streams.engine.harness import Harness
 from tests.core.world import hq
@@ -78,6 +78,8 @@ class Tellings:
         self.harness = Harness(NotifyProcessor(), start=False)
         self.harness.clock.move(START_S - self.harness.clock.now_ms() / 1000)
         self.answer = answer
+        self.begins = True
+        """Whether the sender comes to any attempt before it goes."""
         self.attempts: list[NotificationDue] = []
         self._read = 0
         self._transitions: dict[str, int] = {}
@@ -153,7 +155,10 @@ class Tellings:
 
     def _attempt(self, due: NotificationDue) -> None:
         self.attempts.append(due)
-        answer = self.answer(due) if due.sender_id == self.sender_id else None
+        if due.sender_id != self.sender_id or not self.begins:
+            return
+        self.begin(due)
+        answer = self.answer(due)
         if answer is None:
             return
         told = NotificationAttempted.model_validate(
@@ -166,6 +171,11 @@ class Tellings:
             }
         )
         self.harness.publish(RESULTS, due.sender_id, told.to_json())
+
+    def begin(self, due: NotificationDue) -> None:
+        """The sender of an attempt says that it begins."""
+        begun = NotificationBegun(sender_id=due.sender_id, notification_id=due.notification_id, attempt=due.attempt)
+        self.harness.publish(RESULTS, due.sender_id, begun.to_json())
 
     def advance(self, seconds: float, step_s: float = 1.0) -> None:
         """Let time pass."""

@@ -170,6 +170,39 @@ def test_an_attempt_of_a_sender_that_is_gone_is_made_once_more_and_not_twice() -
         assert [due.attempt for due in by_sms] == [1, 2]
 
 
+def test_what_a_sender_had_not_begun_when_it_went_is_made_by_the_next_however_many_go() -> None:
+    with Tellings() as desk:
+        desk.begins = False
+        desk.alert("a1", "wang")
+        for number in range(2, 6):
+            desk.ready(f"s{number}")
+            desk.advance(4)
+        assert [due.channel for due in desk.attempts] == ["sms"] * len(desk.attempts)
+        assert {due.sender_id for due in desk.attempts} == {f"s{number}" for number in range(1, 6)}
+        desk.begins = True
+        desk.ready("s6")
+        desk.advance(20)
+        assert desk.told() == [("sent", "wang", "sms")]
+        assert desk.outcomes()[0].attempts == 1
+
+
+def test_a_sender_that_was_slow_and_not_gone_has_told_once() -> None:
+    with Tellings(answer=lambda _due: None) as desk:
+        desk.begins = False
+        desk.alert("a1", "wang")
+        (first,) = desk.attempts
+        desk.begins = True
+        desk.ready("s2")
+        desk.advance(4)
+        desk.begin(first)
+        desk.begin(first)
+        desk.ready("s3")
+        desk.advance(60)
+        by_sms = [due.sender_id for due in desk.attempts if due.channel == "sms"]
+        assert by_sms == ["s1", "s2"]
+        assert desk.told()[0] == ("failed", "wang", "sms")
+
+
 def test_an_answer_that_comes_late_counts() -> None:
     with Tellings(answer=lambda _due: None) as desk:
         desk.alert("a1", "wang")
