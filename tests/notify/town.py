@@ -39,6 +39,7 @@ PATIENCE_S = 60.0
 SITES = ("hq", "works", "depot")
 GUARDS = tuple(f"guard-{number}" for number in range(10))
 DONE = ("notification_sent", "notification_skipped")
+FAILED = "notification_failed"
 _ENTITY_OF = {entity.model: entity for entity in ENTITIES}
 _prefixes = itertools.count(1)
 
@@ -145,11 +146,11 @@ class Town:
         return [message for message in await self.messages(topic) if message.alert_id.startswith(prefix)]
 
     async def until_all_done(self, steps: Collection[tuple[str, int]], within_s: float) -> list[Any]:
-        """Wait until each of these steps (alert, number) is sent or skipped; gives the outcomes of these alerts."""
+        """Wait until each of these steps (alert, number) has come to its end; gives the outcomes of these alerts."""
         alerts = {alert_id for alert_id, _ in steps}
         found: list[Any] = []
         async with asyncio.timeout(within_s):
-            while {(one.alert_id, one.step) for one in found if one.type in DONE} < set(steps):
+            while {(one.alert_id, one.step) for one in found if one.type in {*DONE, FAILED}} < set(steps):
                 await asyncio.sleep(2)
                 found = [one for one in await self.messages("notifications") if one.alert_id in alerts]
         return found
