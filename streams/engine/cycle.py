@@ -73,7 +73,7 @@ class Cycle:
         if self._around.hurried:
             for one in waiting:
                 pace.note(one.oldest_ms(), now_ms, now_s)
-        share = max(options.smallest_share, pace.records(options, now_s) // max(1, len(waiting)))
+        share = pace.share(options, len(waiting), now_s)
         works: list[tuple[Slot, Partition, Work]] = []
         for slot in slots:
             partition = slot.partition

@@ -15,7 +15,7 @@ from tests.engine.toy import Bank, message
 from tests.engine.watching import watching
 
 OPTIONS = MachineOptions()
-LARGE, SMALL = OPTIONS.cycle_records, OPTIONS.fresh_records
+LARGE, SMALL = OPTIONS.cycle_records, OPTIONS.smallest_share
 NOW_MS = 1_000_000
 
 
@@ -45,16 +45,17 @@ def test_an_old_backlog_is_decided_in_large_cycles(make: MakeHarness) -> None:
 
 def test_a_cycle_stays_small_for_a_while_after_somebody_came() -> None:
     pace = Pace()
-    assert pace.records(OPTIONS, 0.0) == LARGE
+    assert pace.share(OPTIONS, 1, 0.0) == LARGE
     pace.note(NOW_MS - FRESH_MS, NOW_MS, 10.0)
-    assert [pace.records(OPTIONS, 10.0 + since_s) for since_s in (0, LINGER_S * 0.9, LINGER_S)] == [SMALL, SMALL, LARGE]
+    shares = [pace.share(OPTIONS, 1, 10.0 + since_s) for since_s in (0, LINGER_S * 0.9, LINGER_S)]
+    assert shares == [SMALL, SMALL, LARGE]
 
 
 @pytest.mark.parametrize("oldest_ms", [None, NOW_MS - FRESH_MS - 1])
 def test_nobody_and_what_is_old_are_in_no_hurry(oldest_ms: int | None) -> None:
     pace = Pace()
     pace.note(oldest_ms, NOW_MS, 10.0)
-    assert pace.records(OPTIONS, 10.0) == LARGE
+    assert pace.share(OPTIONS, 1, 10.0) == LARGE
 
 
 def test_processors_that_nobody_waits_for_follow_the_pace_of_those_in_a_hurry() -> None:
@@ -67,7 +68,6 @@ def test_processors_that_nobody_waits_for_follow_the_pace_of_those_in_a_hurry() 
     assert (bank._hurried, slow._hurried) == (True, False)
 
 
-def test_a_small_cycle_is_never_larger_than_any() -> None:
-    pace = Pace()
-    pace.note(NOW_MS, NOW_MS, 10.0)
-    assert pace.records(MachineOptions(cycle_records=32), 10.0) == 32
+@pytest.mark.parametrize(("waiting", "each"), [(0, LARGE), (1, LARGE), (4, LARGE // 4), (1_000, SMALL)])
+def test_partitions_that_have_a_backlog_share_the_cycle_and_none_gets_too_little(waiting: int, each: int) -> None:
+    assert Pace().share(OPTIONS, waiting, 0.0) == each
