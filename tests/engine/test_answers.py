@@ -104,7 +104,7 @@ async def test_a_flood_of_attempts_at_one_access_point_is_cut_short() -> None:
 
 
 def test_an_entry_has_few_answers(make: MakeHarness) -> None:
-    harness = make(verifier=Pins(), options=MachineOptions(lane_attempts=1_000))
+    harness = make(verifier=Pins(), options=MachineOptions(lane_attempts=1_000, smallest_share=1_000))
     for _ in range(350):
         harness.publish("requests", "a", message("pin", "a", pin="1234"), partition=0)
     harness.run_until_idle()

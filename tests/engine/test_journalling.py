@@ -36,7 +36,7 @@ def test_outputs_wait_for_the_journal(make: MakeHarness) -> None:
 
 
 def test_one_append_has_a_cycle_of_a_partition(make: MakeHarness) -> None:
-    harness = make()
+    harness = make(options=MachineOptions(smallest_share=100))
     for _ in range(100):
         deposit(harness)
     harness.run_until_idle()
