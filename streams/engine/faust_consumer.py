@@ -66,7 +66,7 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         self._next: dict[Any, int] = {}
         """Where each feed stands: offsets have holes, so the first one of a chunk does not tell."""
         self._read_ms: dict[Any, int] = {}
-        """When each partition was last seen to its end."""
+        """When each partition was last seen to its end, where the broker does not stamp what it appends."""
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> LoopConsumerThread:
@@ -92,7 +92,8 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
             for place, records in fetched.items()
             for at_ms, run in dating.runs(records, self._read_ms.get(place), fetched_ms)
         ]
-        self._read_ms.update(dict.fromkeys(self._at_end(), asked_ms))
+        if not self.app.stamps:
+            self._read_ms.update(dict.fromkeys(self._at_end(), asked_ms))
         for chunk in found:
             tp = TP(chunk.topic, chunk.partition)
             yield tp, self._message(tp, chunk, chunk.records[-1].offset, generation)
@@ -155,9 +156,8 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         # its streams go on: dropped, its records would be missing, and it would count as under way for ever.
         place = AioPartition(chunk.topic, chunk.partition)
         consumer = self._thread._consumer  # noqa: SLF001
-        again = self.up_to_date(chunk) and chunk.start < self._next.get(
-            place, 0
-        )  # not after an earlier run of the same
+        # Not where an earlier run of the same fetch has been sought already.
+        again = self.up_to_date(chunk) and chunk.start < self._next.get(place, 0)
         if again and consumer is not None and place in consumer.assignment():
             consumer.seek(place, chunk.records[0].offset)
             self._next[place] = chunk.start

@@ -139,6 +139,7 @@ class ChunkApp(faust.App):  # type: ignore[misc]
 
     BootStrategy = ConsumerOnly
     idempotent = True
+    stamps = False
     fetch_min_bytes = 1
 
     def _create_directories(self) -> None:
@@ -153,11 +154,13 @@ def chunk_app(
     *,
     group: GroupOptions | None = None,
     hurried: bool = True,
+    stamps: bool = False,
 ) -> ChunkApp:
     """An app with one agent called `name`, which hands every chunk of the topics to `feed`.
 
     `hurried`: somebody waits for each message. Otherwise one fetch gathers what comes within `FETCH_WAIT_MS`: a fetch
-    names every partition and costs a millisecond of Python, however little it brings.
+    names every partition and costs a millisecond of Python, however little it brings. `stamps`: the broker stamps every
+    one of the topics, so that nobody need note when they were read (`dating`).
 
     Chunks of one topic partition are handed over one after the other, those of different ones side by side: a full
     queue holds up nobody else. The consumer group is `doorstream-<name>`.
@@ -193,6 +196,7 @@ def chunk_app(
         Monitor=LeanMonitor,
         loghandlers=[],
     )
+    app.stamps = stamps
     if not hurried:
         app.fetch_min_bytes = GATHERED_BYTES
     app.transport = ChunkTransport([URL(broker) for broker in settings.faust_brokers], app)

@@ -166,7 +166,9 @@ class Recorder:
         if self._follower is not None:
             await self._follow(self._follower)
         group = group_for(options.group, embedded=not abilities.idempotent)
-        self._app = app = chunk_app(options.name, self._topics, options.kafka, self._feed, group=group)
+        self._app = app = chunk_app(
+            options.name, self._topics, options.kafka, self._feed, group=group, stamps=abilities.stamps
+        )
         app.consumer.revoking, app.consumer.assigned = self._revoking, self._on_assigned
         for lane in self.lanes:
             self._tasks[lane.sink.name] = asyncio.ensure_future(lane.run())

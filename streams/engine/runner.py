@@ -119,7 +119,9 @@ class ProcessorRunner:
     async def _start_app(self, group: GroupOptions) -> None:
         name, kafka = self.processor.name, self._options.kafka
         inputs = self.processor.inputs
-        self.app = app = chunk_app(name, inputs, kafka, self._feed, group=group, hurried=self._hurried)
+        self.app = app = chunk_app(
+            name, inputs, kafka, self._feed, group=group, hurried=self._hurried, stamps=self._broker.stamps
+        )
         consumer = app.consumer
         consumer.revoking, consumer.assigned = self._revoking, self._assigned
         self._broker.attach(consumer)
