@@ -18,6 +18,7 @@ import uvloop
 
 from bench.latency import DRAIN_S, Answered, name_of_command, timed
 from bench.programs import Program
+from bench.stage import COMMANDS
 from bench.world import Shape, requests
 
 RATE = 200
@@ -51,7 +52,7 @@ async def _ask(kafka: str, shape: Shape, boot: int) -> None:
         messages,
         rate=RATE,
         seconds=MOST_S,
-        out="device.commands",
+        out=COMMANDS,
         name_of=name_of_command,
         begun=lambda: _say(READY),
         enough=lambda: bool(stopped),

@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.alerting import AlertLevel, AlertRules
 from schemas.alerts import DURESS, Alert, AlertAction, AlertThreat, LedTo, Notify
-from schemas.base import JournalPosition, trusted
+from schemas.base import trusted
 from schemas.operators import OperatorRequest
 from schemas.threats import Assessment
 from schemas.vocabulary import Severity
@@ -29,6 +29,7 @@ from streams.core.alert_state import (
     site_key,
 )
 from streams.core.keeping import Draft
+from streams.core.passage import journal_position
 from streams.core.processor import Context, Outcome, State
 from streams.core.times import from_ms
 
@@ -174,7 +175,7 @@ def _message(
         "summary": case.summary,
         "raised_at": from_ms(case.raised_ms),
         "updated_at": from_ms(context.now_ms),
-        "journal": _position(context.partition, context.number),
+        "journal": journal_position(context),
         "transition": case.transition,
         "active": case.active,
         "notify": _notify(case.step, level) if notify and level is not None else None,
@@ -212,12 +213,6 @@ def _made_of(model: type[Alert]) -> Callable[[Mapping[str, Any]], Alert]:
 
 def _led_to(led: Led) -> LedTo:
     return _led({"at": from_ms(led.at_ms), "type": led.type, "id": led.id, "summary": led.summary})
-
-
-@lru_cache(maxsize=1)
-def _position(partition: int, number: int) -> JournalPosition:
-    """Of all messages of an entry the same, which may be thousands."""
-    return JournalPosition(partition=partition, number=number)
 
 
 def _assessment(found: Assessed) -> Assessment:

@@ -99,14 +99,15 @@ def _is_quiet(seen: _Glance) -> bool:
 
 
 @cache
-def _teller(bases: tuple[type, ...]) -> Callable[[Any], Iterator[Event]] | None:
-    """What tells of the messages of a type, which is its own first base."""
-    return next((_TELLERS[base] for base in bases if base in _TELLERS), None)
+def _teller(model: type) -> Callable[[Any], Iterator[Event]] | None:
+    """What tells of the messages of a type."""
+    return next((_TELLERS[base] for base in model.__mro__ if base in _TELLERS), None)
 
 
 def events_of(message: Any) -> Iterable[Event]:
     """What a message tells of; usually nothing."""
-    tell = _teller(type(message).__mro__)
+    kind: Any = type(message)
+    tell = _teller(kind)
     return tell(message) if tell is not None else ()
 
 
