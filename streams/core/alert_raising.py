@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from schemas.alerting import AlertKind, AlertRules, Inhibition
+from schemas.alerting import AlertKind, AlertRules
 from schemas.alerts import (
     DURESS,
     AlertClosed,
@@ -35,7 +35,7 @@ from streams.core.alert_state import (
     site_key,
 )
 from streams.core.alert_watch import explained, severity_of
-from streams.core.alert_work import Work, level_of
+from streams.core.alert_work import Work
 from streams.core.troubles import NETWORK_OUTAGE, DeviceGone, Ended, Event, Trouble, led_of
 
 MONITORING = ("monitoring",)
@@ -116,14 +116,14 @@ def _seen_again(case: Case, work: Work) -> None:
     if case.clears and not case.active and not case.closed:
         case = work.tell(AlertSeenAgain, outages.joined(case, work), active=True)
         outages.suppress(case, work)
-        _explain(case, work.rules(case.site_id), work)
+        _explain(case, work)
     elif case.kind == NETWORK_OUTAGE and not case.closed:
         outages.begin(case, work)
 
 
 def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
-    rules = work.rules(trouble.site_id)
-    kind = rules.kind(trouble.kind)
+    handling = work.handling(trouble.site_id)
+    rules, kind = handling.rules, handling.kind(trouble.kind)
     severity, why = (Severity.CRITICAL, "") if trouble.kind == DURESS else severity_of(trouble, kind.severity, work)
     case = Case(
         alert_id=derive("alert", trouble.dedup_key, trouble.cause_id),
@@ -144,7 +144,7 @@ def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
         cardholder_id=trouble.cardholder_id,
         clears=trouble.clears,
         active=trouble.clears,
-        levels=_levels(rules, severity, trouble.kind),
+        levels=_levels(handling.levels[severity], trouble.kind),
         procedure=kind.procedure,
         plan=None if trouble.kind == DURESS else trouble.plan or kind.plan,
         led_to=led_to,
@@ -158,11 +158,11 @@ def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
         recorded = work.tell(AlertRaised, case)
         work.tell(AlertClosed, recorded, resolved_ms=work.now_ms, closed=True, result="recorded")
         return
-    _raise_above_low(case, rules, work)
+    _raise_above_low(case, work)
 
 
-def _raise_above_low(case: Case, rules: AlertRules, work: Work) -> None:
-    around, rule = work.around(case), _inhibition(case, rules)
+def _raise_above_low(case: Case, work: Work) -> None:
+    around, rule = work.around(case), work.handling(case.site_id).inhibitions.get(case.kind)
     explains = rule is not None and not rule.only
     held = case.device_id is not None and case.kind != DURESS and (explains or len(around.alert_ids) < MOST_AROUND)
     # What inhibited a controller's alerts until it settles doesn't hide that it is gone again.
@@ -178,19 +178,15 @@ def _raise_above_low(case: Case, rules: AlertRules, work: Work) -> None:
     else:
         case = work.tell(AlertRaised, case, notify=True)
         case = start_action(case, work)
-    _explain(case, rules, work)
+    _explain(case, work)
 
 
-def _inhibition(case: Case, rules: AlertRules) -> Inhibition | None:
-    return next((one for one in rules.inhibitions if one.by == case.kind), None)
-
-
-def _explain(case: Case, rules: AlertRules, work: Work) -> None:
+def _explain(case: Case, work: Work) -> None:
     """An alert may explain the others of its controller, which wait until its cause is gone."""
     if case.kind == NETWORK_OUTAGE:
         outages.begin(case, work)
         return
-    rule = _inhibition(case, rules)
+    rule = work.handling(case.site_id).inhibitions.get(case.kind)
     if rule is None:
         return
     if rule.only:
@@ -206,13 +202,8 @@ def _explain(case: Case, rules: AlertRules, work: Work) -> None:
         _inhibit(now, around.inhibitor_id, work)
 
 
-def _levels(rules: AlertRules, severity: Severity, kind: str) -> tuple[Level, ...]:
-    if severity is Severity.LOW:
-        return ()
-    levels = [level_of(level) for level in rules.levels]
-    names = [level.severity for level in levels]
-    kept = levels[names.index(severity.value) :]
-    return tuple(_replace(level, recipients=MONITORING) for level in kept) if kind == DURESS else tuple(kept)
+def _levels(levels: tuple[Level, ...], kind: str) -> tuple[Level, ...]:
+    return tuple([_replace(level, recipients=MONITORING) for level in levels]) if kind == DURESS else levels
 
 
 def _acting(rules: AlertRules, kind: AlertKind) -> Acting | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.alerting import AlertLevel, AlertRules
+from schemas.alerting import KINDS, OTHER_KINDS, AlertKind, AlertLevel, AlertRules, Inhibition
 from schemas.alerts import DURESS, Alert, AlertAction, AlertThreat, LedTo, Notify
 from schemas.base import trusted
 from schemas.operators import OperatorRequest
@@ -35,10 +35,37 @@ from streams.core.times import from_ms
 
 _replace = msgspec.structs.replace
 _USUAL = AlertRules()
+_NOTHING_AROUND = Around()
 _SEVERITIES = {severity.value: severity for severity in Severity}
 _led = trusted(LedTo)
 POLICIES_KEPT = 1_024
 """Policies' levels as messages show them: each alert carries its policy's, and thousands carry the same."""
+
+
+class Handling(msgspec.Struct, frozen=True, gc=False):
+    """How the alerts of a site are handled, by their kinds: worked out once for each version of the reference data.
+
+    `levels` has those from each severity on; a low alert has none. `inhibitions` are by the kind that inhibits.
+    """
+
+    rules: AlertRules
+    kinds: dict[str, AlertKind]
+    levels: dict[Severity, tuple[Level, ...]]
+    inhibitions: dict[str, Inhibition]
+
+    def kind(self, name: str) -> AlertKind:
+        """How a kind is handled."""
+        return self.kinds.get(name, OTHER_KINDS)
+
+
+def _handling(rules: AlertRules) -> Handling:
+    levels = [level_of(level) for level in rules.levels]
+    return Handling(
+        rules,
+        {kind.kind: rules.kind(kind.kind) for kind in (*KINDS, *rules.kinds)},
+        {Severity.LOW: ()} | {level.severity: tuple(levels[at:]) for at, level in enumerate(rules.levels)},
+        {one.by: one for one in reversed(rules.inhibitions)},
+    )
 
 
 class Work(Draft):
@@ -59,11 +86,20 @@ class Work(Draft):
         """What is to be published, in order, and then what is kept."""
         return [*self._messages, *self.changes()]
 
+    def handling(self, site_id: str) -> Handling:
+        """How the alerts of a site are handled now, by their kinds."""
+        references = self.context.references
+        key = ("alerts", site_id)
+        known: Handling | None = references.derived.get(key)
+        if known is None:
+            site = reference.site(references, site_id)
+            policy = reference.policy(references, site.policy_id) if site is not None else None
+            known = references.derived[key] = _handling(policy.alerts if policy is not None else _USUAL)
+        return known
+
     def rules(self, site_id: str) -> AlertRules:
         """How the alerts of a site are handled now."""
-        site = reference.site(self.context.references, site_id)
-        policy = reference.policy(self.context.references, site.policy_id) if site is not None else None
-        return policy.alerts if policy is not None else _USUAL
+        return self.handling(site_id).rules
 
     def settle_ms(self, case: Case) -> int:
         """How long after its return a controller has told how its doors are: a heartbeat, and the policy's time."""
@@ -99,14 +135,13 @@ class Work(Draft):
 
         `notify`: those of its level are to be told, and must acknowledge within its time from now, unless somebody has.
         """
-        after = _replace(case, transition=case.transition + 1, **changes)
-        after = _replace(after, seen=after.count)
+        after = _replace(case, transition=case.transition + 1, seen=changes.get("count", case.count), **changes)
         level = after.level
         if notify and level is not None:
             more = after.acknowledged_ms is None and (after.told < level.repeats or level is not after.levels[-1])
             due_ms = self.now_ms + level.within_s * 1000 if more else None
             after = _replace(after, step=after.step + 1, due_ms=due_ms)
-        elif after.quiet or after.acknowledged_ms is not None:
+        elif after.due_ms is not None and (after.quiet or after.acknowledged_ms is not None):
             after = _replace(after, due_ms=None)
         self.put(alert_key(after.alert_id), after)
         self._messages.append(_message(model, after, self.context, notify=notify, request=request))
@@ -133,19 +168,19 @@ class Work(Draft):
     def around(self, case: Case) -> Around:
         """What is open at the controller of an alert."""
         if case.device_id is None:
-            return Around()
+            return _NOTHING_AROUND
         return self.around_device(case.site_id, case.device_id)
 
     def around_device(self, site_id: str, device_id: str) -> Around:
         """What is open at a controller."""
-        found: Around = self.get(around_key(site_id, device_id)) or Around()
+        found: Around = self.get(around_key(site_id, device_id)) or _NOTHING_AROUND
         return found
 
     def put_around(self, case: Case, around: Around) -> None:
         """Keep what is open at the controller of an alert."""
         if case.device_id is not None:
             key = around_key(case.site_id, case.device_id)
-            self.put(key, around if around != Around() else None)
+            self.put(key, around if around != _NOTHING_AROUND else None)
 
 
 def level_of(level: AlertLevel) -> Level:

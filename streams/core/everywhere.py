@@ -39,7 +39,7 @@ from streams.core.processor import (
 )
 from streams.core.times import to_ms
 
-VERSION = "lockouts-1"
+VERSION = "lockouts-2"
 SOURCE = "/doorstream/lockouts"
 SUBJECT = "cardholder"
 

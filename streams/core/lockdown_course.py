@@ -9,7 +9,7 @@ import msgspec
 from schemas.incidents import LockdownConfirmed, LockdownEffective, LockdownProgress, LockdownReleased
 from streams.core.keeping import Draft
 from streams.core.lockdown_state import Lockdown, lockdown_doors_key, lockdown_key
-from streams.core.lockdown_telling import kept, observed, tell
+from streams.core.lockdown_telling import Seen, kept, observed, tell
 from streams.core.lockdowns import LOOK_MS, apply_part, release
 from streams.core.mode_control import Doors
 from streams.core.processor import Context, Outcome, State
@@ -44,14 +44,14 @@ def go_on(key: str, state: State, context: Context) -> list[Outcome]:
 
 def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:
     now_ms = context.now_ms
-    after, seen, last_ms = observed(lockdown, state, context)
+    after, seen = observed(lockdown, state, context)
     moved = (after.confirmed, after.secured) != (lockdown.confirmed, lockdown.secured)
     all_confirmed = after.confirmed == after.doors
     outcomes: list[Outcome] = []
 
     def say(model: Any) -> None:
         nonlocal after
-        after, event = tell(model, after, state, context, **seen)
+        after, event = tell(model, after, state, context, seen)
         outcomes.append(event)
 
     if lockdown.releasing_ms:
@@ -63,10 +63,10 @@ def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:
             say(LockdownProgress)
         return [*outcomes, *kept(_replace(after, next_ms=now_ms + _look_ms(after)), state)]
     if after.secured == after.doors and not after.secured_ms:
-        after = _replace(after, secured_ms=max(now_ms, last_ms))
+        after = _replace(after, secured_ms=max(now_ms, seen.last_ms))
         moved = True
     if all_confirmed and not after.confirmed_ms:
-        after = _replace(after, confirmed_ms=last_ms or now_ms)
+        after = _replace(after, confirmed_ms=seen.last_ms or now_ms)
         say(LockdownConfirmed)
     else:
         people = state.get(f"zone/{lockdown.zone_id}")
@@ -83,9 +83,9 @@ def _look_ms(lockdown: Lockdown) -> int:
     return max(LOOK_MS, lockdown.doors // DOORS_LOOKED_AT_PER_MS)
 
 
-def _is_effective(lockdown: Lockdown, seen: dict[str, list[Any]], now_ms: int) -> bool:
+def _is_effective(lockdown: Lockdown, seen: Seen, now_ms: int) -> bool:
     """Every door is confirmed, or somebody was told why not; and nobody is to leave, is left, or has time left to."""
-    if any(point.why is None for point in seen["unconfirmed"]):
+    if seen.unexplained:
         return False
     return lockdown.occupants == "shelter" or lockdown.inside == 0 or lockdown.clear_ms <= now_ms
 

@@ -65,6 +65,6 @@ def escalate(
         escalations=(*lockdown.escalations, Escalated(now_ms, lockdown.zone_id, had, operator_id, reason)),
     )
     put_in_force(draft, after, lockdown.zone_id)
-    counted, seen, _ = observed(after, draft, context)
-    told, event = tell(LockdownEscalated, counted, state, context, **seen)
+    counted, seen = observed(after, draft, context)
+    told, event = tell(LockdownEscalated, counted, state, context, seen)
     return [event, *apply_part(told, Doors(state, context, draft))]

@@ -81,8 +81,8 @@ def request_effective(request: LockdownEffectiveRequested, state: State, context
 
 
 def _told(model: type[Incident], lockdown: Lockdown, state: State, context: Context) -> Iterator[Outcome]:
-    looked_at, seen, _ = observed(lockdown, state, context)
-    after, event = tell(model, looked_at, state, context, **seen)
+    looked_at, seen = observed(lockdown, state, context)
+    after, event = tell(model, looked_at, state, context, seen)
     yield event
     yield from kept(after, state)
 

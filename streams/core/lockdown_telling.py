@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -24,43 +25,61 @@ MOST_NAMED = 50
 _replace = msgspec.structs.replace
 
 
-def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdown, dict[str, list[Any]], int]:
-    """A lockdown with its doors counted, the doors to be named, and when the last of all confirmed.
+class Seen(msgspec.Struct):
+    """What a look at a lockdown's doors found: the first of those to be named, and when the last of all confirmed.
 
-    Named are those whose turn has not come or that have `unconfirmed` their mode, of the others those that stand open
-    (`propped`), and those of which nobody knows whether they do (`unknown`).
+    `unexplained`: of some that have not confirmed nobody has been told why.
     """
-    seen: dict[str, list[Any]] = {"unconfirmed": [], "propped": [], "unknown": []}
-    last_ms = 0
+
+    unconfirmed: list[OpenPoint] = []
+    propped: list[str] = []
+    unexplained: bool = False
+    last_ms: int = 0
+
+
+def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdown, Seen]:
+    """A lockdown with its doors counted. Unconfirmed are those whose turn has not come, too.
+
+    Of the others, some stand open (`propped`), and of some nobody knows whether they do.
+    """
+    seen, unconfirmed, unsecured = Seen(), 0, 0
+    for door_id in _doors(lockdown, state):
+        door = reference.door(context.references, door_id)
+        if door is None:
+            continue
+        modes: DoorModes = state.get(mode_key(door_id)) or DoorModes(door.site_id)
+        seen.last_ms = max(seen.last_ms, modes.confirmed_ms)
+        locked = find(modes.causes, "lockdown", lockdown.incident_id) is not None
+        if locked == bool(lockdown.releasing_ms) or (modes.epoch and not modes.confirmed_ms):
+            unconfirmed += 1
+            seen.unexplained |= modes.refused is None
+            if unconfirmed <= MOST_NAMED:
+                seen.unconfirmed.append(OpenPoint(door_id=door_id, device_id=door.device_id, why=modes.refused))
+        elif door.has_dps:
+            found: DoorState | None = state.get(door_key(door_id))
+            stands_open = found.open if found is not None else None
+            unsecured += stands_open is not False
+            if stands_open and len(seen.propped) < MOST_NAMED:
+                seen.propped.append(door_id)
+    confirmed = lockdown.doors - unconfirmed
+    return _replace(lockdown, confirmed=confirmed, secured=confirmed - unsecured), seen
+
+
+def _doors(lockdown: Lockdown, state: State) -> Iterator[str]:
     for number in range(0 if lockdown.told_only else lockdown.slices):
         part: LockdownDoors | None = state.get(lockdown_doors_key(lockdown.incident_id, number))
-        for door_id in part.doors if part is not None else ():
-            door = reference.door(context.references, door_id)
-            if door is None:
-                continue
-            modes: DoorModes = state.get(mode_key(door_id)) or DoorModes(door.site_id)
-            last_ms = max(last_ms, modes.confirmed_ms)
-            locked = find(modes.causes, "lockdown", lockdown.incident_id) is not None
-            found: DoorState | None = state.get(door_key(door_id))
-            if locked == bool(lockdown.releasing_ms) or (modes.epoch and not modes.confirmed_ms):
-                seen["unconfirmed"].append(OpenPoint(door_id=door_id, device_id=door.device_id, why=modes.refused))
-            elif door.has_dps and (found is None or found.open is None):
-                seen["unknown"].append(door_id)
-            elif door.has_dps and found is not None and found.open:
-                seen["propped"].append(door_id)
-    confirmed = lockdown.doors - len(seen["unconfirmed"])
-    secured = confirmed - len(seen["propped"]) - len(seen["unknown"])
-    return _replace(lockdown, confirmed=confirmed, secured=secured), seen, last_ms
+        if part is not None:
+            yield from part.doors
 
 
 def tell(
-    model: type[Incident], lockdown: Lockdown, state: State, context: Context, **seen: Any
+    model: type[Incident], lockdown: Lockdown, state: State, context: Context, seen: Seen | None = None
 ) -> tuple[Lockdown, Any]:
     """A message with a lockdown as it stands, and the lockdown with that counted."""
     zone = state.get(zone_key(lockdown.zone_id))
     inside = zone.count if zone is not None else 0
     after = _replace(lockdown, transition=lockdown.transition + 1, inside=inside)
-    points: list[OpenPoint] = seen.get("unconfirmed", [])
+    seen = seen or Seen()
     moments = {
         name: from_ms(moment) if moment else None
         for name, moment in (
@@ -90,8 +109,8 @@ def tell(
         doors=after.doors,
         confirmed=after.confirmed,
         secured=after.secured,
-        unconfirmed=tuple(points[:MOST_NAMED]),
-        propped=tuple(seen.get("propped", [])[:MOST_NAMED]),
+        unconfirmed=tuple(seen.unconfirmed),
+        propped=tuple(seen.propped),
         inside=inside,
         effective_by=after.effective_by,
         effective_reason=after.effective_reason,

@@ -28,8 +28,9 @@ from streams.engine.kafka_reading import to_records
 from streams.engine.ports import Chunk, TopicPartition
 
 FETCH_BYTES = 1024 * 1024
-CHUNK_RECORDS = 1_024
-"""A chunk is decoded in one go: at most so many at a time keep the loop turning and the partitions equal."""
+CHUNK_RECORDS = 256
+"""What was fetched is unpacked and decoded in one go, some 20 us each: at most so many at a time keep the loop turning
+and the partitions equal."""
 GETMANY_TIMEOUT_S = 1.0
 FETCH_BACKOFF_S = 0.5
 

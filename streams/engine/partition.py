@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -36,6 +36,8 @@ from streams.engine.work import Position, Work, resolve_contexts
 
 _answer_encode = msgspec.json.Encoder().encode
 _answer_decode = msgspec.json.Decoder(Answer).decode
+
+NOTHING_INHERITED = -1
 
 
 class Core(msgspec.Struct):
@@ -87,7 +89,8 @@ class Partition:
         self._processor = processor
         self._around = around
         self._opened_number = core.position.number
-        self._opened_ms = max(around.clock.now_ms(), core.position.now_ms)
+        self._inherited_ms = max(around.clock.now_ms(), core.position.now_ms)
+        """Deadlines up to then may be the last owner's (messages that wait for a new one have `caution`)."""
 
     # -- arriving -----------------------------------------------------------------------------------------------
 
@@ -206,7 +209,7 @@ class Partition:
                     if queue.waiting:
                         self._collect(queue, items, resolved)
             if at == 0:
-                ticks = [Due(key, deadline_ms) for deadline_ms, key in self.store.deadlines.due(until, share)]
+                ticks = self._due(work, until, share)
                 causes.extend(Tick(tick.key, tick.deadline_ms) for tick in ticks)
         if not causes:
             return
@@ -220,8 +223,6 @@ class Partition:
         if self.caution is not None:
             self._journal_passed(work, causes, number)
         work.causes = causes
-        # Messages that wait for a new owner have `caution` to watch over them.
-        work.patient = any(tick.deadline_ms <= self._opened_ms for tick in ticks)
         work.messages = len(causes) - len(ticks)
         work.since_ms = min(oldest, default=None)
         contexts = resolve_contexts(resolved) if resolved else {}
@@ -230,6 +231,14 @@ class Partition:
             position.inputs[taken.topic] = taken.stop
         position.references.update(moved)
         position.number, position.now_ms = number, now_ms
+
+    def _due(self, work: Work, until_ms: int, share: int) -> list[Due]:
+        ticks = [Due(key, deadline_ms) for deadline_ms, key in self.store.deadlines.due(until_ms, share)]
+        work.patient = any(tick.deadline_ms <= self._inherited_ms for tick in ticks)
+        if not work.patient and until_ms >= self._inherited_ms:
+            # What may have been the last owner's end is behind us.
+            self._inherited_ms = NOTHING_INHERITED
+        return ticks
 
     def _journal_passed(self, work: Work, causes: Sequence[EngineCause], number: int) -> None:
         # After the entry, as it must not count for another one of the same number.
@@ -254,11 +263,28 @@ class Partition:
         """A cycle's journal records, ready to be written."""
         return [to_output(self.journal, self.index, record) for record in work.records]
 
-    def decide(self, work: Work) -> None:
-        """Decide the entry that was handed over; nothing leaves before `settle`."""
-        if work.frame is not None:
-            work.decision = self._decider.decide(work.frame, work.causes)
-            self.position.digest = work.decision.digest
+    def decide(self, work: Work, for_s: float = float("inf")) -> bool:
+        """Decide the entry that was handed over, for so long; False where some is left. Nothing leaves before `settle`.
+
+        It is cut between two causes, at least one of which is decided.
+        """
+        if work.frame is None or work.decision is not None:
+            return True
+        if work.steps is None:
+            work.steps = self._steps(work, work.frame)
+        clock = self._around.clock
+        until_s = clock.monotonic_s() + for_s
+        return all(clock.monotonic_s() < until_s for _ in work.steps)
+
+    def _steps(self, work: Work, frame: EntryFrame) -> Iterator[None]:
+        """Decide cause by cause."""
+        decider = self._decider
+        run = decider.start(frame)
+        for cause in decider.all_of(work.causes, run):
+            decider.step(frame, cause, run)
+            yield
+        work.decision = decider.finish(frame, run)
+        self.position.digest = work.decision.digest
 
     def settle(self, work: Work) -> str | None:
         """The journal has the records: let outputs leave. Gives the reason to stop for good, or None."""
@@ -323,6 +349,7 @@ class Partition:
         """Let nothing more leave."""
         self.closed = True
         self.lanes.close()
+        self.state_log.close()
         self._moved.set()
         for queue in self.queues.values():
             queue.room.set()

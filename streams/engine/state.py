@@ -17,6 +17,9 @@ MOST_MARKS = 16
 _mark_encode = msgspec.msgpack.Encoder().encode
 _mark_decode = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
 
+Kept = tuple[str, int | None, Any]
+"""Key, deadline and entity, an undecoded one as its bytes; None: removed."""
+
 
 class StateStore:
     """Entities by key, with their deadlines. `changed` has the keys that the next checkpoint must write."""
@@ -94,7 +97,7 @@ class StateStore:
         if not undo:
             return
         live, deadline, armed = self._live, self._processor.deadline, self.deadlines.armed
-        keys = dict(undo)
+        keys = dict.fromkeys([key for key, _ in undo])
         moved: list[tuple[str, int | None]] = []
         for key in keys:
             value = live.get(key)
@@ -102,7 +105,7 @@ class StateStore:
             deadline_ms = deadline(key, value) if plain else None
             if armed.get(key) != deadline_ms:
                 moved.append((key, deadline_ms))
-        self.changed.update(dict.fromkeys(keys))
+        self.changed.update(keys)
         for key, deadline_ms in moved:
             self.deadlines.set(key, deadline_ms)
         undo.clear()
@@ -128,19 +131,23 @@ class StateStore:
         self.deadlines.set(key, deadline_ms)
         self.changed[key] = None
 
-    def snapshot(self, keys: Iterable[str]) -> list[tuple[str, int | None, bytes | None]]:
-        """Key, deadline and bytes (None: removed) of each of these entities, as they are now."""
-        encode, live, raw, armed = self._processor.encode_entity, self._live, self._raw, self.deadlines.armed
-        rows: list[tuple[str, int | None, bytes | None]] = []
+    def snapshot(self, keys: Iterable[str]) -> list[Kept]:
+        """These entities as they are now, to be given to `to_bytes` at any later time: entities never change."""
+        live, raw, armed = self._live, self._raw, self.deadlines.armed
+        rows: list[Kept] = []
         for key in keys:
             value = live.get(key)
-            if value is None:
-                rows.append((key, armed.get(key), raw.get(key)))
-            elif key.startswith(MARK_PREFIX):
-                rows.append((key, None, _mark_encode(value)))
-            else:
-                rows.append((key, armed.get(key), encode(value)))
+            rows.append((key, armed.get(key), raw.get(key) if value is None else value))
         return rows
+
+    def to_bytes(self, kept: Kept) -> tuple[str, int | None, bytes | None]:
+        """Key, deadline and bytes (None: removed) of an entity."""
+        key, deadline_ms, value = kept
+        if value is None or isinstance(value, bytes):
+            return key, deadline_ms, value
+        if key.startswith(MARK_PREFIX):
+            return key, None, _mark_encode(value)
+        return key, deadline_ms, self._processor.encode_entity(value)
 
 
 def _topic_of(mark: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -18,7 +18,7 @@ from streams.engine.errors import HaltedError
 from streams.engine.journal import Checkpointed
 from streams.engine.options import MachineOptions
 from streams.engine.ports import Logs, TransientError, Writer
-from streams.engine.state import StateStore
+from streams.engine.state import Kept, StateStore
 
 RECORD_BYTES = 64 * 1024
 SLICE_CATCH_UP = 5
@@ -45,17 +45,18 @@ def state_topic(processor: str) -> str:
     return f"doorstream.{processor}.state"
 
 
-def batches(rows: Sequence[Row]) -> list[list[Row]]:
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Rows in lists of some 64 KB."""
-    found: list[list[Row]] = []
-    size = RECORD_BYTES
+    batch: list[Row] = []
+    size = 0
     for row in rows:
-        if size >= RECORD_BYTES:
-            found.append([])
-            size = 0
-        found[-1].append(row)
+        batch.append(row)
         size += len(row[0]) + len(row[2] or b"") + 16
-    return found
+        if size >= RECORD_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def extend(ranges: Ranges, offsets: Sequence[int]) -> Ranges:
@@ -87,6 +88,7 @@ class StateLog:
         self._turn_ranges: Ranges = []
         self._last_s = 0.0
         self._keys: list[str] = []
+        self._writing: asyncio.Task[None] | None = None
         self._appends: list[asyncio.Future[int]] = []
         self._turned = False
 
@@ -99,14 +101,25 @@ class StateLog:
         slice_ = [key for key in self._slice(now_s) if key not in changed]
         self._keys = [*changed, *slice_]
         store.changed = {}
+        self._writing = asyncio.ensure_future(self._write(epoch, number, store.snapshot(self._keys), wake))
+        return len(self._keys)
+
+    async def _write(self, epoch: int, number: int, kept: Sequence[Kept], wake: asyncio.Event) -> None:
+        """Hand a snapshot over, record by record: others have their turn meanwhile."""
         topic, partition = self._topic, self._partition
-        for rows in batches(store.snapshot(self._keys)):
+        for rows in batches(map(self._store.to_bytes, kept)):
             value = _encode(StateBatch(epoch, number, rows))
             append = self._writer.append(topic, partition, [Output(topic, None, value, (), partition)])
             future = asyncio.ensure_future(append)
             future.add_done_callback(partial(_written, wake))
             self._appends.append(future)
-        return len(self._keys)
+            await asyncio.sleep(0)
+        wake.set()
+
+    def close(self) -> None:
+        """Write nothing more."""
+        if self._writing is not None:
+            self._writing.cancel()
 
     def _slice(self, now_s: float) -> list[str]:
         keys, options = self._turn_keys or [], self._options
@@ -125,6 +138,10 @@ class StateLog:
             TransientError: it was refused; `undo` and try again later.
             Exception: what else befell a write: the partition is given up.
         """
+        if self._writing is not None:
+            if not self._writing.done():
+                return False
+            self._writing.result()
         if not all(future.done() for future in self._appends):
             return False
         errors = [error for future in self._appends if (error := future.exception())]
