@@ -1,7 +1,8 @@
 """One cycle over all owned partitions: take, journal, decide while the journal is acknowledged, let outputs leave.
 
-Deciding goes by turns. A partition that has taken much stays busy for several of them, a slice in each, while what
-others have taken since is decided beside it, and while the event loop serves everybody else between two turns.
+Deciding goes by turns while somebody has just come (`Pace`). A partition that has taken much stays busy for several of
+them, a slice in each, while what others have taken since is decided beside it, and while the event loop serves
+everybody else between two turns.
 """
 
 from __future__ import annotations
@@ -88,9 +89,14 @@ class Cycle:
         return True
 
     def _turn(self, now_s: float) -> list[_Share]:
-        """Decide for a turn, a slice of each partition's after the other; gives those that are through."""
+        """Decide, for a turn if somebody has just come, a slice of each partition's after the other.
+
+        Gives those that are through. (Where nobody has, all go on in step: their requests to the broker are fewer.)
+        """
         options, clock, undecided = self._around.options, self._around.clock, self._undecided
-        until_s, slice_s = now_s + options.turn_ms / 1000, options.slice_ms / 1000
+        until_s = slice_s = float("inf")
+        if self._around.pace.hurry(now_s):
+            until_s, slice_s = now_s + options.turn_ms / 1000, options.slice_ms / 1000
         decided: list[_Share] = []
         while undecided:
             share = undecided.popleft()

@@ -28,9 +28,11 @@ from streams.engine.kafka_reading import to_records
 from streams.engine.ports import Chunk, TopicPartition
 
 FETCH_BYTES = 1024 * 1024
-CHUNK_RECORDS = 256
+CHUNK_RECORDS = 1_024
 """What was fetched is unpacked and decoded in one go, some 20 us each: at most so many at a time keep the loop turning
 and the partitions equal."""
+HURRIED_RECORDS = 256
+"""At most, while somebody has just come."""
 GETMANY_TIMEOUT_S = 1.0
 FETCH_BACKOFF_S = 0.5
 
@@ -52,7 +54,7 @@ class Fetched(Chunk, frozen=True, gc=False):
 class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
     """One Faust message per fetched topic partition: value = `Chunk`, offset = the chunk's last.
 
-    `revoking` and `assigned` are set by the app's owner before it starts.
+    `revoking` and `assigned` are set by the app's owner before it starts, and so is `hurry`.
     """
 
     class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -60,6 +62,8 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
 
     revoking: OnRevoked | None = None
     assigned: OnAssigned | None = None
+    hurry: Callable[[], bool] | None = None
+    """Whether somebody waits for an answer, who would wait for all that is fetched at once."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._open = OpenPartitions()
@@ -82,9 +86,10 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise ConsumerStoppedError
         consumer._coordinator.check_errors()  # noqa: SLF001 - before the fetch: what was fetched must not be lost
+        most = HURRIED_RECORDS if self.hurry is not None and self.hurry() else CHUNK_RECORDS
         asked_ms = time.time_ns() // 1_000_000
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001
-            fetched = await fetcher.fetched_records(self._open, timeout=timeout, max_records=CHUNK_RECORDS)
+            fetched = await fetcher.fetched_records(self._open, timeout=timeout, max_records=most)
         fetched_ms = time.time_ns() // 1_000_000
         generation = self.app.consumer_generation_id
         # All of them before the first is handed over: whatever is sought meanwhile comes after this fetch.

@@ -125,6 +125,10 @@ class Machine:
         """The reference data that it decides by."""
         return self._around.references
 
+    def hurry(self) -> bool:
+        """Whether somebody has just come to this process, so that little is to be done at a time."""
+        return self._around.pace.hurry(self._clock.monotonic_s())
+
     @property
     def ready(self) -> bool:
         """It owns partitions, all of them run, references are loaded and the clock is near the broker's."""

@@ -24,7 +24,7 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Records per input topic partition that a cycle takes at least, where there are that many; and at most, while
     somebody who has just come would wait for the cycle's end: some 5 ms (`Pace`)."""
     turn_ms: float = 2.0
-    """How long is decided before the event loop serves others."""
+    """How long is decided before the event loop serves others, while somebody has just come."""
     slice_ms: float = 0.5
     """How long one partition is decided before the next one's turn."""
     queue_records: int = 512

@@ -1,9 +1,8 @@
-"""How much a cycle takes of a partition: little while somebody has just come, much where all is old backlog.
+"""How much is done at a time: little while somebody has just come, much where all is old backlog.
 
-A cycle decides what it has taken before anybody else has a turn, other processors of the process included. Large ones
-are the cheapest; but while one site has thousands of messages at once (a lockdown's confirmations, a storm), whoever
-asks for access at another must not wait for all of them. An answer takes some eight turns of the event loop, each of
-which may be behind such a cycle.
+What is fetched, taken and decided in one go is the cheapest where it is much; but while one site has thousands of
+messages at once (a lockdown's confirmations, a storm), whoever asks for access at another must not wait for all of
+them. An answer takes some eight turns of the event loop, each of which may be behind such a piece of work.
 """
 
 from __future__ import annotations
@@ -28,8 +27,12 @@ class Pace:
         if oldest_ms is not None and now_ms - oldest_ms <= FRESH_MS:
             self._until_s = now_s + LINGER_S
 
+    def hurry(self, now_s: float) -> bool:
+        """Whether somebody has just come."""
+        return now_s < self._until_s
+
     def share(self, options: MachineOptions, waiting: int, now_s: float) -> int:
         """How many records a cycle may take of each input of a partition, where so many partitions have some."""
-        if now_s < self._until_s:
+        if self.hurry(now_s):
             return options.smallest_share
         return max(options.smallest_share, options.cycle_records // max(1, waiting))

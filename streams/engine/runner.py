@@ -124,6 +124,7 @@ class ProcessorRunner:
         )
         consumer = app.consumer
         consumer.revoking, consumer.assigned = self._revoking, self._assigned
+        consumer.hurry = self.machine.hurry
         self._broker.attach(consumer)
         self._started = True
         start = asyncio.ensure_future(app.start())
