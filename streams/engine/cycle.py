@@ -1,14 +1,12 @@
 """One cycle over all owned partitions: take, journal, decide while the journal is acknowledged, let outputs leave.
 
-Deciding goes by turns while somebody has just come (`Pace`). A partition that has taken much stays busy for several of
-them, a slice in each, while what others have taken since is decided beside it, and while the event loop serves
-everybody else between two turns.
+Deciding goes by turns while somebody has just come (`Pace`): a partition that has taken more than fits one stays busy
+for several, while what others take is decided beside it, and while the event loop serves everybody else in between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -57,7 +55,7 @@ class Cycle:
         self._look = look
         self._drop = drop
         self._halt = halt
-        self._undecided: deque[_Share] = deque()
+        self._undecided: list[_Share] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def go(self, slots: Sequence[Slot]) -> bool:
@@ -89,23 +87,16 @@ class Cycle:
         return True
 
     def _turn(self, now_s: float) -> list[_Share]:
-        """Decide, for a turn if somebody has just come, a slice of each partition's after the other.
-
-        Gives those that are through. (Where nobody has, all go on in step: their requests to the broker are fewer.)
-        """
-        options, clock, undecided = self._around.options, self._around.clock, self._undecided
-        until_s = slice_s = float("inf")
-        if self._around.pace.hurry(now_s):
-            until_s, slice_s = now_s + options.turn_ms / 1000, options.slice_ms / 1000
+        """Decide, each partition for a turn if somebody has just come; gives those that are through."""
+        around = self._around
+        for_s = around.options.turn_ms / 1000 if around.pace.hurry(now_s) else float("inf")
         decided: list[_Share] = []
-        while undecided:
-            share = undecided.popleft()
-            if share.partition.closed or share.work.patient or share.partition.decide(share.work, slice_s):
+        shares, self._undecided = self._undecided, []
+        for share in shares:
+            if share.partition.closed or share.work.patient or share.partition.decide(share.work, for_s):
                 decided.append(share)
             else:
-                undecided.append(share)
-            if clock.monotonic_s() >= until_s:
-                break
+                self._undecided.append(share)
         return decided
 
     def _take(self, slots: Sequence[Slot], now_ms: int, now_s: float) -> list[tuple[Slot, Partition, Work]]:

@@ -54,7 +54,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def begin(self, turn_ms: float) -> None:
         """With turns of no time, a partition is cut after every cause."""
         options = MachineOptions(
-            checkpoint_interval_s=1, full_turn_s=5, cycle_records=8, smallest_share=1, turn_ms=turn_ms, slice_ms=turn_ms
+            checkpoint_interval_s=1, full_turn_s=5, cycle_records=8, smallest_share=1, turn_ms=turn_ms
         )
         self.harness = Harness(Bank(), options=options, observer=self.watching)
         self.harness.run_until_idle()

@@ -17,7 +17,7 @@ from tests.engine.toy import Account, Bank, Event, Noted, message
 from tests.engine.watching import assert_repeats_are_equal, events, kinds, watching
 
 MANY = 300
-ONE_BY_ONE = MachineOptions(turn_ms=0, slice_ms=0, smallest_share=MANY)
+ONE_BY_ONE = MachineOptions(turn_ms=0, smallest_share=MANY)
 """The event loop has its turn after every cause."""
 
 
