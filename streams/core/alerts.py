@@ -45,7 +45,7 @@ from streams.core.reference_tables import tables
 from streams.core.times import rfc3339
 from streams.core.troubles import Event
 
-VERSION = "alerts-20"
+VERSION = "alerts-19"
 
 REQUESTS = "operator.requests"
 DURESS_REQUESTS = "duress.requests"

@@ -41,7 +41,7 @@ from streams.core.repairs import Step, abandon, follow, lapse
 from streams.core.times import rfc3339
 from streams.core.watched import SNAPSHOTS, SWEEP, SiteCount, Sweep, Synced, Watched, count_key, watched_key
 
-VERSION = "devices-8"
+VERSION = "devices-7"
 REQUESTS = "operator.requests"
 SWEEP_S = 60
 SWEEP_MOST = 2_000

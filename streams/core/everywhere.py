@@ -39,7 +39,7 @@ from streams.core.processor import (
 )
 from streams.core.times import to_ms
 
-VERSION = "lockouts-2"
+VERSION = "lockouts-1"
 SOURCE = "/doorstream/lockouts"
 SUBJECT = "cardholder"
 

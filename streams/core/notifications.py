@@ -31,7 +31,7 @@ from streams.core.publishing import Envelope, PublishingProcessor
 from streams.core.reference_tables import tables
 from streams.core.times import rfc3339, to_ms
 
-VERSION = "notify-8"
+VERSION = "notify-7"
 
 RESULTS = "doorstream.notify.results"
 ALERTS = "alerts"

@@ -25,7 +25,7 @@ from streams.core.subscription_state import COURIER, TOPICS, Courier, Lane
 from streams.core.subscription_work import Work
 from streams.core.times import rfc3339
 
-VERSION = "subscriptions-5"
+VERSION = "subscriptions-4"
 
 RESULTS = "doorstream.subscriptions.results"
 INPUTS = (RESULTS, *TOPICS)

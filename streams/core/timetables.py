@@ -24,8 +24,8 @@ from streams.core.processor import Context, Outcome, State
 from streams.core.schedules import began, local
 
 MINUTE_MS = 60_000
-PART = 8
-"""Doors that change at a time, before others have their turn."""
+PART = 64
+"""Doors that change at once; the next ones follow in the next cycle."""
 
 
 class _Change(msgspec.Struct, frozen=True, gc=False):

@@ -1,8 +1,4 @@
-"""One cycle over all owned partitions: take, journal, decide while the journal is acknowledged, let outputs leave.
-
-Deciding goes by turns while somebody has just come (`Pace`): a partition that has taken more than fits one stays busy
-for several, while what others take is decided beside it, and while the event loop serves everybody else in between.
-"""
+"""One cycle over all owned partitions: take, journal, decide while the journal is acknowledged, let outputs leave."""
 
 from __future__ import annotations
 
@@ -10,8 +6,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
-
-import msgspec
 
 from streams.engine.journal import Checkpointed
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S
@@ -27,15 +21,6 @@ ACK_GRACE_S = 0.1
 """A partition whose journal is slower than this no longer holds up the others; it sits out until it answers."""
 APPEND_BYTES = 64 * 1024
 """Journal records are handed over together up to this size: one batch, so that their offsets follow each other."""
-
-
-class _Share(msgspec.Struct):
-    """A partition's part of a cycle, and the journal's answer to it."""
-
-    slot: Slot
-    partition: Partition
-    work: Work
-    future: asyncio.Future[int]
 
 
 class Cycle:
@@ -55,7 +40,6 @@ class Cycle:
         self._look = look
         self._drop = drop
         self._halt = halt
-        self._undecided: list[_Share] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def go(self, slots: Sequence[Slot]) -> bool:
@@ -64,40 +48,24 @@ class Cycle:
         started_s = clock.monotonic_s()
         self._checkpoints(slots, started_s)
         works = self._take(slots, clock.now_ms(), started_s)
-        if not works and not self._undecided:
+        if not works:
             return False
         sent = clock.moment()
-        for slot, partition, work in works:
+        for _, _, work in works:
             work.sent = sent
-            self._undecided.append(_Share(slot, partition, work, self._journal(slot, partition, work)))
-        decided = self._turn(started_s)
-        if self._undecided:
-            for share in decided:
-                share.future.add_done_callback(partial(self._settle_late, share))
-            await asyncio.sleep(0)
-        else:
-            await asyncio.wait([share.future for share in decided], timeout=ACK_GRACE_S)
-            for share in decided:
-                if share.future.done():
-                    self._settle(share)
-                else:
-                    share.future.add_done_callback(partial(self._settle_late, share))
+        futures = [self._journal(slot, partition, work) for slot, partition, work in works]
+        for _, partition, work in works:
+            if not work.patient:
+                partition.decide(work)
+        await asyncio.wait(futures, timeout=ACK_GRACE_S)
+        for (slot, partition, work), future in zip(works, futures, strict=True):
+            if future.done():
+                self._settle(slot, partition, work, future)
+            else:
+                future.add_done_callback(partial(self._settle_late, slot, partition, work))
         messages = sum(work.messages for _, _, work in works)
         self._around.observer.cycle(clock.monotonic_s() - started_s, messages, len(works))
         return True
-
-    def _turn(self, now_s: float) -> list[_Share]:
-        """Decide, each partition for a turn if somebody has just come; gives those that are through."""
-        around = self._around
-        for_s = around.options.turn_ms / 1000 if around.pace.hurry(now_s) else float("inf")
-        decided: list[_Share] = []
-        shares, self._undecided = self._undecided, []
-        for share in shares:
-            if share.partition.closed or share.work.patient or share.partition.decide(share.work, for_s):
-                decided.append(share)
-            else:
-                self._undecided.append(share)
-        return decided
 
     def _take(self, slots: Sequence[Slot], now_ms: int, now_s: float) -> list[tuple[Slot, Partition, Work]]:
         options, pace = self._around.options, self._around.pace
@@ -147,20 +115,19 @@ class Cycle:
                 return -1
         return work.offset
 
-    def _settle_late(self, share: _Share, future: asyncio.Future[int]) -> None:
+    def _settle_late(self, slot: Slot, partition: Partition, work: Work, future: asyncio.Future[int]) -> None:
         if not future.cancelled():
-            self._settle(share)
+            self._settle(slot, partition, work, future)
             self._wake.set()
 
-    def _settle(self, share: _Share) -> None:
-        slot, partition, work, future = share.slot, share.partition, share.work, share.future
+    def _settle(self, slot: Slot, partition: Partition, work: Work, future: asyncio.Future[int]) -> None:
         error = future.exception()
         if partition.closed or self._around.pulse.beat():
             # After a stall the machine gives the partition up; until then it stays busy and silent.
             return
         if isinstance(error, TransientError):
             self._around.observer.retried("journal", str(error))
-            self._spawn(self._again(share))
+            self._spawn(self._again(slot, partition, work))
             return
         if isinstance(error, ValueError):
             self._halt(slot, f"the broker refuses a journal record of partition {slot.index}: {error}")
@@ -181,19 +148,19 @@ class Cycle:
         if reason_to_stop is not None and slot.phase != HALTED:
             self._halt(slot, f"partition {slot.index} stops: {reason_to_stop}; see the dead letters, then restart")
 
-    async def _again(self, share: _Share) -> None:
+    async def _again(self, slot: Slot, partition: Partition, work: Work) -> None:
         """The partition stays busy, and the others go on, until the journal takes the records."""
-        backoff_s, partition = FIRST_BACKOFF_S, share.partition
+        backoff_s = FIRST_BACKOFF_S
         while True:
             await asyncio.sleep(backoff_s)
             if partition.closed:
                 return
             backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
-            share.future = self._journal(share.slot, partition, share.work)
-            await asyncio.wait([share.future])
-            error = share.future.exception()
+            future = self._journal(slot, partition, work)
+            await asyncio.wait([future])
+            error = future.exception()
             if not isinstance(error, TransientError):
-                self._settle_late(share, share.future)
+                self._settle_late(slot, partition, work, future)
                 return
             self._around.observer.retried("journal", str(error))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -19,10 +18,6 @@ from streams.engine.state import StateStore
 DIGEST_SIZE = 16
 TICK_AGAIN_MS = 60_000
 """A deadline that could not be decided comes again after this, until it can be: nobody else would bring it back."""
-MOST_AGAIN = 16
-"""What is due again at once is decided in the same entry, so many times in all: work in parts needs no entry for each.
-"""
-
 NO_DIGEST = b""
 _encode = msgspec.msgpack.Encoder().encode
 _NOTHING: Mapping[str, Any] = {}
@@ -50,7 +45,6 @@ class Passed(msgspec.Struct, frozen=True, gc=False):
 
 
 EngineCause = Cause | Undecodable | Passed
-C = TypeVar("C")
 
 
 class Decision(msgspec.Struct, gc=False):
@@ -110,22 +104,15 @@ class Decider:
         self._marks = Marks(store.get, store.put_mark)
         self._prefix = f"{processor.name}/{incarnation}/{partition}/"
 
-    def decide(self, frame: EntryFrame, causes: Iterable[EngineCause]) -> Decision:
+    def decide(self, frame: EntryFrame, causes: Sequence[EngineCause]) -> Decision:
         """Decide and evolve all causes of an entry, in order."""
         run = self.start(frame)
-        for cause in self.all_of(causes, run):
+        for cause in causes:
             self.step(frame, cause, run)
         return self.finish(frame, run)
 
-    @staticmethod
-    def all_of(causes: Iterable[C], run: _Run) -> Iterator[C | Tick]:
-        """The causes of an entry, and then the ticks that came due again while they were decided (`step`)."""
-        yield from causes
-        while run.again:
-            yield run.again.popleft()
-
     def start(self, frame: EntryFrame) -> _Run:
-        """Begin an entry that is decided cause by cause (`step` for each of `all_of`, then `finish`)."""
+        """Begin an entry that is decided cause by cause (`step`, then `finish`)."""
         return _Run(f"{self._prefix}{frame.number}/", self._context(frame, _NOTHING), Decision([], frame.digest))
 
     def _context(self, frame: EntryFrame, resolved: Mapping[str, Any]) -> Context:
@@ -200,16 +187,8 @@ class Decider:
             run.decision.outcomes.extend(outcomes)
             if isinstance(cause, Arrival):
                 run.decision.tally.passed()
-        if isinstance(cause, Tick):
-            self._after_tick(cause, context.now_ms, run)
-
-    def _after_tick(self, tick: Tick, now_ms: int, run: _Run) -> None:
-        next_ms = self._store.deadlines.armed.get(tick.key)
-        if next_ms == tick.deadline_ms:
-            self._store.disarm(tick.key)
-        elif next_ms is not None and next_ms <= now_ms and run.agains < MOST_AGAIN:
-            run.agains += 1
-            run.again.append(Tick(tick.key, next_ms))
+        if isinstance(cause, Tick) and store.deadlines.armed.get(cause.key) == cause.deadline_ms:
+            store.disarm(cause.key)
 
     def _refuse(self, cause: Cause, context: Context, error: Exception, run: _Run) -> None:
         text = safe_text(error)
@@ -267,11 +246,9 @@ class _Run:
     Outputs are counted per topic: a gap in the numbers of one would tell its readers of what is written to another.
     """
 
-    __slots__ = ("again", "agains", "context", "counts", "decision", "parts", "prefix")
+    __slots__ = ("context", "counts", "decision", "parts", "prefix")
 
     def __init__(self, prefix: str, context: Context, decision: Decision) -> None:
-        self.again: deque[Tick] = deque()
-        self.agains = 0
         self.context = context
         self.counts: dict[str, int] = {}
         self.decision = decision

@@ -23,9 +23,6 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     smallest_share: int = 32
     """Records per input topic partition that a cycle takes at least, where there are that many; and at most, while
     somebody who has just come would wait for the cycle's end: some 5 ms (`Pace`)."""
-    turn_ms: float = 3.0
-    """How long a partition is decided before others have their turn, while somebody has just come (`Pace`). What fits
-    is decided at once, so that what many partitions have to write leaves together."""
     queue_records: int = 512
     """Records per input topic partition that wait in memory, a few cycles' worth: `Machine.feed` awaits above it. What
     waits decoded is looked through by the garbage collector, and has left the processor's caches when its turn comes.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -263,28 +263,11 @@ class Partition:
         """A cycle's journal records, ready to be written."""
         return [to_output(self.journal, self.index, record) for record in work.records]
 
-    def decide(self, work: Work, for_s: float = float("inf")) -> bool:
-        """Decide the entry that was handed over, for so long; False where some is left. Nothing leaves before `settle`.
-
-        It is cut between two causes, at least one of which is decided.
-        """
-        if work.frame is None or work.decision is not None:
-            return True
-        if work.steps is None:
-            work.steps = self._steps(work, work.frame)
-        clock = self._around.clock
-        until_s = clock.monotonic_s() + for_s
-        return all(clock.monotonic_s() < until_s for _ in work.steps)
-
-    def _steps(self, work: Work, frame: EntryFrame) -> Iterator[None]:
-        """Decide cause by cause."""
-        decider = self._decider
-        run = decider.start(frame)
-        for cause in decider.all_of(work.causes, run):
-            decider.step(frame, cause, run)
-            yield
-        work.decision = decider.finish(frame, run)
-        self.position.digest = work.decision.digest
+    def decide(self, work: Work) -> None:
+        """Decide the entry that was handed over; nothing leaves before `settle`."""
+        if work.frame is not None:
+            work.decision = self._decider.decide(work.frame, work.causes)
+            self.position.digest = work.decision.digest
 
     def settle(self, work: Work) -> str | None:
         """The journal has the records: let outputs leave. Gives the reason to stop for good, or None."""

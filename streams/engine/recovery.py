@@ -274,7 +274,7 @@ class Recovery:
         if not fold.careful and not any(number == frame.number for number, _ in fold.skips):
             return decider.decide(frame, [self._decoded(cause) for cause in causes])
         run = decider.start(frame)
-        for index, cause in enumerate(decider.all_of(causes, run)):
+        for index, cause in enumerate(causes):
             place = (frame.number, index)
             if place not in fold.skips and fold.deaths.get(place, 0) >= FATAL_DEATHS:
                 await self._append(Skipped(frame.number, index, self._epoch))

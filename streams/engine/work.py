@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -30,8 +30,6 @@ class Work(msgspec.Struct):
     records: list[JournalRecord] = []
     frame: EntryFrame | None = None
     causes: list[EngineCause] = []
-    steps: Iterator[None] | None = None
-    """Where deciding it has come to, cause by cause."""
     decision: Decision | None = None
     checkpoint: Checkpointed | None = None
     patient: bool = False

@@ -45,18 +45,15 @@ def entries(harness: Harness) -> list[Entry]:
 class AnyInterleaving(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
+        options = MachineOptions(checkpoint_interval_s=1, full_turn_s=5, cycle_records=8, smallest_share=1)
         self.watching = Watching()
+        self.harness = Harness(Bank(), options=options, observer=self.watching)
         self.sleepers: list[Worker] = []
         self.faults: list[Fault] = []
         self.sent = 0
 
-    @initialize(turn_ms=st.sampled_from([0, 2]))
-    def begin(self, turn_ms: float) -> None:
-        """With turns of no time, a partition is cut after every cause."""
-        options = MachineOptions(
-            checkpoint_interval_s=1, full_turn_s=5, cycle_records=8, smallest_share=1, turn_ms=turn_ms
-        )
-        self.harness = Harness(Bank(), options=options, observer=self.watching)
+    @initialize()
+    def begin(self) -> None:
         self.harness.run_until_idle()
 
     @rule(
@@ -81,11 +78,6 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.001, 0.1))
     def step(self, seconds: float) -> None:
         self.harness.worker.step(seconds)
-
-    @rule(turns=st.integers(1, 20))
-    def turn(self, turns: int) -> None:
-        for _ in range(turns):
-            self.harness.worker.step(0)
 
     @rule(seconds=st.floats(0.1, 4))
     def advance(self, seconds: float) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from aiokafka.structs import TopicPartition as AioPartition
 
-from streams.engine.faust_consumer import ChunkConsumer
+from streams.engine.faust_consumer import CHUNK_RECORDS, HURRIED_RECORDS, ChunkConsumer
 from streams.engine.faust_transport import GATHERED_BYTES, chunk_app
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.ports import Chunk
@@ -34,6 +34,7 @@ class Raw:
         self.at = {FIRST: 0, SECOND: 0}
         self.sent_ms = [0] * 5
         self.highwater: int | None = None
+        self.most = 0
         self._subscription = SimpleNamespace(
             subscription=SimpleNamespace(assignment=SimpleNamespace(tps=self.at, state_value=self.state))
         )
@@ -46,8 +47,11 @@ class Raw:
     def fetch_context(self) -> Iterator[None]:
         yield
 
-    async def fetched_records(self, places: Any, **_: Any) -> dict[AioPartition, list[ConsumerRecord[Any, Any]]]:
+    async def fetched_records(
+        self, places: Any, *, max_records: int, **_: Any
+    ) -> dict[AioPartition, list[ConsumerRecord[Any, Any]]]:
         await asyncio.sleep(0)
+        self.most = max_records
         found = {}
         for place in self.at:
             start = self.at[place]
@@ -117,6 +121,17 @@ async def test_a_fetch_during_which_the_flow_stops_is_fetched_again(fetching: Fe
     await fetching.run()
     assert fetching.offsets(FIRST) == list(range(10))
     assert fetching.offsets(SECOND) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("hurry", "most"), [(None, CHUNK_RECORDS), (lambda: False, CHUNK_RECORDS), (lambda: True, HURRIED_RECORDS)]
+)
+async def test_while_somebody_has_just_come_less_is_fetched_at_once(
+    fetching: Fetching, hurry: Callable[[], bool] | None, most: int
+) -> None:
+    fetching.consumer.hurry = hurry
+    await fetching.run()
+    assert fetching.raw.most == most
 
 
 async def test_what_was_fetched_before_a_seek_is_known_to_be_out_of_date(fetching: Fetching) -> None:

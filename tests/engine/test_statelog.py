@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
+from schemas.record import Output
 from streams.core.processor import Change, Outcome, State
 from streams.engine.harness import Harness
 from streams.engine.options import MachineOptions
 from streams.engine.ports import TransientError
+from streams.engine.state import StateStore
+from streams.engine.statelog import StateBatch, StateLog
 from tests.engine.conftest import MakeHarness
 from tests.engine.test_recovery import STATE, deposit
-from tests.engine.toy import Bank, message
+from tests.engine.toy import Account, Bank, message
 from tests.engine.watching import kinds, watching
 
 MANY = 50
@@ -149,3 +155,66 @@ def test_inputs_that_are_gone_before_they_could_be_decided_again_halt_and_are_to
     harness.start()
     harness.run_until_idle()
     assert "has offsets 2 to 3, the journal needs 0 to 3" in harness.health()[0].reason
+
+
+class Slow:
+    """A writer that notes what it is given, and between two records of which the state changes."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes | None] = {}
+        self.records = 0
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def append(self, topic: str, partition: int, outputs: Sequence[Output]) -> int:
+        """Note it."""
+        assert (topic, partition) == (STATE, 0)
+        self.records += len(outputs)
+        for output in outputs:
+            rows = msgspec.msgpack.decode(output.value or b"", type=StateBatch).rows
+            self.rows.update((key, data) for key, _, data in rows)
+        self.meanwhile()
+        return self.records - 1
+
+
+def accounts(store: StateStore, balance: int) -> None:
+    for at in range(3_000):
+        store.put(f"account/{at:0100}", Account(balance))
+    store.commit()
+
+
+async def checkpoint(writer: Slow, store: StateStore) -> StateLog:
+    log = StateLog(writer, STATE, 0, store, [], MachineOptions())
+    accounts(store, 1)
+    log.begin(1, 1, 0.0, asyncio.Event())
+    return log
+
+
+async def test_a_checkpoint_that_takes_several_turns_holds_the_state_as_it_was_at_its_beginning() -> None:
+    writer, store = Slow(), StateStore(Bank())
+    log = await checkpoint(writer, store)
+    writer.meanwhile = lambda: accounts(store, 2)
+    turns = 0
+    while not log.written():
+        await asyncio.sleep(0)
+        turns += 1
+    assert writer.records > 3
+    assert turns >= writer.records, "others had their turn between two of its records"
+    assert len(writer.rows) == 3_000
+    assert {Bank().decode_entity(key, data or b"").balance for key, data in writer.rows.items()} == {1}
+    assert len(store.changed) == 3_000, "what has changed since is for the next one"
+
+
+async def test_a_checkpoint_of_a_partition_that_was_given_up_is_written_no_further() -> None:
+    writer, store = Slow(), StateStore(Bank())
+    log = await checkpoint(writer, store)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert 0 < writer.records < 3
+    log.close()
+    before = writer.records
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert writer.records <= before + 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from streams.core.processor import Arrival, Cause, Context, Outcome, State, Tick
 from streams.engine.options import MachineOptions
+from streams.engine.partition import Partition
 from streams.engine.ticks import Deadlines
 from tests.engine.conftest import MakeHarness
 from tests.engine.toy import Account, Bank, Event, Noted, message
@@ -270,3 +272,46 @@ def test_what_stands_has_a_tick_before_any_message_came_and_goes_on_from_there(m
     harness.advance(10)
     assert kinds(harness) == ["lent"] * 4
     assert watching(harness).drifts == []
+
+
+class Instalments(Bank):
+    """Whoever has borrowed pays back 1 at deadlines of long ago, one after the other, until nothing is left."""
+
+    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+        if not isinstance(cause, Tick):
+            return super().decide(state, cause, context)
+        account, name = state.get(cause.key) or Account(), cause.key.partition("/")[2]
+        left = account.balance - 1
+        return [Event("withdrawn", name, 1, left), Noted(name, cause.deadline_ms + 1 if left > 0 else None)]
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_only_what_was_due_when_its_owner_came_is_decided_after_the_journal_has_it(
+    make: MakeHarness, monkeypatch: pytest.MonkeyPatch, *, inherited: bool
+) -> None:
+    taken: list[bool] = []
+
+    def take(partition: Partition, *arguments: Any) -> Any:
+        work = whole(partition, *arguments)
+        if work is not None and work.frame is not None and any(isinstance(one, Tick) for one in work.causes):
+            taken.append(work.patient)
+        return work
+
+    whole = Partition.take
+    monkeypatch.setattr(Partition, "take", take)
+    harness = make(Instalments())
+    harness.publish("requests", "a", message("deposit", "a", 4))
+    harness.publish("requests", "a", message("lend", "b", 1_000))
+    harness.run_until_idle()
+    harness.advance(2)
+    assert taken == [False], "the inputs have been read past what was due when the owner came"
+    taken.clear()
+    harness.publish("requests", "a", message("lend", "a", 1_000 if inherited else -1_000_000))
+    harness.run_until_idle()
+    if inherited:
+        harness.crash()
+        harness.clock.move(2)
+        harness.start()
+    harness.advance(5)
+    assert taken == [inherited] * 4
+    assert kinds(harness)[-4:] == ["withdrawn"] * 4
