@@ -39,7 +39,7 @@ clean:
 	rm -rf .venv .doorstream
 
 .venv/bin/pip:
-	@test -n "$(PYTHON)" || { echo "doorstream needs Python 3.11 or newer: install it, or name it: make PYTHON=/path/to/python3"; exit 2; }
+	@test -n "$(PYTHON)" || { echo "doorstream needs Python 3.11 or newer with its venv module (apt install python3-venv): install it, or name it: make PYTHON=/path/to/python3"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 
