@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json as jsonlib
-from typing import Annotated, Any
+from collections.abc import Iterable
+from enum import EnumType
+from typing import Annotated, Any, get_args
 
 import typer
 from aiokafka import ConsumerRecord
 
 from schemas.event_classes import class_of
-from schemas.registry import ASKED_ON
+from schemas.registry import ASKED_ON, model_of
 from schemas.topics import registry
 from schemas.vocabulary import Classification
 from streams.commands.reading import read_topics, since_ms
@@ -17,6 +19,10 @@ from streams.commands.rendering import line_of, without_secrets
 from streams.commands.running import WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.commands.terminal import coloured
 from streams.connection import kafka_options
+from streams.loading.problems import nearest
+
+UNDECODABLE, TOMBSTONE = "undecodable", "tombstone"
+"""The types of what has none."""
 
 
 def tail(  # noqa: PLR0913, PLR0917 - one for each option
@@ -36,6 +42,8 @@ def tail(  # noqa: PLR0913, PLR0917 - one for each option
     unknown = [topic for topic in topics if topic not in registry()]
     if unknown:
         fail(f"no topic {', '.join(unknown)}: `doorstream topics check` knows {', '.join(registry())}", WRONG_USE)
+    if type_ is not None and type_ not in (known := types_of(topics)) and known:
+        fail(f"{', '.join(topics)} have no message or event {type_!r}{nearest(type_, known)}", WRONG_USE)
     settings = settings_or_fail()
     wanted = {"site_id": site, "cardholder_id": cardholder, "type": type_}
 
@@ -49,14 +57,32 @@ def tail(  # noqa: PLR0913, PLR0917 - one for each option
     run(work())
 
 
+def types_of(topics: Iterable[str]) -> frozenset[str]:
+    """What `--type` may name on these topics: message types and events. Nothing where all may come (dead letters)."""
+    found = {UNDECODABLE, TOMBSTONE}
+    for topic in topics:
+        messages = registry()[topic].messages
+        if not messages:
+            return frozenset()
+        for name in messages:
+            model = model_of(topic, name)
+            event = model.model_fields.get("event") if model is not None else None
+            found |= {name, *(map(str, _values(event.annotation)) if event is not None else ())}
+    return frozenset(found)
+
+
+def _values(annotation: Any) -> Iterable[Any]:
+    return annotation if isinstance(annotation, EnumType) else get_args(annotation)
+
+
 def fields_of(record: ConsumerRecord) -> dict[str, Any]:
     """A record's JSON object without its secrets; what is none becomes a `type` that says so."""
     try:
         value = jsonlib.loads(record.value or b"null")
     except (ValueError, RecursionError):
-        return {"type": "undecodable", "bytes": len(record.value or b"")}
+        return {"type": UNDECODABLE, "bytes": len(record.value or b"")}
     if not isinstance(value, dict):
-        return {"type": "tombstone" if value is None else "undecodable"}
+        return {"type": TOMBSTONE if value is None else UNDECODABLE}
     shown: dict[str, Any] = without_secrets(value)
     return shown
 

@@ -48,6 +48,8 @@ def outcome(
         (["tail"], "Missing argument"),
         (["tail", "access.decisions", "--bogus"], "No such option: --bogus"),
         (["tail", "nowhere"], "no topic nowhere"),
+        (["tail", "access.decisions", "--type", "acces_granted"], "did you mean access_granted?"),
+        (["tail", "alerts", "door.alarms", "--type", "door_held_opn"], "did you mean door_held_open?"),
         (["tail", "alerts", "--since", "soon"], "give a span such as 10m"),
         (["stack", "up", "--kafka", "other"], "'other' is not one of 'embedded', 'apache'"),
         (["simulate", "--rate", "0"], "greater than or equal to 0.1"),

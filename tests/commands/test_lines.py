@@ -11,11 +11,12 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from schemas.registry import MODELS
+from schemas.topics import registry
 from streams.commands.live import Frame, View, plain, sparkline
 from streams.commands.reading import since_ms
 from streams.commands.rendering import line_of, without_secrets
 from streams.commands.running import CommandError, print_json
-from streams.commands.tail import fields_of, fits
+from streams.commands.tail import fields_of, fits, types_of
 from streams.commands.terminal import age
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -186,3 +187,16 @@ def test_json_with_half_a_character_is_printed_and_read_again(capsys: pytest.Cap
 )
 def test_an_age_is_told_in_the_largest_unit_that_fits(since: str | None, shown: str) -> None:
     assert age(since, datetime(2026, 3, 2, 12, tzinfo=UTC)) == shown
+
+
+@pytest.mark.parametrize("topic", sorted(registry()))
+def test_every_type_of_a_topic_may_be_tailed(topic: str) -> None:
+    known = types_of([topic])
+    messages = set(registry()[topic].messages)
+    assert messages <= known
+    assert bool(known) is bool(messages), "anything may come where nothing is named"
+
+
+def test_a_device_s_events_may_be_tailed_and_those_of_a_dead_letter_of_any_name() -> None:
+    assert {"door_alarm", "door_held_open", "tombstone", "undecodable"} <= types_of(["door.alarms"])
+    assert types_of(["door.alarms", "door.alarms.dead"]) == frozenset()
