@@ -162,7 +162,7 @@ def _raise(trouble: Trouble, led_to: tuple[Led, ...], work: Work) -> None:
 
 
 def _raise_above_low(case: Case, work: Work) -> None:
-    around, rule = work.around(case), work.handling(case.site_id).inhibitions.get(case.kind)
+    around, rule = work.around(case), work.inhibition(case)
     explains = rule is not None and not rule.only
     held = case.device_id is not None and case.kind != DURESS and (explains or len(around.alert_ids) < MOST_AROUND)
     # What inhibited a controller's alerts until it settles doesn't hide that it is gone again.
@@ -186,7 +186,7 @@ def _explain(case: Case, work: Work) -> None:
     if case.kind == NETWORK_OUTAGE:
         outages.begin(case, work)
         return
-    rule = work.handling(case.site_id).inhibitions.get(case.kind)
+    rule = work.inhibition(case)
     if rule is None:
         return
     if rule.only:

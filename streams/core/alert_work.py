@@ -97,6 +97,10 @@ class Work(Draft):
             known = references.derived[key] = _handling(policy.alerts if policy is not None else _USUAL)
         return known
 
+    def inhibition(self, case: Case) -> Inhibition | None:
+        """What an alert inhibits, if it does."""
+        return self.handling(case.site_id).inhibitions.get(case.kind)
+
     def rules(self, site_id: str) -> AlertRules:
         """How the alerts of a site are handled now."""
         return self.handling(site_id).rules

@@ -7,8 +7,8 @@ import msgspec
 from schemas.incidents import LockdownEscalated
 from schemas.vocabulary import ThreatLevel
 from streams.core.keeping import Draft
-from streams.core.lockdown_state import Escalated, Lockdown, LockdownDoors, lockdown_doors_key
-from streams.core.lockdown_telling import observed, tell
+from streams.core.lockdown_state import Escalated, Lockdown
+from streams.core.lockdown_telling import doors_of, observed, tell
 from streams.core.lockdowns import LOOK_MS, apply_part, cut, doors_in, put_in_force, scope_of
 from streams.core.mode_control import Doors
 from streams.core.operator_admission import Refused
@@ -43,9 +43,7 @@ def escalate(
             "not_possible", f"{lockdown.incident_id} covers {zone_id} already, which is what {level} locks down"
         )
     now_ms, since_ms, draft = context.now_ms, lockdown.since_ms, Draft(state)
-    parts = [draft.get(lockdown_doors_key(lockdown.incident_id, number)) for number in range(lockdown.slices)]
-    had_doors = {door_id for part in parts if isinstance(part, LockdownDoors) for door_id in part.doors}
-    doors = sorted(had_doors | set(doors_in(context.references, zone_id)))
+    doors = sorted({*doors_of(lockdown, state), *doors_in(context.references, zone_id)})
     after = _replace(
         lockdown,
         zone_id=zone_id,

@@ -43,7 +43,7 @@ def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdo
     Of the others, some stand open (`propped`), and of some nobody knows whether they do.
     """
     seen, unconfirmed, unsecured = Seen(), 0, 0
-    for door_id in _doors(lockdown, state):
+    for door_id in () if lockdown.told_only else doors_of(lockdown, state):
         door = reference.door(context.references, door_id)
         if door is None:
             continue
@@ -65,8 +65,9 @@ def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdo
     return _replace(lockdown, confirmed=confirmed, secured=confirmed - unsecured), seen
 
 
-def _doors(lockdown: Lockdown, state: State) -> Iterator[str]:
-    for number in range(0 if lockdown.told_only else lockdown.slices):
+def doors_of(lockdown: Lockdown, state: State) -> Iterator[str]:
+    """The doors of a lockdown, part by part."""
+    for number in range(lockdown.slices):
         part: LockdownDoors | None = state.get(lockdown_doors_key(lockdown.incident_id, number))
         if part is not None:
             yield from part.doors

@@ -17,8 +17,11 @@ MOST_MARKS = 16
 _mark_encode = msgspec.msgpack.Encoder().encode
 _mark_decode = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
 
-Kept = tuple[str, int | None, Any]
+Held = tuple[str, int | None, Any]
 """Key, deadline and entity, an undecoded one as its bytes; None: removed."""
+
+Row = tuple[str, int | None, bytes | None]
+"""The same, as the state log has it."""
 
 
 class StateStore:
@@ -131,18 +134,18 @@ class StateStore:
         self.deadlines.set(key, deadline_ms)
         self.changed[key] = None
 
-    def snapshot(self, keys: Iterable[str]) -> list[Kept]:
+    def snapshot(self, keys: Iterable[str]) -> list[Held]:
         """These entities as they are now, to be given to `to_bytes` at any later time: entities never change."""
         live, raw, armed = self._live, self._raw, self.deadlines.armed
-        rows: list[Kept] = []
+        rows: list[Held] = []
         for key in keys:
             value = live.get(key)
             rows.append((key, armed.get(key), raw.get(key) if value is None else value))
         return rows
 
-    def to_bytes(self, kept: Kept) -> tuple[str, int | None, bytes | None]:
+    def to_bytes(self, held: Held) -> Row:
         """Key, deadline and bytes (None: removed) of an entity."""
-        key, deadline_ms, value = kept
+        key, deadline_ms, value = held
         if value is None or isinstance(value, bytes):
             return key, deadline_ms, value
         if key.startswith(MARK_PREFIX):

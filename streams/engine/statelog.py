@@ -18,13 +18,12 @@ from streams.engine.errors import HaltedError
 from streams.engine.journal import Checkpointed
 from streams.engine.options import MachineOptions
 from streams.engine.ports import Logs, TransientError, Writer
-from streams.engine.state import Kept, StateStore
+from streams.engine.state import Held, Row, StateStore
 
 RECORD_BYTES = 64 * 1024
 SLICE_CATCH_UP = 5
 """A checkpoint after a quiet time writes a slice for at most so many intervals."""
 
-Row = tuple[str, int | None, bytes | None]
 Ranges = list[tuple[int, int]]
 
 
@@ -104,10 +103,10 @@ class StateLog:
         self._writing = asyncio.ensure_future(self._write(epoch, number, store.snapshot(self._keys), wake))
         return len(self._keys)
 
-    async def _write(self, epoch: int, number: int, kept: Sequence[Kept], wake: asyncio.Event) -> None:
+    async def _write(self, epoch: int, number: int, held: Sequence[Held], wake: asyncio.Event) -> None:
         """Hand a snapshot over, record by record: others have their turn meanwhile."""
         topic, partition = self._topic, self._partition
-        for rows in batches(map(self._store.to_bytes, kept)):
+        for rows in batches(map(self._store.to_bytes, held)):
             value = _encode(StateBatch(epoch, number, rows))
             append = self._writer.append(topic, partition, [Output(topic, None, value, (), partition)])
             future = asyncio.ensure_future(append)
