@@ -16,7 +16,7 @@ from faust.transport.drivers.aiokafka import (
 from faust.types import TP
 from mode import Service
 
-from streams.engine.kafka_records import TolerantConsumer
+from streams.engine.kafka_fetching import SessionConsumer
 
 FETCH_WAIT_MS = 100
 """A partition that had no room joins the next fetch at the latest after this time."""
@@ -129,11 +129,11 @@ class LoopConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         """Whether the group no longer knows this member: its partitions may be somebody else's already."""
         return bool(self._ensure_consumer()._coordinator.generation == DEFAULT_GENERATION_ID)  # noqa: SLF001
 
-    def _create_worker_consumer(self, transport: Any) -> TolerantConsumer:
+    def _create_worker_consumer(self, transport: Any) -> SessionConsumer:
         conf = self.app.conf
         # Round-robin, Faust's choice for apps without tables, would tear apart what is decided together.
         self._assignor = RangePartitionAssignor
-        return TolerantConsumer(
+        return SessionConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=server_list(transport.url, transport.default_port),
