@@ -17,7 +17,8 @@ from deploy.stack.model import HOST, StackError
 from deploy.stack.processes import Command, environment, free_port
 
 MINIMUM_JAVA = 17
-HEAP = ("-Xms256m", "-Xmx768m")
+HEAP = ("-Xms256m", "-Xmx768m", "-XX:+UseSerialGC")
+"""One collecting thread is enough for so small a heap, and leaves the other cores to those who share the machine."""
 LARGEST_MESSAGE_BYTES = 12 * 1024 * 1024
 """What a topic may set `max.message.bytes` to without the broker's own limits being in its way."""
 
