@@ -159,8 +159,8 @@ def chunk_app(
     """An app with one agent called `name`, which hands every chunk of the topics to `feed`.
 
     `hurried`: somebody waits for each message. Otherwise one fetch gathers what comes within `FETCH_WAIT_MS`: a fetch
-    names every partition and costs a millisecond of Python, however little it brings. `stamps`: the broker stamps every
-    one of the topics, so that nobody need note when they were read (`dating`).
+    costs half a millisecond of Python, however little it brings. `stamps`: the broker stamps every one of the topics,
+    so that nobody need note when they were read (`dating`).
 
     Chunks of one topic partition are handed over one after the other, those of different ones side by side: a full
     queue holds up nobody else. The consumer group is `doorstream-<name>`.
