@@ -17,7 +17,7 @@ from deploy.stack.model import HOST, StackError
 from deploy.stack.processes import Command, environment, free_port
 
 MINIMUM_JAVA = 17
-HEAP = ("-Xms256m", "-Xmx768m", "-XX:+UseSerialGC")
+JVM_OPTIONS = ("-Xms256m", "-Xmx768m", "-XX:+UseSerialGC")
 """One collecting thread is enough for so small a heap, and leaves the other cores to those who share the machine."""
 LARGEST_MESSAGE_BYTES = 12 * 1024 * 1024
 """What a topic may set `max.message.bytes` to without the broker's own limits being in its way."""
@@ -148,7 +148,7 @@ def prepare(folder: Path, port: int, say: Progress) -> Launch:
     configuration = folder / "server.properties"
     configuration.write_text(properties(data, port, _controller_port(configuration)), encoding="utf-8")
     quiet = ["-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    command = [runtime, *HEAP, *quiet, "-cp", f"{jars}/*"]
+    command = [runtime, *JVM_OPTIONS, *quiet, "-cp", f"{jars}/*"]
     if not (data / "meta.properties").exists():
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(mode=0o700)

@@ -22,10 +22,6 @@ FIRST_EPOCH = 0
 LAST_EPOCH = 2**31 - 1
 SESSIONS_SINCE = 7
 """The version of the request that has them."""
-LEADERS_SINCE = 9
-RACKS_SINCE = 11
-NOBODY = -1
-UNKNOWN = -1
 
 Place = tuple[str, int]
 Wanted = tuple[int, int]
@@ -59,16 +55,8 @@ class SessionFetch(FetchRequest):  # type: ignore[misc]
     """aiokafka's fetch of all that is wanted, which leaves as what differs from what the broker remembers."""
 
     def __init__(self, asked: FetchRequest, session: FetchSession) -> None:
-        super().__init__(
-            asked._max_wait_ms,  # noqa: SLF001 - it offers no other way to what it was made of
-            asked._min_bytes,  # noqa: SLF001
-            asked._max_bytes,  # noqa: SLF001
-            asked._isolation_level,  # noqa: SLF001
-            asked.topics,
-            asked._rack_id,  # noqa: SLF001
-        )
+        self.__dict__.update(vars(asked))  # it offers no other way to what it was made of
         self._session = session
-        self.in_session = False
         self.wanted: dict[Place, Wanted] = {
             (topic, partition): (offset, most)
             for topic, partitions in asked.topics
@@ -77,31 +65,16 @@ class SessionFetch(FetchRequest):  # type: ignore[misc]
 
     def build(self, request_struct_class: type[Any]) -> Any:
         """The request as it leaves; without a session where the broker's version has none."""
-        version = request_struct_class.API_VERSION
-        if version < SESSIONS_SINCE:
+        if request_struct_class.API_VERSION < SESSIONS_SINCE:
             return super().build(request_struct_class)
-        self.in_session = True
         session, wanted, known = self._session, self.wanted, self._session.known
-        leader = (UNKNOWN,) if version >= LEADERS_SINCE else ()
-        changed = (
-            (place, (place[1], *leader, which[0], UNKNOWN, which[1]))
-            for place, which in wanted.items()
-            if known.get(place) != which
+        self._topics = _by_topic(
+            (place, (place[1], *which)) for place, which in wanted.items() if known.get(place) != which
         )
-        forgotten = ((place, place[1]) for place in known if place not in wanted)
-        rack = (self._rack_id,) if version >= RACKS_SINCE else ()
-        return request_struct_class(
-            NOBODY,
-            self._max_wait_ms,
-            self._min_bytes,
-            self._max_bytes,
-            self._isolation_level,
-            session.id,
-            session.epoch,
-            _by_topic(changed),
-            _by_topic(forgotten),
-            *rack,
-        )
+        struct = super().build(request_struct_class)
+        struct.session_id, struct.session_epoch = session.id, session.epoch
+        struct.forgotten_topics_data = _by_topic((place, place[1]) for place in known if place not in wanted)
+        return struct
 
 
 class FetchSessions:
@@ -131,7 +104,7 @@ class FetchSessions:
         except BaseException:
             session.begin_anew()
             raise
-        if fetch.in_session:
+        if response.API_VERSION >= SESSIONS_SINCE:
             if response.error_code:
                 session.begin_anew()
             else:
