@@ -142,6 +142,9 @@ class Cycle:
         slot.progress_s = self._around.clock.monotonic_s()
         slot.strides.forget()
         self._look.acknowledged(partition.journal, partition.index, work.offset, work.sent)
+        if work.patient and not partition.recall(work):
+            self._drop(slot, partition, "the reference data that its entry was taken by is forgotten")
+            return
         reason_to_stop = partition.settle(work)
         if work.checkpoint is not None:
             self._finish_checkpoint(partition, work.checkpoint)

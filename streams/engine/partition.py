@@ -269,6 +269,16 @@ class Partition:
             work.decision = self._decider.decide(work.frame, work.causes)
             self.position.digest = work.decision.digest
 
+    def recall(self, work: Work) -> bool:
+        """Let an entry that is decided only now see what it was taken by; False where that is forgotten."""
+        if work.frame is None:
+            return True
+        references = self._around.references.still(self.position.references)
+        if references is None:
+            return False
+        work.frame = msgspec.structs.replace(work.frame, references=references)
+        return True
+
     def settle(self, work: Work) -> str | None:
         """The journal has the records: let outputs leave. Gives the reason to stop for good, or None."""
         if work.patient:

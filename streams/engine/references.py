@@ -128,6 +128,15 @@ class ReferenceViews:
         """The view as of past positions; `prepared` has the tables that `prepare` read again."""
         return PastView({**self._tables, **(prepared or {})}, positions)
 
+    def still(self, positions: Mapping[str, int]) -> References | None:
+        """The view as of positions of a moment ago; None where memory no longer reaches them."""
+        moved = [table for topic, table in self._by_topic.items() if table.position != positions.get(topic, -1)]
+        if not moved:
+            return self._live
+        if any(table.forgotten > positions.get(table.spec.topic, -1) for table in moved):
+            return None
+        return self.as_of(positions)
+
     async def prepare(self, logs: Logs, positions: Mapping[str, int]) -> dict[str, Table]:
         """Tables, by entity, for the past positions that memory no longer reaches: read again up to them.
 

@@ -10,6 +10,7 @@ import pytest
 
 from streams.core.processor import Arrival, Cause, Context, Outcome, State, Tick
 from streams.engine.options import MachineOptions
+from streams.engine.ownership import RUNNING
 from streams.engine.partition import Partition
 from streams.engine.ticks import Deadlines
 from tests.engine.conftest import MakeHarness
@@ -315,3 +316,49 @@ def test_only_what_was_due_when_its_owner_came_is_decided_after_the_journal_has_
     harness.advance(5)
     assert taken == [inherited] * 4
     assert kinds(harness)[-4:] == ["withdrawn"] * 4
+
+
+class Rated(Bank):
+    """A loan that is due costs as much as the rate of that moment says."""
+
+    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+        if not isinstance(cause, Tick):
+            return super().decide(state, cause, context)
+        name, rate = cause.key.partition("/")[2], context.references.get("rate", "r")
+        return [Event("overdue", name, rate["percent"] if rate else 0, 0), Noted(name, None)]
+
+
+@pytest.mark.parametrize("held_s", [1, 700])
+def test_what_is_decided_after_the_journal_has_it_sees_the_references_that_it_was_taken_by(
+    make: MakeHarness, held_s: int
+) -> None:
+    def rate(percent: int) -> None:
+        harness.publish("reference.rate", "r", b'{"name": "r", "percent": %d}' % percent)
+
+    def is_entry(topic: str, _partition: int) -> bool:
+        return topic.endswith(".journal") and harness.health()[0].phase == RUNNING
+
+    harness = make(Rated(), options=MachineOptions(checkpoint_interval_s=100_000))
+    rate(5)
+    harness.publish("requests", "a", message("lend", "a", 1_000))
+    harness.run_until_idle()
+    harness.crash()
+    harness.clock.move(2)
+    worker = harness.start()
+    journal = harness.broker.fault(is_entry)
+    worker.step(1)
+    rate(7)
+    # After ten minutes memory no longer has what was replaced; a recovery then reads it again.
+    for _ in range(held_s // 5 + 1):
+        harness.clock.move(5)
+        worker.step(0.1)
+    rate(9)
+    worker.step()
+    assert len(journal.held) == 1
+    journal.release()
+    harness.advance(10)
+    assert [(event["kind"], event["amount"]) for event in events(harness)] == [("lent", 1_000), ("overdue", 5)]
+    assert ["is forgotten" in reason for _, reason in watching(harness).drops] == [True] * (held_s > 600)
+    harness.restart()
+    harness.run_until_idle()
+    assert watching(harness).drifts == []
