@@ -1,4 +1,8 @@
-"""One cycle over all owned partitions: take, journal, decide while the journal is acknowledged, let outputs leave."""
+"""One cycle over all owned partitions: take, journal, decide while the journal is acknowledged, let outputs leave.
+
+While somebody waits for an answer, what nobody waits for (deadlines alone) leaves the cycle once it is taken, and is
+decided when the event loop has nothing else to do.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,7 @@ class Cycle:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def go(self, slots: Sequence[Slot]) -> bool:
-        """Go round once; False where there was nothing to do."""
+        """Go round once; False where there was nothing to do, or nothing that anybody waits for."""
         clock = self._around.clock
         started_s = clock.monotonic_s()
         self._checkpoints(slots, started_s)
@@ -53,6 +57,10 @@ class Cycle:
         sent = clock.moment()
         for _, _, work in works:
             work.sent = sent
+        if self._around.hurried and self._around.pace.hurry(started_s):
+            works = [one for one in works if not self._put_aside(*one)]
+            if not works:
+                return False
         futures = [self._journal(slot, partition, work) for slot, partition, work in works]
         for _, partition, work in works:
             if not work.patient:
@@ -73,7 +81,7 @@ class Cycle:
         if self._around.hurried:
             for one in waiting:
                 pace.note(one.oldest_ms(), now_ms, now_s)
-        share = pace.share(options, len(waiting), now_s)
+        share = pace.share(options, len(waiting), now_s, hurried=self._around.hurried)
         works: list[tuple[Slot, Partition, Work]] = []
         for slot in slots:
             partition = slot.partition
@@ -115,6 +123,33 @@ class Cycle:
                 return -1
         return work.offset
 
+    def _put_aside(self, slot: Slot, partition: Partition, work: Work) -> bool:
+        """Let a partition's part leave the cycle, where nobody waits for it."""
+        if work.messages or work.frame is None:
+            return False
+        self._spawn(self._aside(slot, partition, work))
+        return True
+
+    async def _aside(self, slot: Slot, partition: Partition, work: Work) -> None:
+        future = self._journal(slot, partition, work)
+        await self._around.pace.give_way(self._around.clock.monotonic_s)
+        if not (work.patient or partition.closed):
+            self._decide_late(slot, partition, work)
+        await asyncio.wait([future])
+        self._settle_late(slot, partition, work, future)
+
+    def _decide_late(self, slot: Slot, partition: Partition, work: Work) -> bool:
+        """Decide what was taken a while ago; False where the partition had to be given up."""
+        if not partition.recall(work):
+            self._drop(slot, partition, "the reference data that its entry was taken by is forgotten")
+            return False
+        try:
+            partition.decide(work)
+        except Exception as error:  # noqa: BLE001 - a recovery meets it again, and counts
+            self._drop(slot, partition, f"deciding: {type(error).__name__}: {error}")
+            return False
+        return True
+
     def _settle_late(self, slot: Slot, partition: Partition, work: Work, future: asyncio.Future[int]) -> None:
         if not future.cancelled():
             self._settle(slot, partition, work, future)
@@ -142,8 +177,7 @@ class Cycle:
         slot.progress_s = self._around.clock.monotonic_s()
         slot.strides.forget()
         self._look.acknowledged(partition.journal, partition.index, work.offset, work.sent)
-        if work.patient and not partition.recall(work):
-            self._drop(slot, partition, "the reference data that its entry was taken by is forgotten")
+        if work.patient and not self._decide_late(slot, partition, work):
             return
         reason_to_stop = partition.settle(work)
         if work.checkpoint is not None:

@@ -221,6 +221,8 @@ class Machine:
                 if self._pulse.beat():
                     self._drop_all("the event loop stood still for longer than the session time-out")
                     self._pulse.stalled = False
+                if not self._around.hurried:
+                    await self._around.pace.give_way(self._clock.monotonic_s)
                 busy = await self._cycle.go([slot for slot in self._slots.values() if slot.partition is not None])
                 self._probe.look([s.partition for s in self._slots.values() if s.partition is not None])
                 if not busy:

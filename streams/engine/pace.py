@@ -2,10 +2,14 @@
 
 What is fetched, taken and decided in one go is the cheapest where it is much; but while one site has thousands of
 messages at once (a lockdown's confirmations, a storm), whoever asks for access at another must not wait for all of
-them. An answer takes some eight turns of the event loop, each of which may be behind such a piece of work.
+them. An answer takes some sixteen turns of the event loop, each of which may be behind such a piece of work: so what
+nobody waits for (alerts, devices, a lockdown's doors after its first) is begun when the loop has nothing else to do.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
 
 from streams.engine.options import MachineOptions
 
@@ -14,6 +18,17 @@ FRESH_MS = 2_000
 
 LINGER_S = 0.5
 """Where somebody has just come, the next one soon comes, too."""
+
+LONGEST_WAY_S = 0.02
+"""So long does give way to others what nobody waits for; then it has its turn, however much there is to do."""
+
+IDLE_TURN_S = 0.000_2
+"""A turn of the event loop that took no longer had nothing to do but look for news."""
+IDLE_TURNS = 2
+"""So many of them, one after the other: the first one may have let somebody go on."""
+
+GAVE_WAY_SHARES = 4
+"""Who has given way may take so many times as much: where the loop is never idle, it has fewer turns."""
 
 
 class Pace:
@@ -31,8 +46,21 @@ class Pace:
         """Whether somebody has just come."""
         return now_s < self._until_s
 
-    def share(self, options: MachineOptions, waiting: int, now_s: float) -> int:
-        """How many records a cycle may take of each input of a partition, where so many partitions have some."""
+    async def give_way(self, now_s: Callable[[], float]) -> None:
+        """Wait until the event loop has nothing else to do, while somebody has just come, `LONGEST_WAY_S` at most."""
+        begun_s = last_s = now_s()
+        idle = 0
+        while idle < IDLE_TURNS and last_s - begun_s < LONGEST_WAY_S and self.hurry(last_s):
+            await asyncio.sleep(0)
+            at_s = now_s()
+            idle = idle + 1 if at_s - last_s <= IDLE_TURN_S else 0
+            last_s = at_s
+
+    def share(self, options: MachineOptions, waiting: int, now_s: float, *, hurried: bool = True) -> int:
+        """How many records a cycle may take of each input of a partition, where so many partitions have some.
+
+        `hurried`: whether somebody may wait for the processor; the others have given way to it before.
+        """
         if self.hurry(now_s):
-            return options.smallest_share
+            return options.smallest_share if hurried else GAVE_WAY_SHARES * options.smallest_share
         return max(options.smallest_share, options.cycle_records // max(1, waiting))

@@ -281,8 +281,6 @@ class Partition:
 
     def settle(self, work: Work) -> str | None:
         """The journal has the records: let outputs leave. Gives the reason to stop for good, or None."""
-        if work.patient:
-            self.decide(work)
         self.busy = False
         self._moved.set()
         self._around.observer.journalled(self.index, len(work.records))

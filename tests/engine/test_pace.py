@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pytest
 
+from streams.core.processor import Cause, Context, Outcome, State, Tick
 from streams.engine.harness import Harness
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.options import MachineOptions
-from streams.engine.pace import FRESH_MS, LINGER_S, Pace
+from streams.engine.pace import FRESH_MS, GAVE_WAY_SHARES, LINGER_S, LONGEST_WAY_S, Pace
 from streams.engine.runner import DecideOptions
 from streams.engine.worker import DecideWorker
 from tests.engine.conftest import MakeHarness
-from tests.engine.toy import Bank, message
-from tests.engine.watching import watching
+from tests.engine.toy import Bank, Event, Noted, message
+from tests.engine.watching import assert_repeats_are_equal, events, kinds, watching
 
 OPTIONS = MachineOptions()
 LARGE, SMALL = OPTIONS.cycle_records, OPTIONS.smallest_share
@@ -49,6 +54,7 @@ def test_a_cycle_stays_small_for_a_while_after_somebody_came() -> None:
     pace.note(NOW_MS - FRESH_MS, NOW_MS, 10.0)
     shares = [pace.share(OPTIONS, 1, 10.0 + since_s) for since_s in (0, LINGER_S * 0.9, LINGER_S)]
     assert shares == [SMALL, SMALL, LARGE]
+    assert pace.share(OPTIONS, 1, 10.0, hurried=False) == GAVE_WAY_SHARES * SMALL
 
 
 @pytest.mark.parametrize("oldest_ms", [None, NOW_MS - FRESH_MS - 1])
@@ -71,3 +77,120 @@ def test_processors_that_nobody_waits_for_follow_the_pace_of_those_in_a_hurry() 
 @pytest.mark.parametrize(("waiting", "each"), [(0, LARGE), (1, LARGE), (4, LARGE // 4), (1_000, SMALL)])
 def test_partitions_that_have_a_backlog_share_the_cycle_and_none_gets_too_little(waiting: int, each: int) -> None:
     assert Pace().share(OPTIONS, waiting, 0.0) == each
+
+
+class Loop:
+    """The running event loop, whose turns take so long one after the other (0: it is idle)."""
+
+    def __init__(self, *turns_s: float) -> None:
+        self.turns_s = list(turns_s)
+        self.at_s = 10.0
+        self.turns = 0
+        self._task = asyncio.ensure_future(self._work())
+
+    async def _work(self) -> None:
+        while self.turns_s:
+            self.at_s += self.turns_s.pop(0)
+            self.turns += 1
+            await asyncio.sleep(0)
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
+@pytest.mark.parametrize(
+    ("turns_s", "waited"),
+    [([0.0] * 9, 2), ([0.001] * 5 + [0.0] * 9, 7), ([0.001, 0.0] * 4 + [0.0] * 9, 9), ([LONGEST_WAY_S / 4] * 99, 4)],
+)
+async def test_what_nobody_waits_for_gives_way_until_the_loop_is_idle_but_not_for_ever(
+    turns_s: list[float], waited: int
+) -> None:
+    loop, pace = Loop(*turns_s), Pace()
+    pace.note(NOW_MS, NOW_MS, loop.at_s)
+    await pace.give_way(loop.now_s)
+    assert loop.turns == waited
+
+
+async def test_nobody_gives_way_where_nobody_waits() -> None:
+    loop = Loop(*[0.001] * 99)
+    await Pace().give_way(loop.now_s)
+    assert loop.turns == 0
+
+
+class Rated(Bank):
+    """An overdue loan costs as much as the rate says; the first look at it may fail."""
+
+    failing: Exception | None = None
+
+    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+        if not isinstance(cause, Tick):
+            return super().decide(state, cause, context)
+        failing, self.failing = self.failing, None
+        if failing is not None:
+            raise failing
+        name, rate = cause.key.partition("/")[2], context.references.get("rate", "r")
+        return [Noted(name, None), Event("overdue", name, rate["percent"] if rate else 0, 0)]
+
+
+def due_while_somebody_comes(
+    make: MakeHarness, monkeypatch: pytest.MonkeyPatch, processor: Rated, meanwhile: Callable[[Harness], None]
+) -> Harness:
+    """A loan is overdue in one partition while somebody comes in the other, and something happens before its turn."""
+
+    async def give_way(_pace: Pace, _now_s: Any) -> None:
+        meanwhile(harness)
+        await asyncio.sleep(0.2)
+        seen.append(sorted(kinds(harness)))
+
+    seen: list[list[str]] = []
+    harness = make(processor, partitions=2, options=MachineOptions(checkpoint_interval_s=10_000))
+    harness.publish("reference.rate", "r", b'{"name": "r", "percent": 5}', partition=0)
+    harness.publish("requests", "a", message("lend", "a", 1_000), partition=0)
+    harness.run_until_idle()
+    harness.clock.move(0.9)
+    harness.publish("requests", "b", message("deposit", "b", 1), partition=1)
+    harness.run_until_idle()
+    harness.clock.move(0.2)
+    monkeypatch.setattr(Pace, "give_way", give_way)
+    harness.worker.step(1)
+    monkeypatch.undo()
+    harness.run_until_idle()
+    assert seen[:1] == [["deposited", "deposited", "lent"]], "who came meanwhile was answered first"
+    assert sorted(kinds(harness)) == ["deposited", "deposited", "lent", "overdue"]
+    harness.restart()
+    harness.run_until_idle()
+    assert watching(harness).drifts == []
+    assert_repeats_are_equal(harness)
+    return harness
+
+
+def another_comes(harness: Harness) -> None:
+    if len(harness.broker.records("requests")) == 2:
+        harness.publish("requests", "b", message("deposit", "b", 2), partition=1)
+
+
+def test_who_comes_is_answered_before_deadlines_that_nobody_waits_for(
+    make: MakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = due_while_somebody_comes(make, monkeypatch, Rated(), another_comes)
+    assert watching(harness).drops == []
+
+
+def test_a_deadline_that_gave_way_is_decided_by_the_references_that_it_was_taken_by(
+    make: MakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(harness: Harness) -> None:
+        another_comes(harness)
+        harness.publish("reference.rate", "r", b'{"name": "r", "percent": 7}', partition=0)
+
+    harness = due_while_somebody_comes(make, monkeypatch, Rated(), change)
+    assert [event["amount"] for event in events(harness) if event["kind"] == "overdue"] == [5]
+
+
+def test_where_a_deadline_that_gave_way_cannot_be_decided_its_partition_is_recovered(
+    make: MakeHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor = Rated()
+    processor.failing = MemoryError("for once")
+    harness = due_while_somebody_comes(make, monkeypatch, processor, another_comes)
+    assert watching(harness).drops == [(0, "deciding: MemoryError: for once")]
