@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from streams.core.processor import Cause, Context, Outcome, State, Tick
 from streams.engine.harness import Harness
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.options import MachineOptions
@@ -16,7 +15,7 @@ from streams.engine.pace import FRESH_MS, GAVE_WAY_SHARES, LINGER_S, LONGEST_WAY
 from streams.engine.runner import DecideOptions
 from streams.engine.worker import DecideWorker
 from tests.engine.conftest import MakeHarness
-from tests.engine.toy import Bank, Event, Noted, message
+from tests.engine.toy import Bank, Rated, message
 from tests.engine.watching import assert_repeats_are_equal, events, kinds, watching
 
 OPTIONS = MachineOptions()
@@ -115,21 +114,6 @@ async def test_nobody_gives_way_where_nobody_waits() -> None:
     loop = Loop(*[0.001] * 99)
     await Pace().give_way(loop.now_s)
     assert loop.turns == 0
-
-
-class Rated(Bank):
-    """An overdue loan costs as much as the rate says; the first look at it may fail."""
-
-    failing: Exception | None = None
-
-    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
-        if not isinstance(cause, Tick):
-            return super().decide(state, cause, context)
-        failing, self.failing = self.failing, None
-        if failing is not None:
-            raise failing
-        name, rate = cause.key.partition("/")[2], context.references.get("rate", "r")
-        return [Noted(name, None), Event("overdue", name, rate["percent"] if rate else 0, 0)]
 
 
 def due_while_somebody_comes(

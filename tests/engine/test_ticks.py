@@ -14,7 +14,7 @@ from streams.engine.ownership import RUNNING
 from streams.engine.partition import Partition
 from streams.engine.ticks import Deadlines
 from tests.engine.conftest import MakeHarness
-from tests.engine.toy import Account, Bank, Event, Noted, message
+from tests.engine.toy import Account, Bank, Event, Noted, Rated, message
 from tests.engine.watching import assert_repeats_are_equal, events, kinds, watching
 
 
@@ -316,16 +316,6 @@ def test_only_what_was_due_when_its_owner_came_is_decided_after_the_journal_has_
     harness.advance(5)
     assert taken == [inherited] * 4
     assert kinds(harness)[-4:] == ["withdrawn"] * 4
-
-
-class Rated(Bank):
-    """A loan that is due costs as much as the rate of that moment says."""
-
-    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
-        if not isinstance(cause, Tick):
-            return super().decide(state, cause, context)
-        name, rate = cause.key.partition("/")[2], context.references.get("rate", "r")
-        return [Event("overdue", name, rate["percent"] if rate else 0, 0), Noted(name, None)]
 
 
 @pytest.mark.parametrize("held_s", [1, 700])

@@ -161,3 +161,18 @@ class Bank:
 
     def decode_entity(self, key: str, data: bytes) -> Any:
         return msgspec.msgpack.decode(data, type=Account)
+
+
+class Rated(Bank):
+    """An overdue loan costs as much as the rate says; the first look at it may fail."""
+
+    failing: Exception | None = None
+
+    def decide(self, state: State, cause: Cause, context: Context) -> Sequence[Outcome]:
+        if not isinstance(cause, Tick):
+            return super().decide(state, cause, context)
+        failing, self.failing = self.failing, None
+        if failing is not None:
+            raise failing
+        name, rate = cause.key.partition("/")[2], context.references.get("rate", "r")
+        return [Noted(name, None), Event("overdue", name, rate["percent"] if rate else 0, 0)]
