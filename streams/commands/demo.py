@@ -23,6 +23,7 @@ from streams.commands.replay import drift_of, replay_all
 from streams.commands.running import FOUND_WRONG, WRONG_USE, fail, print_json, run, say, settings_or_fail
 from streams.commands.simulate import CAMPUS, campus_or_fail, play
 from streams.commands.stories import Stories, Told
+from streams.commands.story_lines import TITLES
 from streams.commands.story_lines import lines_of as story_lines
 from streams.connection import kafka_options
 from streams.loading.campus import Campus
@@ -67,11 +68,21 @@ class Summary:
         return self.granted + self.denied
 
     @property
+    def problems(self) -> list[str]:
+        """What was lost, doubled, stale, stored otherwise, or decided otherwise than expected; empty if nothing."""
+        found = list(self.report.problems)
+        for name, counts in (("PostgreSQL", self.postgres), ("ClickHouse", self.clickhouse)):
+            if counts.decisions != self.decisions:
+                found.append(f"{name} holds {counts.decisions} of {self.decisions} decisions")
+        found += [f"{self.drift} decided otherwise when decided again"] if self.drift else []
+        found += [f"{len(self.leaks)} messages about duress to somebody else"] if self.leaks else []
+        found += [f"{TITLES[one.story]} at {one.site_id} has no {', no '.join(one.lacks)}" for one in self.unfinished]
+        return found
+
+    @property
     def sound(self) -> bool:
-        """Whether nothing was lost, doubled, stale, stored otherwise, or decided otherwise than expected."""
-        stored = (self.postgres.decisions, self.clickhouse.decisions)
-        whole = stored == (self.decisions, self.decisions) and not self.drift
-        return self.report.sound and whole and not self.leaks and not self.unfinished
+        """Whether there is no problem."""
+        return not self.problems
 
     @property
     def unfinished(self) -> list[Told]:
@@ -79,7 +90,7 @@ class Summary:
         return [] if self.report.interrupted else [one for one in self.stories if one.lacks and not one.missing]
 
     def as_json(self) -> dict[str, Any]:
-        """The report's fields, those of the stores, `broker`, `drift` and `sound`."""
+        """The report's fields, those of the stores, `broker`, `drift`, `sound` and `problems`."""
         return {
             **self.report.as_json(),
             "requests": self.decisions + self.report.undecided,
@@ -94,6 +105,7 @@ class Summary:
             "duress_leaks": list(self.leaks),
             "lockdowns": dict(self.lockdowns),
             "sound": self.sound,
+            "problems": self.problems,
         }
 
 
@@ -126,7 +138,7 @@ def demo(
         for line in lines_of(summary):
             say(line)
     if not summary.sound:
-        fail(f"something is not as it should be; the logs are in {folder}", FOUND_WRONG)
+        fail(f"not as it should be: {'; '.join(summary.problems)}. The logs are in {folder}", FOUND_WRONG)
 
 
 async def _demo(

@@ -60,7 +60,7 @@ def simulate(
         for line in lines_of(report):
             say(line)
     if not report.sound:
-        raise typer.Exit(FOUND_WRONG)
+        fail(f"not as it should be: {'; '.join(report.problems)}", FOUND_WRONG)
 
 
 def campus_or_fail(folder: Path, sites: int) -> Campus:

@@ -14,6 +14,11 @@ from streams.simulator.watch import LOST, Watch
 MOST_SHOWN = 50
 """Differences that a report spells out; the rest are only counted."""
 
+_NEVER = (
+    *("undecided", "doubled", "uncommanded", "stale_actuations", "mode_violations", "kept_in"),
+    *("oracle_differences", "device_differences", "unsent"),
+)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -70,23 +75,19 @@ class Report:
     interrupted: bool = False
 
     @property
+    def problems(self) -> list[str]:
+        """What there is and should not be, each with how often, as `1 undecided`; empty if all was right."""
+        counts = ((name, getattr(self, name)) for name in _NEVER)
+        return [f"{count} {name.replace('_', ' ')}" for name, count in counts if count]
+
+    @property
     def sound(self) -> bool:
         """Whether nothing was lost, doubled, stale or decided otherwise than expected."""
-        return not (
-            self.undecided
-            or self.doubled
-            or self.uncommanded
-            or self.stale_actuations
-            or self.mode_violations
-            or self.kept_in
-            or self.oracle_differences
-            or self.device_differences
-            or self.unsent
-        )
+        return not self.problems
 
     def as_json(self) -> dict[str, Any]:
-        """The fields by name, and `sound`."""
-        return {**asdict(self), "sound": self.sound}
+        """The fields by name, `sound` and `problems`."""
+        return {**asdict(self), "sound": self.sound, "problems": self.problems}
 
 
 def report_of(
