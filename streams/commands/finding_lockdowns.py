@@ -60,7 +60,7 @@ class Scope(NamedTuple):
 
     site_id: str
     zone_id: str
-    doors: list[str]
+    doors: Sequence[str]
     refused: str = ""
 
 

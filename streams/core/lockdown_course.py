@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,10 +10,10 @@ import msgspec
 from schemas.incidents import LockdownConfirmed, LockdownEffective, LockdownProgress, LockdownReleased
 from streams.core.keeping import Draft
 from streams.core.lockdown_state import Lockdown, lockdown_doors_key, lockdown_key
-from streams.core.lockdown_telling import Seen, kept, observed, tell
-from streams.core.lockdowns import LOOK_MS, apply_part, release
+from streams.core.lockdown_telling import Seen, doors_of, kept, observed, tell
+from streams.core.lockdowns import LOOK_MS, apply_part, cut, doors_in, release
 from streams.core.mode_control import Doors
-from streams.core.processor import Context, Outcome, State
+from streams.core.processor import Context, Outcome, References, State
 
 WATCH_MS = 5_000
 """How often the doors of a lockdown that all have confirmed are looked at."""
@@ -39,7 +40,24 @@ def go_on(key: str, state: State, context: Context) -> list[Outcome]:
         return apply_part(lockdown, Doors(state, context))
     if lockdown.auto_ms and lockdown.auto_ms <= context.now_ms:
         return release(lockdown, "its time is over", (), state, context)
+    if not lockdown.releasing_ms and (more := _more_doors(lockdown, state, context.references)):
+        return _grown(lockdown, more, state, context)
     return _look(lockdown, state, context)
+
+
+def _more_doors(lockdown: Lockdown, state: State, references: References) -> list[str]:
+    """Doors that lead into a lockdown's zone since the reference data changed, and are none of it yet."""
+    return sorted({*doors_in(references, lockdown.zone_id)}.difference(doors_of(lockdown, state)))
+
+
+def _grown(lockdown: Lockdown, more: Sequence[str], state: State, context: Context) -> list[Outcome]:
+    """A lockdown with more doors, which are commanded next. What was reached before them stays reached."""
+    draft = Draft(state)
+    slices = cut(draft, lockdown.incident_id, more, had=lockdown.slices)
+    after = _replace(lockdown, doors=lockdown.doors + len(more), slices=slices, next_ms=context.now_ms + LOOK_MS)
+    counted, seen = observed(after, draft, context)
+    told, event = tell(LockdownProgress, counted, state, context, seen)
+    return [event, *apply_part(told, Doors(state, context, draft))]
 
 
 def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:

@@ -92,11 +92,17 @@ def scope_of(references: References, site_id: str, zone_id: str, level: ThreatLe
     return found.zone_id
 
 
-def doors_in(references: References, zone_id: str) -> list[str]:
+def doors_in(references: References, zone_id: str) -> Sequence[str]:
     """The doors that lead into a zone or anything within it, in the order of their ids.
 
     What leads to the street is none of them, whichever way its reader is said to lead: nobody is kept in.
     """
+    key = ("doors in", zone_id)
+    known: Sequence[str] | None = references.derived.get(key)
+    return reference.remember(references, key, sorted(_doors_in(references, zone_id))) if known is None else known
+
+
+def _doors_in(references: References, zone_id: str) -> set[str]:
     found: set[str] = set()
     zones, seen = [zone_id], {zone_id}
     while zones:
@@ -107,7 +113,7 @@ def doors_in(references: References, zone_id: str) -> list[str]:
         inner = [one.zone_id for one in found_in if one.zone_id not in seen and one.kind != "outside"]
         seen.update(inner)
         zones += inner
-    return sorted(found)
+    return found
 
 
 def plan_of(references: References, site_id: str, plan_id: str | None) -> LockdownPlan:
@@ -185,12 +191,12 @@ def _notice(text: str, *, drill: bool) -> str:
     return f"{_DRILL}{text}"[:LONGEST_NOTICE] if drill and text else text
 
 
-def cut(draft: Draft, incident_id: str, doors: Sequence[str]) -> int:
-    """Keep a lockdown's doors in parts; gives how many."""
+def cut(draft: Draft, incident_id: str, doors: Sequence[str], had: int = 0) -> int:
+    """Keep doors of a lockdown in parts, after those that it `had`; gives how many it has now."""
     parts = [tuple(doors[first : first + PART]) for first in range(0, len(doors), PART)]
-    for number, part in enumerate(parts):
+    for number, part in enumerate(parts, start=had):
         draft.put(lockdown_doors_key(incident_id, number), LockdownDoors(part))
-    return len(parts)
+    return had + len(parts)
 
 
 def apply_part(lockdown: Lockdown, doors: Doors) -> list[Outcome]:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from schemas.access import AccessDenied
+from schemas.envelope import type_of
 from schemas.places import AccessPoint, Door
 from schemas.vocabulary import Direction
+from streams.core.lockdowns import PART
 from streams.core.times import from_ms
 from tests.core.emergency import Site, commands, incident_id
 from tests.core.world import card, of_type
@@ -116,3 +118,70 @@ def test_a_turnstile_that_leads_to_the_street_by_an_entry_reader_is_locked_down_
     site.references.put(AccessPoint(access_point_id="gate-in", site_id="hq", door_id="gate", **way))
     assert {one.door_id for one in commands(site.lock_down("lab", "extreme"))} == {"front", "lab"}
     assert site.ask(at="gate-in").type == "access_granted"
+
+
+def add_door(site: Site, door: str, *, into: str) -> None:
+    """A door that leads from the street into a zone comes onto record."""
+    site.references.put(Door(door_id=door, site_id="hq", device_id="c1", name=door))
+    for direction, start, end in ((Direction.ENTRY, "street", into), (Direction.EGRESS, into, "street")):
+        id_ = f"{door}-{'in' if direction is Direction.ENTRY else 'out'}"
+        point = AccessPoint(
+            access_point_id=id_, site_id="hq", door_id=door, direction=direction, zone_from=start, zone_to=end
+        )
+        site.references.put(point)
+
+
+def test_a_door_that_comes_onto_record_in_a_lockdown_is_locked_down_and_given_back_with_the_others() -> None:
+    site = Site()
+    id_ = incident_id(told := site.lock_down("lab", "low"))
+    site.obey(told)
+    site.wait(1)
+    add_door(site, "side", into="lab")
+    add_door(site, "elsewhere", into="hall")
+    found = site.wait(5)
+    assert {(one.door_id, type_of(one)) for one in commands(found)} == {("side", "lock_down_door")}
+    assert [(one.doors, one.confirmed) for one in of_type(found, "lockdown_progress")] == [(2, 1)]
+    site.obey(found)
+    assert [(one.doors, one.confirmed) for one in of_type(site.wait(1), "lockdown_progress")] == [(2, 2)]
+    released = commands(site.release(id_)) + commands(site.wait(0.1))
+    assert {(one.door_id, type_of(one)) for one in released} == {
+        ("lab", "lock_down_release_door"),
+        ("side", "lock_down_release_door"),
+    }
+    site.obey(released)
+    (over,) = of_type(site.wait(1), "lockdown_released")
+    assert (over.doors, over.confirmed) == (2, 2)
+    assert not [key for key in site.state if key.startswith("lockdown")]
+
+
+def test_many_doors_that_come_onto_record_in_a_lockdown_follow_in_parts() -> None:
+    site = Site()
+    site.obey(site.lock_down("lab", "low"))
+    site.wait(1)
+    for number in range(2 * PART + 1):
+        add_door(site, f"side-{number}", into="lab")
+    assert len({one.door_id for one in commands(site.wait(5))}) == 2 * PART + 1
+
+
+def test_a_drill_without_commands_only_counts_a_door_that_comes_onto_record() -> None:
+    site = Site()
+    id_ = incident_id(site.lock_down("lab", "low", drill=True))
+    site.wait(1)
+    add_door(site, "side", into="lab")
+    found = site.wait(5)
+    assert commands(found) == []
+    assert [(one.doors, one.confirmed) for one in of_type(found, "lockdown_progress")] == [(2, 2)]
+    site.release(id_)
+    assert len(of_type(site.wait(1), "lockdown_released")) == 1
+
+
+def test_a_door_that_comes_onto_record_after_the_all_clear_is_left_as_it_is() -> None:
+    site = Site()
+    id_ = incident_id(told := site.lock_down("lab", "low"))
+    site.obey(told)
+    released = site.release(id_)
+    add_door(site, "side", into="lab")
+    assert commands(site.wait(0.9)) == []
+    site.obey(released)
+    (over,) = of_type(site.wait(1), "lockdown_released")
+    assert over.doors == 1
