@@ -23,6 +23,7 @@ from streams.core.entities import DeviceState, DoorState, device_key, door_key
 from streams.core.mode_control import LARGEST_REPORTED, Doors, command_id
 from streams.core.mode_state import Awaited, Converging, DoorModes, converging_key, mode_key
 from streams.core.modes import FREE
+from streams.core.numbering import number_of
 from streams.core.processor import Change, Context, Outcome, State
 
 ALERT_MS = 8_000
@@ -223,8 +224,9 @@ def _confirm(doors: Doors, door_id: str, message: DeviceMessage) -> None:
         return
     first = modes.confirmed_ms == 0
     confirmed_ms = doors.context.now_ms if first else modes.confirmed_ms
-    number = max(_number(message, doors.context), (modes.confirmed_key, *modes.confirmed_by))
-    after = _replace(modes, confirmed_ms=confirmed_ms, confirmed_by=number[1:], confirmed_key=number[0], refused=None)
+    number = number_of(message, doors.context)
+    newest = number if number.follows(modes.confirmed_by) else modes.confirmed_by
+    after = _replace(modes, confirmed_ms=confirmed_ms, confirmed_by=newest, refused=None)
     if first or modes.refused:
         doors.tell(door, after)
     else:
@@ -238,16 +240,10 @@ def _put_right(doors: Doors, door: Door, told: Told, one: Awaited | None, messag
         if doors.context.now_ms - one.sent_ms >= REPEAT_MS:
             doors.send(door, one)
         return
-    if _number(message, doors.context) <= (modes.confirmed_key, *modes.confirmed_by):
+    if not number_of(message, doors.context).follows(modes.confirmed_by):
         return  # told before it was confirmed, and overtaken on its way
     reported = told.mode_epoch if told.mode_epoch <= LARGEST_REPORTED else 0
     doors.assert_mode(door, modes, above=max(modes.epoch, reported), reported=told.mode)
-
-
-def _number(message: DeviceMessage, context: Context) -> tuple[int, int, int]:
-    """What orders the messages of a door's controllers: a swapped one begins anew under a key of its own."""
-    device = reference.device(context.references, message.device_id)
-    return (device.key_version if device is not None else 0, message.boot, message.sequence)
 
 
 _UNHEARD = DoorState()

@@ -9,6 +9,7 @@ from streams.core.keeping import codec
 from streams.core.lockdown_state import Lockdown, LockdownDoors, SiteLockdowns
 from streams.core.lockout_state import Failures, Guesses, Lockout, LockoutLet
 from streams.core.mode_state import Converging, DoorModes, Timetable
+from streams.core.numbering import NO_MESSAGE, MessageNumber
 from streams.core.threat_state import Lately, Monitored, ThreatsAt, ZoneThreat
 
 
@@ -73,8 +74,9 @@ class LastPassage(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class DoorState(msgspec.Struct, frozen=True, gc=False, tag="door", array_like=True):
     """A door: `door/<id>`.
 
-    `mode` and `mode_epoch` are what is desired of it. `sequence` is that of the last command; `open` None = not known;
-    until `exit_until_ms` an opening is that of somebody who has asked to leave. `alarms` have not ended yet.
+    `mode` and `mode_epoch` are what is desired of it. `sequence` is that of the last command; `open` None = not known,
+    `told` is the newest message that told of it. Until `exit_until_ms` an opening
+    is that of somebody who has asked to leave. `alarms` have not ended yet.
     """
 
     sequence: int = 0
@@ -85,6 +87,7 @@ class DoorState(msgspec.Struct, frozen=True, gc=False, tag="door", array_like=Tr
     alarms: tuple[str, ...] = ()
     last_passage: LastPassage | None = None
     mode: DoorMode = DoorMode.LOCKED
+    told: MessageNumber = NO_MESSAGE
 
 
 class Presence(msgspec.Struct, frozen=True, gc=False, tag="presence", array_like=True):

@@ -93,8 +93,9 @@ def _mode_set(state: State, outcome: ModeSet) -> Iterable[Change]:
 
 def _moved(state: State, outcome: DoorMoved) -> Iterable[Change]:
     door = _door(state, outcome.door_id)
-    until_ms = 0 if outcome.open else door.exit_until_ms
-    return ((door_key(outcome.door_id), _replace(door, open=outcome.open, exit_until_ms=until_ms)),)
+    until_ms = 0 if outcome.passed else door.exit_until_ms
+    is_open, told = (outcome.open, outcome.told) if outcome.told.follows(door.told) else (door.open, door.told)
+    return ((door_key(outcome.door_id), _replace(door, open=is_open, told=told, exit_until_ms=until_ms)),)
 
 
 def _exit_asked(state: State, outcome: ExitAsked) -> Iterable[Change]:

@@ -7,14 +7,14 @@ import msgspec
 from schemas.door_modes import Unconfirmed
 from schemas.vocabulary import DoorMode
 from streams.core.modes import CALM, Causes
+from streams.core.numbering import NO_MESSAGE, MessageNumber
 
 
 class DoorModes(msgspec.Struct, frozen=True, gc=False, tag="modes", array_like=True):
     """The mode of a door: `mode/<door>`; there is none of a door that never had a cause.
 
     `previous` is the mode before this `epoch`. `confirmed_ms` 0 = the controller has not confirmed it, `confirmed_by`
-    is the number (boot, sequence) of the message that did, under version `confirmed_key` of its key. `refused`: why it
-    counts as unconfirmed, once that was told.
+    is the newest message that did. `refused`: why it counts as unconfirmed, once that was told.
     """
 
     site_id: str
@@ -24,10 +24,9 @@ class DoorModes(msgspec.Struct, frozen=True, gc=False, tag="modes", array_like=T
     previous: DoorMode = CALM
     since_ms: int = 0
     confirmed_ms: int = 0
-    confirmed_by: tuple[int, int] = (-1, -1)
+    confirmed_by: MessageNumber = NO_MESSAGE
     refused: Unconfirmed | None = None
     revision: int = 0
-    confirmed_key: int = 0
 
 
 class Awaited(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -17,6 +17,7 @@ from schemas.places import Door
 from schemas.vocabulary import Direction
 from streams.core import reference
 from streams.core.entities import DoorState, Pending, door_key
+from streams.core.numbering import MessageNumber, number_of
 from streams.core.presence import moved
 from streams.core.processor import Context, Outcome, State
 from streams.core.question import Question
@@ -45,10 +46,15 @@ class GrantPending(msgspec.Struct, frozen=True, gc=False, tag="grant_pending"):
 
 
 class DoorMoved(msgspec.Struct, frozen=True, gc=False, tag="door_moved"):
-    """The door position switch opened or closed."""
+    """The door position switch opened or closed, as the message of that number told; only the newest one counts.
+
+    `passed`: whoever had asked to leave has opened it.
+    """
 
     door_id: str
     open: bool
+    told: MessageNumber
+    passed: bool = False
 
 
 class ExitAsked(msgspec.Struct, frozen=True, gc=False, tag="exit_asked"):
@@ -110,9 +116,9 @@ def decide_door_event(message: DoorEvent, door: Door, state: State, context: Con
     """What a door event of an admitted controller means for the grants that are pending."""
     found: DoorState = state.get(door_key(message.door_id)) or DoorState()
     if isinstance(message, DoorOpened | DoorForcedOpen):
-        yield DoorMoved(message.door_id, open=True)
+        yield DoorMoved(message.door_id, open=True, told=number_of(message, context), passed=True)
     elif isinstance(message, DoorClosed):
-        yield DoorMoved(message.door_id, open=False)
+        yield DoorMoved(message.door_id, open=False, told=number_of(message, context))
     elif isinstance(message, RequestToExit):
         yield ExitAsked(message.door_id, context.now_ms + (door.access_time_s + EXIT_GRACE_S) * 1000)
     if isinstance(message, DoorOpened | NoEntryAfterGranted):
@@ -127,10 +133,11 @@ def decide_door_event(message: DoorEvent, door: Door, state: State, context: Con
 
 def decide_heartbeat(message: Heartbeat, context: Context) -> Iterator[Outcome]:
     """What a heartbeat tells of the positions of its controller's own doors."""
+    number = number_of(message, context)
     for told in message.doors:
         door = reference.door(context.references, told.door_id)
         if told.open is not None and door is not None and door.device_id == message.device_id:
-            yield DoorMoved(told.door_id, open=told.open)
+            yield DoorMoved(told.door_id, open=told.open, told=number)
 
 
 def decide_overdue(key: str, deadline_ms: int, state: State, context: Context) -> Iterator[Outcome]:

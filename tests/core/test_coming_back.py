@@ -9,6 +9,7 @@ import pytest
 from schemas.commands import ModeCommand
 from schemas.keys import DEVICE, derive_key
 from streams.core.convergence import SILENCE_MS
+from streams.core.numbering import MessageNumber
 from tests.core.emergency import Site, commands
 from tests.core.world import event, of_type, request
 
@@ -153,4 +154,4 @@ def test_a_swapped_controller_whose_numbers_begin_anew_has_its_modes_put_right_b
     (again,) = commands(found)
     assert again.mode == "blocked"
     site.send(event("command_confirmed", command_id=again.command_id, boot=0, sequence=2), key=key, version=2)
-    assert site.state["mode/front"].confirmed_by == (0, 2)
+    assert site.state["mode/front"].confirmed_by == MessageNumber("c1", 2, 0, 2)
