@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -131,9 +131,10 @@ def _steps_of(fields: Fields, before: Fields | None) -> Iterator[Step]:
     elif fields["releasing_at"] is None and not fields["drill"]:
         if before is None or fields["confirmed"] != before["confirmed"]:
             yield Step(at, "confirmed", f"{fields['confirmed']} of {doors}, {fields['secured']} shut")
+        missing = _missing(fields)
+        if missing and missing != _missing(before or {}):
+            yield Step(at, "missing", missing)
         if kind == "effective":
-            if fields["unconfirmed"]:
-                yield Step(at, "missing", _missing(fields["unconfirmed"]))
             yield Step(at, kind, "formally effective")
         if fields["secured_at"] and not (before or {}).get("secured_at"):
             yield Step(
@@ -141,10 +142,12 @@ def _steps_of(fields: Fields, before: Fields | None) -> Iterator[Step]:
             )
 
 
-def _missing(unconfirmed: Sequence[Fields]) -> str:
+def _missing(fields: Fields) -> str:
+    """The doors of which it is known why they have not confirmed."""
     by_reason: dict[str, list[str]] = defaultdict(list)
-    for one in unconfirmed:
-        by_reason[str(one["why"] or "not yet").replace("_", " ")].append(one["door_id"])
+    for one in fields.get("unconfirmed", ()):
+        if one["why"] is not None:
+            by_reason[str(one["why"]).replace("_", " ")].append(one["door_id"])
     return "; ".join(f"{', '.join(sorted(doors))} ({why})" for why, doors in sorted(by_reason.items()))
 
 

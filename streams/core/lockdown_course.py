@@ -10,7 +10,7 @@ import msgspec
 from schemas.incidents import LockdownConfirmed, LockdownEffective, LockdownProgress, LockdownReleased
 from streams.core.keeping import Draft
 from streams.core.lockdown_state import Lockdown, lockdown_doors_key, lockdown_key
-from streams.core.lockdown_telling import Seen, doors_of, kept, observed, tell
+from streams.core.lockdown_telling import doors_of, kept, observed, tell
 from streams.core.lockdowns import LOOK_MS, apply_part, cut, doors_in, release
 from streams.core.mode_control import Doors
 from streams.core.processor import Context, Outcome, References, State
@@ -63,7 +63,7 @@ def _grown(lockdown: Lockdown, more: Sequence[str], state: State, context: Conte
 def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:
     now_ms = context.now_ms
     after, seen = observed(lockdown, state, context)
-    moved = (after.confirmed, after.secured) != (lockdown.confirmed, lockdown.secured)
+    moved = _counts(after) != _counts(lockdown)
     all_confirmed = after.confirmed == after.doors
     outcomes: list[Outcome] = []
 
@@ -90,7 +90,7 @@ def _look(lockdown: Lockdown, state: State, context: Context) -> list[Outcome]:
         people = state.get(f"zone/{lockdown.zone_id}")
         if moved or (people.count if people is not None else 0) != lockdown.inside:
             say(LockdownProgress)
-    if not after.effective_ms and _is_effective(after, seen, now_ms):
+    if not after.effective_ms and _is_effective(after, now_ms):
         after = _replace(after, effective_ms=now_ms)
         say(LockdownEffective)
     wait_ms = WATCH_MS if after.secured == after.doors and after.effective_ms else _look_ms(after)
@@ -101,9 +101,13 @@ def _look_ms(lockdown: Lockdown) -> int:
     return max(LOOK_MS, lockdown.doors // DOORS_LOOKED_AT_PER_MS)
 
 
-def _is_effective(lockdown: Lockdown, seen: Seen, now_ms: int) -> bool:
+def _counts(lockdown: Lockdown) -> tuple[int, int, int]:
+    return lockdown.confirmed, lockdown.secured, lockdown.missing
+
+
+def _is_effective(lockdown: Lockdown, now_ms: int) -> bool:
     """Every door is confirmed, or somebody was told why not; and nobody is to leave, is left, or has time left to."""
-    if seen.unexplained:
+    if lockdown.confirmed + lockdown.missing < lockdown.doors:
         return False
     return lockdown.occupants == "shelter" or lockdown.inside == 0 or lockdown.clear_ms <= now_ms
 

@@ -19,7 +19,8 @@ class Lockdown(msgspec.Struct, frozen=True, gc=False, tag="lockdown", array_like
     """A lockdown: `lockdown/<incident>`; what it was started with comes first.
 
     `slices` tells into how many parts its doors are cut, `applied` how many of them have had the commands of the step
-    that it is in. `next_ms` is when its doors are looked at again. Times are 0 until they come.
+    that it is in. `missing` doors have not confirmed, and it was told why. `next_ms` is when its doors are looked at
+    again. Times are 0 until they come.
     """
 
     incident_id: str
@@ -60,6 +61,7 @@ class Lockdown(msgspec.Struct, frozen=True, gc=False, tag="lockdown", array_like
     effective_reason: str = ""
     escalations: tuple[Escalated, ...] = ()
     drill_commands: bool = False
+    missing: int = 0
 
     @property
     def told_only(self) -> bool:

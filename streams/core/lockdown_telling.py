@@ -26,14 +26,10 @@ _replace = msgspec.structs.replace
 
 
 class Seen(msgspec.Struct):
-    """What a look at a lockdown's doors found: the first of those to be named, and when the last of all confirmed.
-
-    `unexplained`: of some that have not confirmed nobody has been told why.
-    """
+    """What a look at a lockdown's doors found: the first of those to be named, and when the last of all confirmed."""
 
     unconfirmed: list[OpenPoint] = []
     propped: list[str] = []
-    unexplained: bool = False
     last_ms: int = 0
 
 
@@ -42,7 +38,7 @@ def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdo
 
     Of the others, some stand open (`propped`), and of some nobody knows whether they do.
     """
-    seen, unconfirmed, unsecured = Seen(), 0, 0
+    seen, unconfirmed, unsecured, missing = Seen(), 0, 0, 0
     for door_id in () if lockdown.told_only else doors_of(lockdown, state):
         door = reference.door(context.references, door_id)
         if door is None:
@@ -52,7 +48,7 @@ def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdo
         locked = find(modes.causes, "lockdown", lockdown.incident_id) is not None
         if locked == bool(lockdown.releasing_ms) or (modes.epoch and not modes.confirmed_ms):
             unconfirmed += 1
-            seen.unexplained |= modes.refused is None
+            missing += modes.refused is not None
             if unconfirmed <= MOST_NAMED:
                 seen.unconfirmed.append(OpenPoint(door_id=door_id, device_id=door.device_id, why=modes.refused))
         elif door.has_dps:
@@ -62,7 +58,7 @@ def observed(lockdown: Lockdown, state: State, context: Context) -> tuple[Lockdo
             if stands_open and len(seen.propped) < MOST_NAMED:
                 seen.propped.append(door_id)
     confirmed = lockdown.doors - unconfirmed
-    return _replace(lockdown, confirmed=confirmed, secured=confirmed - unsecured), seen
+    return _replace(lockdown, confirmed=confirmed, secured=confirmed - unsecured, missing=missing), seen
 
 
 def doors_of(lockdown: Lockdown, state: State) -> Iterator[str]:

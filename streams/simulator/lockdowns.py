@@ -55,7 +55,7 @@ class Claim(NamedTuple):
 class _Lockdown:
     """In force from one entry of the journal to another. `exact`: no decision of the first entry may be before it.
 
-    `begun_at`: since when it is one of this zone.
+    `begun_at`: since when it is one of this zone. `missing` doors are told to have not confirmed, and why.
     """
 
     clearance: int | None
@@ -66,6 +66,7 @@ class _Lockdown:
     drill: bool = False
     until: float = _NEVER
     released: bool = False
+    missing: frozenset[str] = frozenset()
 
 
 class Lockdowns:
@@ -74,7 +75,6 @@ class Lockdowns:
     def __init__(self, people: People, places: Places) -> None:
         self._people, self._places = people, places
         self._known: dict[tuple[str, str], _Lockdown] = {}
-        self._unconfirmed: set[str] = set()
         self._modes: dict[str, list[tuple[int, DoorMode]]] = defaultdict(list)
         self._claims: list[Claim] = []
 
@@ -93,6 +93,7 @@ class Lockdowns:
             here = self._known[incident_id, fields["zone_id"]] = _Lockdown(
                 self._clearance(fields), started, begun, since, exact, fields["drill"]
             )
+        here.missing = frozenset(one["door_id"] for one in fields.get("unconfirmed", ()) if one["why"])
         for one in (*before, here):
             if one is not here or fields["releasing_at"] is not None:  # released, or another zone has taken its place
                 one.until = min(one.until, number)
@@ -101,14 +102,10 @@ class Lockdowns:
     def mode(self, fields: Fields) -> None:
         """A message of `door.modes`."""
         self._modes[fields["door_id"]].append((int(fields["journal"]["number"]), DoorMode(fields["mode"])))
-        if fields["unconfirmed"] is not None:
-            self._unconfirmed.add(fields["door_id"])
-        else:
-            self._unconfirmed.discard(fields["door_id"])
 
     def missing(self, door_ids: Collection[str]) -> bool:
-        """Whether each of these doors is told to have not confirmed, with the reason."""
-        return self._unconfirmed.issuperset(door_ids)
+        """Whether a lockdown tells of each of these doors that it has not confirmed, with the reason."""
+        return any(one.missing.issuperset(door_ids) for one in self._known.values() if not one.released)
 
     def course(self, zone_id: str, since: datetime) -> Literal["none", "in force", "released"]:
         """How far a lockdown of just that zone is that was started since then."""

@@ -460,3 +460,17 @@ def test_one_that_is_released_before_all_doors_had_their_commands_ends_all_the_s
     (released,) = of_type(site.wait(1), "lockdown_released")
     assert (released.doors, released.confirmed) == (151, 151)
     assert not any(key.startswith("lockdown") for key in site.state)
+
+
+def test_why_doors_have_not_confirmed_is_told_as_soon_as_it_is_known_though_people_are_to_leave_first() -> None:
+    site = Site(occupants="clear")
+    site.ask(at="front-in")
+    (command,) = of_type(site.send(_request("lab-in")), "access_door")
+    site.send(event("door_opened", door_id="lab", command_id=command.command_id))
+    site.send(event("door_closed", door_id="lab"))
+    site.lock_down("lab", "low")
+    found = site.wait(10)
+    assert of_type(found, "lockdown_effective") == [], "somebody is inside"
+    told = [[(one.door_id, one.why) for one in each.unconfirmed] for each in of_type(found, "lockdown_progress")]
+    assert told[-1] == [("lab", "no_answer")]
+    assert len(told) == 1, "once is enough"

@@ -93,6 +93,13 @@ class Fetching:
         drain.cancel()
         await asyncio.gather(drain, return_exceptions=True)
 
+    async def stopped_meanwhile(self) -> None:
+        """Fetch while the flow is stopped, and let it flow again."""
+        self.raw.during = self.consumer.stop_flow
+        await self.run()
+        self.raw.during = lambda: None
+        self.consumer.resume_flow()
+
     def offsets(self, place: AioPartition) -> list[int]:
         chunks = [chunk for chunk in self.handed if (chunk.topic, chunk.partition) == place]
         return [one.offset for chunk in chunks if self.consumer.up_to_date(chunk) for one in chunk.records]
@@ -157,15 +164,8 @@ async def test_a_chunk_knows_where_its_feed_stood_so_that_a_lost_one_is_noticed(
 
 
 async def test_a_chunk_that_is_put_back_comes_again_from_where_its_feed_stood(fetching: Fetching) -> None:
-    def stop() -> None:
-        fetching.raw.during = lambda: None
-        fetching.consumer.stop_flow()
-        asyncio.get_running_loop().call_later(0.01, fetching.consumer.resume_flow)
-
-    fetching.raw.during = stop
-    await fetching.run()
+    await fetching.stopped_meanwhile()
     assert not fetching.handed
-    await asyncio.sleep(0.02)
     await fetching.run()
     starts = [fetching.consumer.fed_from(one) for one in fetching.handed if one.partition == FIRST.partition]
     assert starts == [0, 5]
@@ -180,15 +180,8 @@ async def test_what_waited_for_a_worker_comes_in_runs_of_its_age(fetching: Fetch
 
 
 async def test_runs_that_are_put_back_come_again_from_the_first(fetching: Fetching) -> None:
-    def stop() -> None:
-        fetching.raw.during = lambda: None
-        fetching.consumer.stop_flow()
-        asyncio.get_running_loop().call_later(0.01, fetching.consumer.resume_flow)
-
     fetching.raw.sent_ms = [1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000]
-    fetching.raw.during = stop
-    await fetching.run()
-    await asyncio.sleep(0.02)
+    await fetching.stopped_meanwhile()
     await fetching.run()
     assert fetching.offsets(FIRST) == list(range(10))
 
