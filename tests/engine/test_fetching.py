@@ -117,14 +117,7 @@ async def fetching() -> Fetching:
 
 
 async def test_a_fetch_during_which_the_flow_stops_is_fetched_again(fetching: Fetching) -> None:
-    def stop() -> None:
-        fetching.raw.during = lambda: None
-        fetching.consumer.stop_flow()
-        asyncio.get_running_loop().call_later(0.01, fetching.consumer.resume_flow)
-
-    fetching.raw.during = stop
-    await fetching.run()
-    await asyncio.sleep(0.02)
+    await fetching.stopped_meanwhile()
     await fetching.run()
     assert fetching.offsets(FIRST) == list(range(10))
     assert fetching.offsets(SECOND) == list(range(10))
