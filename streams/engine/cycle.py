@@ -77,15 +77,19 @@ class Cycle:
 
     def _take(self, slots: Sequence[Slot], now_ms: int, now_s: float) -> list[tuple[Slot, Partition, Work]]:
         options, pace = self._around.options, self._around.pace
-        waiting = [slot.partition for slot in slots if slot.partition is not None and slot.partition.backlog()]
+        free = [
+            (slot, slot.partition)
+            for slot in slots
+            if slot.partition is not None and not (slot.partition.closed or slot.partition.idle(now_ms))
+        ]
+        waiting = [partition for _, partition in free if partition.backlog()]
         if self._around.hurried:
             for one in waiting:
                 pace.note(one.oldest_ms(), now_ms, now_s)
         share = pace.share(options, len(waiting), now_s, hurried=self._around.hurried)
         works: list[tuple[Slot, Partition, Work]] = []
-        for slot in slots:
-            partition = slot.partition
-            if partition is None or partition.busy or partition.closed:
+        for slot, partition in free:
+            if partition.busy:
                 continue
             try:
                 work = partition.take(share, now_ms, now_s)

@@ -160,6 +160,13 @@ class Partition:
         first = self.store.deadlines.next_ms()
         return first is not None and first <= max(now_ms, self.position.now_ms)
 
+    def idle(self, now_ms: int) -> bool:
+        """Whether there is nothing to be taken: no record, no deadline, no checkpoint."""
+        for queue in self.queues.values():
+            if queue.size:
+                return False
+        return self.checkpoint is None and self.announcing is None and not self.has_due(now_ms)
+
     # -- the cycle ----------------------------------------------------------------------------------------------
 
     def take(self, share: int, now_ms: int, now_s: float) -> Work | None:
