@@ -4,6 +4,9 @@ The numbers of a boot are tracked in a window as in IPsec (RFC 4303, 3.4.3). The
 same number with other content, a number below the window, or a lower boot is a replay. The backlog has numbers of its
 own (`backlog`).
 
+Topics are read side by side: after an outage one may be read for hours of it before another. What was appended before
+the message that makes it look old is none of these; whether it was seen, the numbers of its own topic know.
+
 Every device has a token bucket. Only its own new messages empty it: what a stranger can send in its name, forged or
 repeated, has another one, which bounds what is recorded of it. The backlog needs none, since a day of it comes at
 once, and each of its messages passes only once.
@@ -26,13 +29,18 @@ from schemas.rules import Policy
 from schemas.signing import MAC_HEADER, key_version_of, verify
 from schemas.vocabulary import Reason
 from streams.core import backlog, reference
-from streams.core.entities import DeviceState, device_key
+from streams.core.entities import DeviceState, TopicNumbers, device_key
 from streams.core.processor import Arrival, Context, References, State
 
 WINDOW = 1024
 _WINDOW_BYTES = WINDOW // 8
 _MASK = (1 << WINDOW) - 1
 _DIGEST_BYTES = 2
+TOPIC_WINDOW = 60
+"""Within a topic messages hardly overtake each other; an integer of that many bits is quick."""
+_TOPIC_MASK = (1 << TOPIC_WINDOW) - 1
+_TOPICS = {"door.events": 0, "access.requests": 1, "command.results": 2, "device.events": 3}
+_NO_NUMBERS = (TopicNumbers(),) * len(_TOPICS)
 _NO_DIGESTS = bytes(WINDOW * _DIGEST_BYTES)
 BACKLOG = "access.backlog"
 _LOWERED = "the key version on file is lower than one that was used, so what it signed may be a replay"
@@ -245,18 +253,23 @@ def _number(
         heard, bucket = DeviceState(device.key_version), bucket._replace(flooding=False)
     if record.topic == BACKLOG:
         return _backlog_number(message, record, _with(heard, bucket), digest)
+    appended_ms, boot_ms, highest_ms = record.timestamp_ms, heard.boot_ms, heard.highest_ms
     if message.boot < heard.boot:
-        return Verdict.REFUSED, _with(heard, bucket), f"boot {message.boot} is below {heard.boot}"
+        return _overtaken(
+            message, record, heard, bucket, f"boot {message.boot} is below {heard.boot}", later=appended_ms >= boot_ms
+        )
     if message.boot > heard.boot:
         window, digests, highest = 1, _NO_DIGESTS, message.sequence
+        boot_ms = highest_ms = appended_ms
     else:
         window, digests, highest = int.from_bytes(heard.window, "little"), heard.digests, heard.highest
         ahead = message.sequence - highest
         if ahead > 0:
             window = ((window << ahead) & _MASK) | 1 if ahead < WINDOW else 1
-            highest = message.sequence
+            highest, highest_ms = message.sequence, appended_ms
         elif -ahead >= WINDOW:
-            return Verdict.REFUSED, _with(heard, bucket), f"number {message.sequence} is below the window"
+            detail = f"number {message.sequence} is below the window"
+            return _overtaken(message, record, heard, bucket, detail, later=appended_ms >= highest_ms)
         elif window >> -ahead & 1:
             return _seen(message.sequence, _with(heard, bucket), digest)
         else:
@@ -275,9 +288,43 @@ def _number(
         *bucket,
         heard.backlog_first,
         heard.backlog_earlier,
-        max(heard.heard_ms, record.timestamp_ms),
+        max(heard.heard_ms, appended_ms),
+        boot_ms,
+        highest_ms,
+        _with_number(heard.by_topic, _TOPICS[record.topic], message),
     )
     return _ADMITTED, after, ""
+
+
+def _overtaken(
+    message: DeviceMessage, record: Record, heard: DeviceState, bucket: _Bucket, why: str, *, later: bool
+) -> tuple[Verdict, DeviceState, str]:
+    """A number that looks old, for a reason; `later`: it was not appended before what makes it so."""
+    after = _with(heard, bucket)
+    at = _TOPICS[record.topic]
+    known = (heard.by_topic or _NO_NUMBERS)[at]
+    behind = known.highest - message.sequence
+    if later or message.boot < known.boot or (message.boot == known.boot and behind >= TOPIC_WINDOW):
+        return Verdict.REFUSED, after, why
+    if message.boot == known.boot and behind >= 0 and known.window >> behind & 1:
+        return Verdict.DUPLICATE, after, ""
+    return _ADMITTED, msgspec.structs.replace(after, by_topic=_with_number(heard.by_topic, at, message)), ""
+
+
+def _with_number(by_topic: tuple[TopicNumbers, ...], at: int, message: DeviceMessage) -> tuple[TopicNumbers, ...]:
+    """The numbers of all topics with one more of one; what is below that topic's window leaves nothing."""
+    by_topic = by_topic or _NO_NUMBERS
+    known, boot, sequence = by_topic[at], message.boot, message.sequence
+    ahead = sequence - known.highest
+    if boot > known.boot or ahead >= TOPIC_WINDOW:
+        found = TopicNumbers(boot, sequence, 1)
+    elif ahead > 0:
+        found = TopicNumbers(boot, sequence, (known.window << ahead) & _TOPIC_MASK | 1)
+    elif -ahead < TOPIC_WINDOW:
+        found = TopicNumbers(boot, known.highest, known.window | 1 << -ahead)
+    else:
+        return by_topic
+    return (*by_topic[:at], found, *by_topic[at + 1 :])
 
 
 def _seen(sequence: int, heard: DeviceState, digest: bytes) -> tuple[Verdict, DeviceState, str]:

@@ -125,7 +125,7 @@ def decide_heard(message: DeviceMessage, state: State, context: Context) -> Sequ
         return ()
     heard: DeviceState | None = state.get(device_key(message.device_id))
     # One that has started again was away, however short its power was: what it was sent meanwhile it never had.
-    missed = heard is None or message.boot != heard.boot or context.now_ms - heard.heard_ms >= SILENCE_MS
+    missed = heard is None or message.boot > heard.boot or context.now_ms - heard.heard_ms >= SILENCE_MS
     woken = Woken(message.device_id, context.now_ms, silent=missed)
     # Of many that confirm at once, each is heard once for each of its doors.
     return (woken,) if any(_woken(one, woken) is not one for one in awaiting.doors) else ()

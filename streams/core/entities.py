@@ -13,6 +13,14 @@ from streams.core.numbering import NO_MESSAGE, MessageNumber
 from streams.core.threat_state import Lately, Monitored, ThreatsAt, ZoneThreat
 
 
+class TopicNumbers(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The numbers of a controller's boot that were seen in one topic: bit 0 of `window` is `highest`."""
+
+    boot: int = -1
+    highest: int = -1
+    window: int = 0
+
+
 class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_like=True):
     """What was heard of a controller: `device/<id>`.
 
@@ -21,7 +29,8 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
     counter: its last boot and number, a byte of the content of each of its last numbers (the newest last), the first
     number of that boot, and of each boot before it the boot, its first and its last number. `tokens` are what the
     device may still send now, as of `tokens_at_ms`; `stranger_tokens` bound what is recorded of what anybody could send
-    in its name. `heard_ms` is when its own last message was appended.
+    in its name. `heard_ms` is when its own last message was appended, `boot_ms` when the first one of this boot was and
+    `highest_ms` when that of the highest number; `by_topic` are the numbers of each topic for itself.
     """
 
     key_version: int
@@ -40,6 +49,9 @@ class DeviceState(msgspec.Struct, frozen=True, gc=False, tag="device", array_lik
     backlog_first: int = -1
     backlog_earlier: tuple[tuple[int, int, int], ...] = ()
     heard_ms: int = 0
+    boot_ms: int = 0
+    highest_ms: int = 0
+    by_topic: tuple[TopicNumbers, ...] = ()
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, array_like=True):

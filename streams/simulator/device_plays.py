@@ -11,6 +11,12 @@ from streams.simulator.scene import Scene
 from streams.simulator.stage import Stage
 from streams.simulator.stories import SILENT_FOR_S
 
+TOLD_WITHIN_S = 20.0
+"""How much longer a controller stays away, if that has not been told yet."""
+
+STARTS_WITHIN_S = 3.0
+"""How long a controller takes to start again, and says nothing."""
+
 CAUGHT_UP_S = 1.0
 """How long nobody uses the doors of a controller that catches up, so that its old events meet no new grant."""
 
@@ -33,6 +39,9 @@ async def falls_silent(stage: Stage, scene: Scene, chance: random.Random) -> Non
         stage.tell(scene, what, "controller_offline", device_id=device.device_id)
         stage.premises.disconnect(scene.goal)
     await asyncio.sleep(stage.places.timings[scene.goal].offline_after_s + SILENT_FOR_S)
+    watch = stage.watch
+    if watch is not None:
+        await stage.until(lambda: watch.is_lost(scene.goal), TOLD_WITHIN_S)
     async with nobody_at_its_doors(stage, scene.goal):
         stage.premises.reconnect(scene.goal, unheard=chance.random() < 0.5)  # noqa: PLR2004 - as often as not
         await asyncio.sleep(CAUGHT_UP_S)
@@ -54,6 +63,7 @@ async def rereads(stage: Stage, scene: Scene, chance: random.Random) -> None:  #
 async def restarts(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001
     """A controller starts anew and reads its last commands once more: their numbers tell that they are done."""
     async with nobody_at_its_doors(stage, scene.goal):
+        await asyncio.sleep(STARTS_WITHIN_S)
         stage.premises.restart(scene.goal)
         stage.premises.reread(scene.goal)
 

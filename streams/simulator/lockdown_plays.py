@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from streams.simulator.device_plays import CAUGHT_UP_S, nobody_at_its_doors
 from streams.simulator.scene import Scene
@@ -17,8 +17,6 @@ RELEASED_WITHIN_S = 60.0
 
 SEEN_FOR_S = 1.5
 """How long the missing doors are known to be missing before they are back."""
-
-_LOOK_S = 0.1
 
 
 async def practises(stage: Stage, scene: Scene, chance: random.Random) -> None:  # noqa: ARG001 - as every play
@@ -39,9 +37,9 @@ async def locked_down(stage: Stage, scene: Scene, chance: random.Random) -> None
     try:
         what = f"an intruder is seen in {_name(stage, scene)}; {' and '.join(away)} have no network"
         stage.tell(scene, what, "lockdown")
-        if await _until(stage, lambda: lockdowns.course(zone_id, since) != "none", STARTED_WITHIN_S):
+        if await stage.until(lambda: lockdowns.course(zone_id, since) != "none", STARTED_WITHIN_S):
             await _knock(stage, scene, people, away, chance)
-            await _until(stage, lambda: lockdowns.missing(missing), MISSED_WITHIN_S)
+            await stage.until(lambda: lockdowns.missing(missing), MISSED_WITHIN_S)
             await asyncio.sleep(SEEN_FOR_S)
     except asyncio.CancelledError:
         for device_id in away:
@@ -49,7 +47,7 @@ async def locked_down(stage: Stage, scene: Scene, chance: random.Random) -> None
         raise
     stage.tell_more(scene, "back", f"{' and '.join(away)} have their network again")
     await asyncio.gather(*(_back(stage, device_id) for device_id in away))
-    await _until(stage, lambda: lockdowns.course(zone_id, since) == "released", RELEASED_WITHIN_S)
+    await stage.until(lambda: lockdowns.course(zone_id, since) == "released", RELEASED_WITHIN_S)
 
 
 async def _back(stage: Stage, device_id: str) -> None:
@@ -68,16 +66,6 @@ async def _knock(stage: Stage, scene: Scene, people: Sequence[str], away: Sequen
         shown = stage.wallet(who, chance).shows(point) or stage.any_card(who)
         if shown is not None:
             await stage.show(point.access_point_id, shown)
-
-
-async def _until(stage: Stage, so: Callable[[], bool], within_s: float) -> bool:
-    """Wait until it is so; says whether it is."""
-    end_s = stage.premises.moment().timer_s + within_s
-    while not so():
-        if stage.premises.moment().timer_s > end_s:
-            return False
-        await asyncio.sleep(_LOOK_S)
-    return True
 
 
 def _name(stage: Stage, scene: Scene) -> str:

@@ -188,7 +188,16 @@ class Simulation:
             pause_s=min(0.3, 6.0 / per_site), swing_s=min(0.15, 3.0 / per_site), outage_s=min(8.0, options.seconds / 6)
         )
         lockdowns = self._oracle.lockdowns
-        stage = Stage(self._premises, self._people, self._places, self._happenings, lockdowns, tempo, self._on_story)
+        stage = Stage(
+            self._premises,
+            self._people,
+            self._places,
+            self._happenings,
+            lockdowns,
+            tempo,
+            self._on_story,
+            self._watch,
+        )
 
         async def play_one(number: int, scene: Scene) -> None:
             chance = random.Random(f"{options.seed}/{number}")  # noqa: S311 - behaviour, not secrets

@@ -18,6 +18,9 @@ from streams.simulator.places import Places, Step
 from streams.simulator.premises import Premises, Reply
 from streams.simulator.scene import Cause, OnStory, Scene, Turn
 from streams.simulator.wallet import Wallet
+from streams.simulator.watch import Watch
+
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,10 @@ class Stage:
         lockdowns: Lockdowns,
         tempo: Tempo,
         on_story: OnStory = lambda _told: None,
+        watch: Watch | None = None,
     ) -> None:
         self.premises, self.people, self.places = premises, people, places
-        self.lockdowns = lockdowns
+        self.lockdowns, self.watch = lockdowns, watch
         self.tempo = tempo
         self.closing = False
         self._on_story = on_story
@@ -61,6 +65,15 @@ class Stage:
         """Something more happens in a story, if the scene is one's."""
         if scene.story is not None:
             self._on_story(Turn(scene.story, scene.site_id, self.premises.moment().clock, kind, what))
+
+    async def until(self, so: Callable[[], bool], within_s: float) -> bool:
+        """Wait until it is so; says whether it is."""
+        end_s = self.premises.moment().timer_s + within_s
+        while not so():
+            if self.premises.moment().timer_s > end_s:
+                return False
+            await asyncio.sleep(_LOOK_S)
+        return True
 
     def close(self) -> None:
         """The day is over: nobody begins another door."""

@@ -41,6 +41,10 @@ class Watch:
             code = fields.get("code")
             self._told[device_id].append(f"{event} {code}" if code is not None else event)
 
+    def is_lost(self, device_id: str) -> bool:
+        """Whether the last that was told of a controller's connection is that there is none."""
+        return [one for one in self._told[device_id] if one in {LOST, BACK}][-1:] == [LOST]
+
     def count(self, event: str) -> int:
         """How often an event was told."""
         return sum(one.partition(" ")[0] == event for told in self._told.values() for one in told)
@@ -69,8 +73,7 @@ class Watch:
         told = self._told[device_id]
         silences = self._silences(device_id, SLACK_S)
         missing = [LOST] * (silences - told.count(LOST))
-        connections = [one for one in told if one in {LOST, BACK}]
-        if connections[-1:] == [LOST]:
+        if self.is_lost(device_id):
             missing.append(BACK)
         return missing + [one for one in self._faults[device_id] if one not in told]
 

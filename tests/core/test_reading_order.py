@@ -108,3 +108,54 @@ def test_a_door_that_is_wired_to_another_controller_is_put_right_whatever_its_nu
     site.change("door", "front", device_id="c2")
     found = site.send({**heartbeat(1, is_open=False), "device_id": "c2"}, key=derive_key(MASTER, DEVICE, "c2"))
     assert [(one.device_id, one.mode) for one in commands(found)] == [("c2", "blocked")]
+
+
+def announced(boot: int, **fields: Any) -> dict[str, Any]:
+    return event("announced", boot=boot, **fields)
+
+
+def test_what_a_controller_said_before_it_started_again_counts_although_its_new_start_was_read_first() -> None:
+    site = Site()
+    (command,) = of_type(site.send(request(sequence=7)), "access_door")
+    site.send(announced(2, sequence=1), age_s=1)
+    opened = event("door_opened", sequence=8, command_id=command.command_id)
+    found = site.send(opened, age_s=3)
+    assert [one.decision_id for one in of_type(found, "access_taken")] == [command.decision_id]
+    assert site.send(opened, age_s=2) == [], "the same again"
+    assert site.ask(sequence=9, age_s=2).type == "access_granted"
+    assert site.ask(boot=2, sequence=2).type == "access_granted"
+
+
+def test_what_is_appended_after_a_controller_started_again_and_is_of_before_is_a_replay() -> None:
+    site = Site()
+    site.send(announced(2, sequence=1), age_s=5)
+    assert site.ask(sequence=9, age_s=4).reason == "replayed_request"
+    (refused,) = of_type(site.send(event("door_opened", sequence=10)), "message_refused")
+    assert refused.reason == "replayed_request"
+
+
+def test_a_lower_boot_in_the_same_topic_is_a_replay_whenever_it_was_appended() -> None:
+    site = Site()
+    site.ask(boot=2, sequence=1)
+    assert site.ask(boot=1, sequence=9, age_s=60).reason == "replayed_request"
+
+
+def test_a_topic_that_is_far_behind_in_reading_is_heard_to_its_end() -> None:
+    site = Site()
+    site.send(event("heartbeat", sequence=5_000), age_s=1)
+    for sequence in range(100, 300, 50):
+        found = site.send(event("door_forced_open", sequence=sequence), age_s=3_000 - sequence)
+        assert len(of_type(found, "door_alarm")) == 1, sequence
+        site.send(event("door_closed", sequence=sequence + 1), age_s=2_999 - sequence)
+    assert site.send(event("door_forced_open", sequence=250), age_s=2_000) == []
+    (refused,) = of_type(site.send(event("door_forced_open", sequence=251)), "message_refused")
+    assert refused.reason == "replayed_request", "appended after number 5,000"
+
+
+def test_of_a_topic_that_is_behind_what_is_far_below_its_own_highest_number_is_a_replay() -> None:
+    site = Site()
+    site.send(event("heartbeat", sequence=5_000), age_s=1)
+    site.send(event("door_opened", sequence=300), age_s=9)
+    assert of_type(site.send(event("door_closed", sequence=299), age_s=8), "message_refused") == []
+    (refused,) = of_type(site.send(event("door_closed", sequence=200), age_s=8), "message_refused")
+    assert refused.reason == "replayed_request"

@@ -102,16 +102,19 @@ class MemorySite:
             records = [Record(topic, 0, at, id_.encode(), value, (), 0) for at, (id_, value) in enumerate(values)]
             self._tables.apply(topic, records)
 
-    def take(self, topic: str, key: bytes, value: bytes, headers: Headers) -> list[Output]:
-        """Append a record and decide it; what was due before comes first."""
+    def take(
+        self, topic: str, key: bytes, value: bytes, headers: Headers, appended_ms: int | None = None
+    ) -> list[Output]:
+        """Decide a record that was appended then, or is now; what was due before comes first."""
         outputs = self.tick()
         offset = self._offsets[topic]
         self._offsets[topic] += 1
-        record = Record(topic, 0, offset, key, value, headers, self.clock.now_ms())
+        now_ms = self.clock.now_ms()
+        record = Record(topic, 0, offset, key, value, headers, now_ms if appended_ms is None else appended_ms)
         cause = decode_arrival(self._processor, record)
         resolved = {}
         if isinstance(cause, Arrival):
-            context = Context(record.timestamp_ms, self._views.live(), {}, 0, self._number + 1, 1_772_000_000)
+            context = Context(now_ms, self._views.live(), {}, 0, self._number + 1, 1_772_000_000)
             for need in self._processor.needs(self._store, cause, context):
                 resolved[need.name] = [] if isinstance(need, Lookup) else self._verifier.verify(need)
         return outputs + self._decide(cause, {topic: {offset: resolved}})
@@ -161,42 +164,53 @@ Operators = Callable[[Post], Coroutine[Any, Any, None]]
 
 
 class MemoryLine:
-    """The line to a site in memory: each record takes its time there and back, in order."""
+    """The line to a site in memory: each record takes its time there and back, in the order of its topic.
 
-    def __init__(self, site: MemorySite, devices: MemorySite, on_sent: OnSent, chance: random.Random) -> None:
+    Topics are read side by side: what was said first in one may arrive after what was said later in another.
+    """
+
+    def __init__(
+        self, site: MemorySite, devices: MemorySite, on_sent: OnSent, chance: random.Random, slowest_s: float
+    ) -> None:
         self.failures: list[str] = []
         self._site, self._devices, self._on_sent, self._chance = site, devices, on_sent, chance
+        self._slowest_s = slowest_s
         self._loop = asyncio.get_running_loop()
         # Timers of the same moment ring in no order: each takes what was sent first.
-        self._going: deque[Outgoing] = deque()
-        self._coming: deque[Output] = deque()
-        self._there_s = self._back_s = 0.0
+        self._going: dict[str, deque[tuple[Outgoing, int]]] = defaultdict(deque)
+        self._coming: dict[str, deque[Output]] = defaultdict(deque)
+        self._there_s: dict[str, float] = defaultdict(float)
+        self._back_s: dict[str, float] = defaultdict(float)
         self._heard: deque[Arrived] = deque()
         self._rings = asyncio.Event()
         self._offsets: dict[str, int] = defaultdict(int)
 
     def say(self, outgoing: Outgoing) -> None:
         """Publish a record after those said before."""
-        self._going.append(outgoing)
+        self._going[outgoing.topic].append((outgoing, self._site.clock.now_ms()))
         self._on_sent(outgoing, self._loop.time())
-        self._there_s = max(self._there_s, self._loop.time() + self._chance.random() * SLOWEST_S)
-        self._loop.call_at(self._there_s, self._arrive)
+        self._loop.call_at(self._later(self._there_s, outgoing.topic), self._arrive, outgoing.topic)
 
-    def _arrive(self) -> None:
-        outgoing = self._going.popleft()
-        self._publish(self._site.take(outgoing.topic, outgoing.key, outgoing.value, outgoing.headers))
+    def _later(self, lanes: dict[str, float], topic: str) -> float:
+        """When a record arrives that leaves now: not before the one that left before it."""
+        lanes[topic] = max(lanes[topic], self._loop.time() + self._chance.random() * self._slowest_s)
+        return lanes[topic]
+
+    def _arrive(self, topic: str) -> None:
+        outgoing, appended_ms = self._going[topic].popleft()
+        said = (outgoing.topic, outgoing.key, outgoing.value, outgoing.headers)
+        self._publish(self._site.take(*said, appended_ms))
         if outgoing.topic == EVENTS:
-            self._publish(self._devices.take(outgoing.topic, outgoing.key, outgoing.value, outgoing.headers))
+            self._publish(self._devices.take(*said, appended_ms))
 
     def _publish(self, outputs: list[Output]) -> None:
         for output in outputs:
             if output.topic in (COMMANDS, DECISIONS, DURESS, SNAPSHOTS, INCIDENTS, MODES):
-                self._back_s = max(self._back_s, self._loop.time() + self._chance.random() * SLOWEST_S)
-                self._coming.append(output)
-                self._loop.call_at(self._back_s, self._hear)
+                self._coming[output.topic].append(output)
+                self._loop.call_at(self._later(self._back_s, output.topic), self._hear, output.topic)
 
-    def _hear(self) -> None:
-        output = self._coming.popleft()
+    def _hear(self, topic: str) -> None:
+        output = self._coming[topic].popleft()
         offset, self._offsets[output.topic] = self._offsets[output.topic], self._offsets[output.topic] + 1
         value, at_s = output.value or b"", self._loop.time()
         self._heard.append(Arrived(output.topic, 0, offset, output.key, value, output.headers, at_s))
@@ -205,7 +219,7 @@ class MemoryLine:
     @property
     def quiet(self) -> bool:
         """Whether everything said has arrived."""
-        return not self._going
+        return not any(self._going.values())
 
     async def hear(self, timeout_s: float) -> list[Arrived]:
         """What has arrived."""
@@ -249,12 +263,17 @@ def simulate(
     on_story: OnStory = lambda _told: None,
     on_output: Callable[[Output], None] = lambda _output: None,
     operators: Operators | None = None,
+    slowest_s: float = SLOWEST_S,
 ) -> tuple[Report, list[str]]:
-    """The report of a day, and what the site could not decide. `operators` act on that day, too."""
+    """The report of a day, and what the site could not decide. `operators` act on that day, too.
+
+    A record is on its way for `slowest_s` at most, and so much later than one of another topic at most.
+    """
     loop = VirtualLoop()
     clock = VirtualClock(loop, start)
     try:
-        return loop.run_until_complete(_simulate(campus, options, clock, on_story, on_output, operators or _nobody))
+        day = _simulate(campus, options, clock, on_story, on_output, operators or _nobody, slowest_s)
+        return loop.run_until_complete(day)
     finally:
         loop.close()
 
@@ -270,13 +289,14 @@ async def _simulate(
     on_story: OnStory,
     on_output: Callable[[Output], None],
     operators: Operators,
+    slowest_s: float,
 ) -> tuple[Report, list[str]]:
     site = MemorySite(campus, clock, on_output)
     devices = MemorySite(campus, clock, processor=DevicesProcessor(MASTER))
 
     @asynccontextmanager
     async def opened(on_sent: OnSent) -> AsyncIterator[MemoryLine]:
-        line = MemoryLine(site, devices, on_sent, random.Random(options.seed))
+        line = MemoryLine(site, devices, on_sent, random.Random(options.seed), slowest_s)
         working = [asyncio.create_task(line.tick()), asyncio.create_task(operators(line.ask))]
         try:
             yield line

@@ -72,3 +72,10 @@ def test_every_fault_and_its_end_must_be_told() -> None:
     assert found.differences() == ["c1: not told: fault_cleared x"]
     found.told({"device_id": "c1", "event": "fault_cleared", "code": "x"})
     assert (found.differences(), found.count("fault")) == ([], 1)
+
+
+def test_a_controller_is_lost_from_when_that_is_told_until_it_is_told_to_be_back() -> None:
+    assert not watch([60], []).is_lost("c1")
+    assert watch([60], [LOST]).is_lost("c1")
+    assert watch([60], [LOST, ("fault", "reader_1_lost")]).is_lost("c1")
+    assert not watch([60], [LOST, BACK]).is_lost("c1")

@@ -48,6 +48,16 @@ def test_a_seeded_day_goes_as_the_oracle_expects(whole: Campus, scenario: str, s
     assert report.granted > report.denied > 0 or scenario == "rush"
 
 
+@pytest.mark.parametrize(("scenario", "seed"), [("day", 1), ("outage", 2)])
+def test_a_day_on_which_topics_are_read_far_apart_goes_as_the_oracle_expects(
+    whole: Campus, scenario: str, seed: int
+) -> None:
+    options = Options(seconds=60, rate=10, seed=seed, scenario=scenario)
+    report, failed = simulate(whole, options, MORNING, slowest_s=2.0)
+    assert (report.problems, report.differences, report.stale, failed) == ([], [], [], [])
+    assert report.oracle_checked > 400
+
+
 def test_a_day_with_lockdowns_goes_as_the_oracle_expects_and_everybody_gets_out(whole: Campus) -> None:
     seen, incidents = Counter[tuple[str, str | None]](), list[dict[str, Any]]()
 
