@@ -35,17 +35,27 @@ _HOLIDAY_WORDS = ("country", "subdivision", "years", "working_days")
 _PERMISSION_WORDS = ("departments", "cardholders", "everyone")
 _YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 _LONGEST_ID = 128
+_NAMELESS = "nameless"
 _MOST_YEARS = 30
+
+
+def _sites(nodes: Sequence[Node], draft: Draft) -> dict[str, str]:
+    """Make records of the sites; gives the only one, for the entries that name none.
+
+    What is wrong with a site is no other entry's mistake: they are read as if it were right.
+    """
+    for node in nodes:
+        draft.read("site", node)
+    sites: dict[str, Site] = draft.records["site"]
+    draft.reader.zone = ZoneInfo(next((one.time_zone for one in sites.values()), "UTC")) if nodes else None
+    named = {node.at("id").text or _NAMELESS for node in nodes}
+    draft.broken.update(("site", id_) for id_ in named - sites.keys())
+    return {"site_id": named.pop()} if len(named) == 1 else {}
 
 
 def read_entries(entries: dict[str, list[Node]], draft: Draft) -> None:
     """Make records of all entries but those with secrets."""
-    for node in entries["site"]:
-        draft.read("site", node)
-    sites: dict[str, Site] = draft.records["site"]
-    if sites:
-        draft.reader.zone = ZoneInfo(next(iter(sites.values())).time_zone)
-    given = {"site_id": next(iter(sites))} if len(sites) == 1 else {}
+    given = _sites(entries["site"], draft)
     for node in entries["zones"]:
         _zone(node, None, given, draft)
     for file, name in PLAIN.items():

@@ -116,3 +116,22 @@ def test_a_folder_without_a_site_is_told(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_no_problem_of_files(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError):
         read_campus(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("Asia/Shanghai", "Asia/Shangai", "site hq: time_zone: 'Asia/Shangai' is no IANA time zone"),
+        ("name: Headquarters\n", "", "site hq: name: field required"),
+    ],
+)
+def test_what_is_wrong_with_the_site_is_told_alone(old: str, new: str, says: str, tmp_path: Path) -> None:
+    (found,) = _spoiled(tmp_path, "site.yaml", old, new)
+    assert says in found
+
+
+def test_a_site_without_an_id_is_missed_only_by_who_names_it(tmp_path: Path) -> None:
+    assert _spoiled(tmp_path, "site.yaml", "id: hq\n", "") == [
+        "recipients.yaml:7: recipient wang: sites: there is no site hq",
+        "site.yaml:1: site: id: field required",
+    ]
