@@ -45,10 +45,9 @@ def decide_door_alarm(message: DoorEvent, state: State, context: Context) -> Ite
 
 def decide_alarms_of_heartbeat(message: Heartbeat, state: State, context: Context) -> Iterator[Outcome]:
     """A door that is shut has no alarm, also where the message that said so was lost."""
-    number = number_of(message, context)
     for told in message.doors:
         found: DoorState | None = state.get(door_key(told.door_id)) if told.open is False else None
-        if found is not None and found.alarms and number.follows(found.told):
+        if found is not None and found.alarms and number_of(message, context).follows(found.told):
             door = reference.door(context.references, told.door_id)
             if door is not None and door.device_id == message.device_id:
                 yield _alarm(message, told.door_id, "door_closed", found, found.alarms, context)

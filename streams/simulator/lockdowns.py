@@ -93,7 +93,7 @@ class Lockdowns:
             here = self._known[incident_id, fields["zone_id"]] = _Lockdown(
                 self._clearance(fields), started, begun, since, exact, fields["drill"]
             )
-        here.missing = frozenset(one["door_id"] for one in fields.get("unconfirmed", ()) if one["why"])
+        here.missing = frozenset(one["door_id"] for one in fields["unconfirmed"] if one["why"])
         for one in (*before, here):
             if one is not here or fields["releasing_at"] is not None:  # released, or another zone has taken its place
                 one.until = min(one.until, number)

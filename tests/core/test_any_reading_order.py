@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.registry import topic_of
 from streams.core.admission import DeviceHeard
 from tests.core.world import World, event, of_type, request
 
@@ -33,15 +34,14 @@ def messages(sent: list[tuple[str, int, bool]]) -> tuple[dict[str, list[dict[str
         number = {"boot": boot, "sequence": sequence}
         if what in {_OPENED, _CLOSED}:
             told = is_open = what == _OPENED
-            lanes["door.events"].append({"second": second, **event(what, **number)})
+            fields = event(what, **number)
         elif what == _HEARTBEAT:
-            doors = [{"door_id": "front", "mode": "locked", "mode_epoch": 0, "open": is_open}]
             told = is_open
-            lanes["device.events"].append({"second": second, **event(what, doors=doors, **number)})
-        elif what == _ASKED:
-            lanes["access.requests"].append({"second": second, **request(at="lab-in", **number)})
+            doors = [{"door_id": "front", "mode": "locked", "mode_epoch": 0, "open": is_open}]
+            fields = event(what, doors=doors, **number)
         else:
-            lanes["device.events"].append({"second": second, **event(what, **number)})
+            fields = request(at="lab-in", **number) if what == _ASKED else event(what, **number)
+        lanes[topic_of(fields["type"])].append({"second": second, **fields})
     return lanes, told
 
 

@@ -14,7 +14,7 @@ from schemas.vocabulary import Direction
 from streams.core.lockdowns import PART
 from streams.core.times import from_ms
 from tests.core.emergency import Site, commands, incident_id
-from tests.core.world import card, of_type
+from tests.core.world import card, door_between, of_type
 
 
 def recorded(site: Site, ago_s: float, at: str = "lab-in") -> Any:
@@ -122,13 +122,8 @@ def test_a_turnstile_that_leads_to_the_street_by_an_entry_reader_is_locked_down_
 
 def add_door(site: Site, door: str, *, into: str) -> None:
     """A door that leads from the street into a zone comes onto record."""
-    site.references.put(Door(door_id=door, site_id="hq", device_id="c1", name=door))
-    for direction, start, end in ((Direction.ENTRY, "street", into), (Direction.EGRESS, into, "street")):
-        id_ = f"{door}-{'in' if direction is Direction.ENTRY else 'out'}"
-        point = AccessPoint(
-            access_point_id=id_, site_id="hq", door_id=door, direction=direction, zone_from=start, zone_to=end
-        )
-        site.references.put(point)
+    for record in door_between(door, "street", into):
+        site.references.put(record)
 
 
 def test_a_door_that_comes_onto_record_in_a_lockdown_is_locked_down_and_given_back_with_the_others() -> None:

@@ -13,7 +13,7 @@ from schemas.places import AccessPoint, Device, Door, Zone
 from schemas.vocabulary import Direction
 from streams.core.lockdowns import PART
 from tests.core.emergency import OPERATORS, Site, commands, incident_id
-from tests.core.world import card, event, of_type
+from tests.core.world import card, door_between, event, of_type
 
 
 def bigger(**plan: Any) -> Site:
@@ -23,14 +23,8 @@ def bigger(**plan: Any) -> Site:
         site.references.put(Zone(zone_id=zone, site_id="hq", parent_id=parent, kind=kind, name=zone))
     site.change("zone", "lab", parent_id="floor")
     for zone, outer in (("floor", "hall"), ("office", "floor"), ("depot", "street")):
-        site.references.put(Door(door_id=zone, site_id="hq", device_id="c1", name=zone))
-        for direction, start, end in ((Direction.ENTRY, outer, zone), (Direction.EGRESS, zone, outer)):
-            id_ = f"{zone}-{'in' if direction is Direction.ENTRY else 'out'}"
-            site.references.put(
-                AccessPoint(
-                    access_point_id=id_, site_id="hq", door_id=zone, direction=direction, zone_from=start, zone_to=end
-                )
-            )
+        for record in door_between(zone, outer, zone):
+            site.references.put(record)
     return site
 
 

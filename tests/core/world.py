@@ -280,14 +280,20 @@ def hq() -> list[Any]:
         Permission(permission_id="of-ann", site_id="hq", cardholder_id="ann", zone_ids=("hq", "street")),
     ]
     for door, (outer, inner) in doors.items():
-        made.append(Door(door_id=door, site_id="hq", device_id="c1", name=door))
-        for id_, direction, start, end in (
-            (f"{door}-in", Direction.ENTRY, outer, inner),
-            (f"{door}-out", Direction.EGRESS, inner, outer),
-        ):
-            made.append(
-                AccessPoint(
-                    access_point_id=id_, site_id="hq", door_id=door, direction=direction, zone_from=start, zone_to=end
-                )
+        made += door_between(door, outer, inner)
+    return made
+
+
+def door_between(door: str, outer: str, inner: str) -> list[Message]:
+    """A door of the controller, with its readers `<door>-in` and `<door>-out`."""
+    made: list[Message] = [Door(door_id=door, site_id="hq", device_id="c1", name=door)]
+    for id_, direction, start, end in (
+        (f"{door}-in", Direction.ENTRY, outer, inner),
+        (f"{door}-out", Direction.EGRESS, inner, outer),
+    ):
+        made.append(
+            AccessPoint(
+                access_point_id=id_, site_id="hq", door_id=door, direction=direction, zone_from=start, zone_to=end
             )
+        )
     return made

@@ -65,6 +65,7 @@ class Court:
         given |= {
             "plan_id": "usual",
             "drill": False,
+            "unconfirmed": [],
             "cause": "operator",
             "started_at": NOON.isoformat(),
             "decided_at": NOON.isoformat(),
