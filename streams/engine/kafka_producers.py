@@ -36,8 +36,7 @@ from streams.engine.ports import TopicPartition, TransientError, UnknownOutcome
 BATCH_BYTES = 900_000
 """One batch at most: below the broker's default limit of 1 MiB, which is a limit of batches."""
 RECORD_BYTES = 1_000_000
-"""Key, value and headers of one record at most; a bigger one is refused before anything is written."""
-HEADER_BYTES = 16
+"""One record at most, as it is written; a bigger one is refused before anything is."""
 DELIVERY_TIMEOUT_S = 15.0
 """After that nobody knows what became of an append: an idempotent aiokafka batch would be retried for ever."""
 
@@ -112,7 +111,11 @@ class SharedProducer:
             self._idle.set()
 
     async def hand_over(self, place: TopicPartition, outputs: Sequence[Output]) -> asyncio.Future[Any]:
-        """Let the outputs leave in order; gives the future of their first batch, once the others are acknowledged."""
+        """Let the outputs leave in order; gives the future of their first batch, once the others are acknowledged.
+
+        Raises:
+            ValueError: one is too large; none has left.
+        """
         topic, partition = place
         first, *others = self._build(outputs)
         future: asyncio.Future[Any] = await self._producer.send_batch(first, topic, partition=partition)
@@ -129,11 +132,13 @@ class SharedProducer:
     def _build(self, outputs: Sequence[Output]) -> list[Any]:
         batches = [self._producer.create_batch()]
         for output in outputs:
-            headers = list(output.headers)
-            timestamp = output.timestamp_ms
-            if batches[-1].append(timestamp=timestamp, key=output.key, value=output.value, headers=headers) is None:
+            added = _add(batches[-1], output)
+            if added is None:
                 batches.append(self._producer.create_batch())
-                batches[-1].append(timestamp=timestamp, key=output.key, value=output.value, headers=headers)
+                added = _add(batches[-1], output)
+            if added.size > RECORD_BYTES:
+                size = f"a record of {added.size} bytes is above the limit of {RECORD_BYTES}"
+                raise ValueError(f"{output.topic}: {size}")
         for batch in batches:
             batch.close()
         return batches
@@ -183,8 +188,6 @@ class Producers:
 
         `lost` has the places where this owner does not know what became of an append; nothing of its may follow there.
         """
-        for output in outputs:
-            check_size(output)
         lane = self._lanes.get(place)
         if lane is None:
             lane = self._lanes[place] = _Lane()
@@ -263,17 +266,9 @@ async def acknowledged(future: asyncio.Future[Any]) -> int:
     return offset
 
 
-def check_size(output: Output) -> None:
-    """Refuse what the broker would refuse.
-
-    Raises:
-        ValueError: the record is too large.
-    """
-    size = len(output.value or b"") + len(output.key or b"")
-    if output.headers:
-        size += sum([len(name) + len(data) + HEADER_BYTES for name, data in output.headers])
-    if size > RECORD_BYTES:
-        raise ValueError(f"{output.topic}: a record of {size} bytes is above the limit of {RECORD_BYTES}")
+def _add(batch: Any, output: Output) -> Any:
+    """What the batch says of it, or None where it has no room."""
+    return batch.append(timestamp=output.timestamp_ms, key=output.key, value=output.value, headers=list(output.headers))
 
 
 def _consume(future: asyncio.Future[Any]) -> None:

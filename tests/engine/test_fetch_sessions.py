@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaConnectionError
-from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.structs import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streams.engine.kafka_fetching import FetchSessions
+from streams.engine.kafka_fetching import FetchPlan, FetchSessions, SessionFetch
 
 NODE = 1
 INVALID_EPOCH, NO_SUCH_SESSION = 71, 70
@@ -41,9 +46,9 @@ class Client:
         return answer
 
 
-def fetch(**offsets: int) -> FetchRequest:
+def fetch(**offsets: int) -> SessionFetch:
     """Of partition 0 of these topics."""
-    return FetchRequest(100, 1, 1_000_000, 0, [(topic, [(0, offset, 1_000)]) for topic, offset in offsets.items()])
+    return SessionFetch((100, 1, 1_000_000, 0), 1_000, {(topic, 0): offset for topic, offset in offsets.items()})
 
 
 def said(request: Any) -> tuple[int, int, dict[str, int], list[str]]:
@@ -130,3 +135,116 @@ async def test_epochs_begin_again_at_one(client: Client) -> None:
 async def test_other_requests_pass(client: Client) -> None:
     await FetchSessions(client).send(NODE, MetadataRequest([]))
     assert [one.API_KEY for one in client.sent] == [3]
+
+
+async def test_an_answer_says_from_where_that_was_fetched_which_it_has(client: Client) -> None:
+    request = fetch(a=1, b=2, c=3)
+    assert sorted(request.topics) == [("a", [(0, 1, 1_000)]), ("b", [(0, 2, 1_000)]), ("c", [(0, 3, 1_000)])]
+    client.answers = [Answer(topics=(("b", [(0, 0, 9, b"")]),))]
+    await FetchSessions(client).send(NODE, request)
+    assert request.topics == [("b", [(0, 2, 1_000)])]
+
+
+class Place(NamedTuple):
+    """A partition as a fetcher knows it. `leader`: None or -1 where there is none, `unread_s`: None for nothing."""
+
+    leader: int | None
+    position: int | None
+    paused: bool
+    unread_s: float | None
+
+    @property
+    def has_valid_position(self) -> bool:
+        """Whether it is known from where to fetch."""
+        return self.position is not None
+
+    @property
+    def resume_fut(self) -> int:
+        """What would tell that it goes on."""
+        return id(self)
+
+    def calculate_backoff(self) -> float:
+        """How long what was fetched of it holds up its broker."""
+        return self.unread_s or 0
+
+
+class Cluster:
+    """Who leads what."""
+
+    def __init__(self, places: Mapping[TopicPartition, Place]) -> None:
+        self._partitions = places
+
+    def leader_for_partition(self, place: TopicPartition) -> int | None:
+        """`ClusterMetadata.leader_for_partition`."""
+        return self._partitions[place].leader
+
+
+class Assigned:
+    """All of them."""
+
+    def __init__(self, places: Mapping[TopicPartition, Place]) -> None:
+        self.tps = frozenset(places)
+        self.state_value = places.__getitem__
+
+
+def fetcher_of(places: Mapping[TopicPartition, Place], in_flight: set[int]) -> Any:
+    """aiokafka's, without a connection."""
+    fetcher = Fetcher.__new__(Fetcher)
+    fetcher._client = SimpleNamespace(cluster=Cluster(places))
+    fetcher._records = {place: one for place, one in places.items() if one.unread_s is not None}
+    fetcher._in_flight = in_flight
+    fetcher._preferred_read_replica = {}
+    fetcher._client_rack = None
+    fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes, fetcher._fetch_max_bytes = 100, 1, 1_000_000
+    fetcher._isolation_level, fetcher._max_partition_fetch_bytes = 0, 1_000
+    fetcher._fetcher_timeout = 0.2
+    return fetcher
+
+
+def told(actions: Any) -> dict[str, Any]:
+    """What a fetcher would do, in a form to be compared."""
+    fetches, unplaced, timeout_s, leaderless, resumptions = actions
+    return {
+        "fetches": {node_id: {(topic, row) for topic, rows in one.topics for row in rows} for node_id, one in fetches},
+        "unplaced": {node_id: set(places) for node_id, places in unplaced.items()},
+        "timeout_s": timeout_s,
+        "leaderless": leaderless,
+        "resumptions": set(resumptions),
+    }
+
+
+LED = st.builds(
+    Place, st.sampled_from([1, 2, 3]), st.none() | st.integers(0, 9), st.booleans(), st.sampled_from([None, None, 0, 1])
+)
+UNLED = st.builds(Place, st.sampled_from([None, -1]), st.integers(0, 9), st.just(False), st.none())
+
+
+@given(
+    st.dictionaries(st.builds(TopicPartition, st.sampled_from("ab"), st.integers(0, 4)), LED | UNLED),
+    st.sets(st.sampled_from([1, 2, 3])),
+)
+def test_the_plan_is_that_of_aiokafka(places: dict[TopicPartition, Place], in_flight: set[int]) -> None:
+    fetcher, assigned = fetcher_of(places, in_flight), Assigned(places)
+    expected, found = told(fetcher._get_actions_per_node(assigned)), told(FetchPlan(fetcher).actions(assigned))
+    # Of a broker of which something lies unread nothing is asked, not even where a partition ends.
+    held_up = {one.leader for one in places.values() if one.unread_s}
+    expected["unplaced"] = {node_id: rest for node_id, rest in expected["unplaced"].items() if node_id not in held_up}
+    expected["resumptions"] = {
+        one.resume_fut
+        for one in places.values()
+        if one.paused and one.has_valid_position and one.unread_s is None and one.leader not in held_up | in_flight
+    }
+    assert found == expected
+
+
+def test_the_plan_follows_assignment_and_leaders() -> None:
+    one, two = TopicPartition("a", 0), TopicPartition("a", 1)
+    place = Place(1, 5, False, None)
+    fetcher = fetcher_of({one: place, two: place}, set())
+    plan = FetchPlan(fetcher)
+    row, other = ("a", (0, 5, 1_000)), ("a", (1, 5, 1_000))
+    assert told(plan.actions(Assigned({one: place})))["fetches"] == {1: {row}}
+    assigned = Assigned({one: place, two: place})
+    assert told(plan.actions(assigned))["fetches"] == {1: {row, other}}
+    fetcher._client.cluster._partitions = {one: place, two: place._replace(leader=2)}
+    assert told(plan.actions(assigned))["fetches"] == {1: {row}, 2: {other}}
