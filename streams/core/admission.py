@@ -1,8 +1,7 @@
 """Which messages of controllers are listened to: theirs, signed, and not heard before.
 
-The numbers of a boot are tracked in a window as in IPsec (RFC 4303, 3.4.3). The same message again is decided once; the
-same number with other content, a number below the window, or a lower boot is a replay. The backlog has numbers of its
-own (`backlog`).
+The numbers of a boot are tracked in a window (`windows`). The same message again is decided once; the same number with
+other content, a number below the window, or a lower boot is a replay. The backlog has numbers of its own (`backlog`).
 
 Topics are read side by side: after an outage one may be read for hours of it before another. What was appended before
 the message that makes it look old is none of these; whether it was seen, the numbers of its own topic know.
@@ -31,14 +30,13 @@ from schemas.vocabulary import Reason
 from streams.core import backlog, reference
 from streams.core.entities import DeviceState, TopicNumbers, device_key
 from streams.core.processor import Arrival, Context, References, State
+from streams.core.windows import Standing, slid, standing
 
 WINDOW = 1024
 _WINDOW_BYTES = WINDOW // 8
-_MASK = (1 << WINDOW) - 1
 _DIGEST_BYTES = 2
 TOPIC_WINDOW = 60
 """Within a topic messages hardly overtake each other; an integer of that many bits is quick."""
-_TOPIC_MASK = (1 << TOPIC_WINDOW) - 1
 _TOPICS = {"door.events": 0, "access.requests": 1, "command.results": 2, "device.events": 3}
 _NO_NUMBERS = (TopicNumbers(),) * len(_TOPICS)
 _NO_DIGESTS = bytes(WINDOW * _DIGEST_BYTES)
@@ -258,22 +256,19 @@ def _number(
         return _overtaken(
             message, record, heard, bucket, f"boot {message.boot} is below {heard.boot}", later=appended_ms >= boot_ms
         )
+    sequence, window, highest, digests = message.sequence, 1, message.sequence, _NO_DIGESTS
     if message.boot > heard.boot:
-        window, digests, highest = 1, _NO_DIGESTS, message.sequence
         boot_ms = highest_ms = appended_ms
     else:
-        window, digests, highest = int.from_bytes(heard.window, "little"), heard.digests, heard.highest
-        ahead = message.sequence - highest
-        if ahead > 0:
-            window = ((window << ahead) & _MASK) | 1 if ahead < WINDOW else 1
-            highest, highest_ms = message.sequence, appended_ms
-        elif -ahead >= WINDOW:
-            detail = f"number {message.sequence} is below the window"
+        window, digests = int.from_bytes(heard.window, "little"), heard.digests
+        stands = standing(heard.highest, window, sequence, WINDOW)
+        if stands is Standing.BELOW:
+            detail = f"number {sequence} is below the window"
             return _overtaken(message, record, heard, bucket, detail, later=appended_ms >= highest_ms)
-        elif window >> -ahead & 1:
-            return _seen(message.sequence, _with(heard, bucket), digest)
-        else:
-            window |= 1 << -ahead
+        if stands is Standing.SEEN:
+            return _seen(sequence, _with(heard, bucket), digest)
+        highest, window = slid(heard.highest, window, sequence, WINDOW)
+        highest_ms = appended_ms if highest > heard.highest else highest_ms
     at = message.sequence % WINDOW * _DIGEST_BYTES
     digests = digests[:at] + digest + digests[at + _DIGEST_BYTES :]
     after = DeviceState(
@@ -303,10 +298,12 @@ def _overtaken(
     after = _with(heard, bucket)
     at = _TOPICS[record.topic]
     known = (heard.by_topic or _NO_NUMBERS)[at]
-    behind = known.highest - message.sequence
-    if later or message.boot < known.boot or (message.boot == known.boot and behind >= TOPIC_WINDOW):
+    stands = Standing.NEW
+    if message.boot == known.boot:
+        stands = standing(known.highest, known.window, message.sequence, TOPIC_WINDOW)
+    if later or message.boot < known.boot or stands is Standing.BELOW:
         return Verdict.REFUSED, after, why
-    if message.boot == known.boot and behind >= 0 and known.window >> behind & 1:
+    if stands is Standing.SEEN:
         return Verdict.DUPLICATE, after, ""
     return _ADMITTED, msgspec.structs.replace(after, by_topic=_with_number(heard.by_topic, at, message)), ""
 
@@ -315,15 +312,12 @@ def _with_number(by_topic: tuple[TopicNumbers, ...], at: int, message: DeviceMes
     """The numbers of all topics with one more of one; what is below that topic's window leaves nothing."""
     by_topic = by_topic or _NO_NUMBERS
     known, boot, sequence = by_topic[at], message.boot, message.sequence
-    ahead = sequence - known.highest
-    if boot > known.boot or ahead >= TOPIC_WINDOW:
+    if boot > known.boot:
         found = TopicNumbers(boot, sequence, 1)
-    elif ahead > 0:
-        found = TopicNumbers(boot, sequence, (known.window << ahead) & _TOPIC_MASK | 1)
-    elif -ahead < TOPIC_WINDOW:
-        found = TopicNumbers(boot, known.highest, known.window | 1 << -ahead)
-    else:
+    elif standing(known.highest, known.window, sequence, TOPIC_WINDOW) is Standing.BELOW:
         return by_topic
+    else:
+        found = TopicNumbers(boot, *slid(known.highest, known.window, sequence, TOPIC_WINDOW))
     return (*by_topic[:at], found, *by_topic[at + 1 :])
 
 

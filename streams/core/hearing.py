@@ -27,13 +27,13 @@ from streams.core.conditions import Damping
 from streams.core.device_conditions import Conditions, Event
 from streams.core.times import to_ms
 from streams.core.watched import BATTERY, CLOCK, CONNECTION, NEVER, POWER, TAMPER, Watched
+from streams.core.windows import Standing, slid, standing
 
 CLOCK_SAMPLES = 8
 LEAST_SAMPLES = 4
 """So many before a clock counts as behind: what is late on its way looks the same."""
 LONGEST_BACKOFF = 4
 """A device that doesn't answer is asked after 2, 4, 8 and then always 16 periods."""
-_MASK = (1 << WINDOW) - 1
 _WINDOW_BYTES = WINDOW // 8
 _replace = msgspec.structs.replace
 
@@ -103,13 +103,11 @@ def listen(device: Watched, message: DeviceMessage, key_version: int) -> Watched
         return None
     if boot > device.boot:
         return _replace(device, boot=boot, highest=sequence, window=_bytes(1), offsets_ms=())
-    window, ahead = int.from_bytes(device.window, "little"), sequence - device.highest
-    if ahead > 0:
-        window = ((window << ahead) & _MASK) | 1 if ahead < WINDOW else 1
-        return _replace(device, highest=sequence, window=_bytes(window))
-    if -ahead >= WINDOW or window >> -ahead & 1:
+    window = int.from_bytes(device.window, "little")
+    if standing(device.highest, window, sequence, WINDOW) is not Standing.NEW:
         return None
-    return _replace(device, window=_bytes(window | 1 << -ahead))
+    highest, window = slid(device.highest, window, sequence, WINDOW)
+    return _replace(device, highest=highest, window=_bytes(window))
 
 
 def _bytes(window: int) -> bytes:
