@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -22,6 +22,14 @@ class Answered(NamedTuple):
 
     sent_s: float
     took_s: float
+
+
+class Expected(NamedTuple):
+    """Where answers come, whose they are, and in which partitions (None: in all)."""
+
+    topic: str
+    name_of: Callable[[bytes], str | None]
+    partitions: Container[int] | None = None
 
 
 class Latency(NamedTuple):
@@ -58,11 +66,10 @@ async def measure(
     *,
     rate: int,
     seconds: float,
-    out: str,
-    name_of: Callable[[bytes], str | None],
+    expected: Expected,
 ) -> Latency:
-    """Publish `rate` messages/s for `seconds`, and pair what appears on `out` with them."""
-    took, unanswered = await timed(options, messages, rate=rate, seconds=seconds, out=out, name_of=name_of)
+    """Publish `rate` messages/s for `seconds`, and pair the answers with them."""
+    took, unanswered = await timed(options, messages, rate=rate, seconds=seconds, expected=expected)
     return summary([one.took_s for one in took], unanswered)
 
 
@@ -72,8 +79,7 @@ async def timed(
     *,
     rate: int,
     seconds: float,
-    out: str,
-    name_of: Callable[[bytes], str | None],
+    expected: Expected,
     begun: Callable[[], None] = lambda: None,
     enough: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Answered], int]:
@@ -86,14 +92,16 @@ async def timed(
     await consumer.start()
     await producer.start()
     try:
-        places = (await partitions_of(consumer, [out]))[out]
+        places = (await partitions_of(consumer, [expected.topic]))[expected.topic]
+        if expected.partitions is not None:
+            places = [place for place in places if place.partition in expected.partitions]
         consumer.assign(places)
         await consumer.seek_to_end(*places)
         for place in places:
             await consumer.position(place)
         sent: dict[str, float] = {}
         took: list[Answered] = []
-        listening = asyncio.create_task(_listen(consumer, sent, took, name_of))
+        listening = asyncio.create_task(_listen(consumer, sent, took, expected.name_of))
         begun()
         await _publish(producer, messages, rate, seconds, sent, enough)
         deadline = time.perf_counter() + DRAIN_S
@@ -130,8 +138,9 @@ async def _listen(
     consumer: AIOKafkaConsumer, sent: dict[str, float], took: list[Answered], name_of: Callable[[bytes], str | None]
 ) -> None:
     while True:
-        for records in (await consumer.getmany(timeout_ms=500)).values():
-            now = time.perf_counter()
+        fetched = await consumer.getmany(timeout_ms=500)
+        now = time.perf_counter()
+        for records in fetched.values():
             for record in records:
                 name = name_of(record.value)
                 started = sent.pop(name, None) if name else None

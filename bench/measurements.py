@@ -8,7 +8,7 @@ from statistics import median
 from typing import NamedTuple
 
 from bench import echo, stock_faust
-from bench.latency import Latency, measure, name_of_command, name_of_request
+from bench.latency import Expected, Latency, measure, name_of_command, name_of_request
 from bench.programs import Program, Rate, watch, worker
 from bench.stage import COMMANDS, REQUESTS, Stage
 
@@ -163,12 +163,16 @@ async def latencies(stage: Stage, size: Size, rates: tuple[int, ...], say: Calla
 
 async def _ours(stage: Stage, rate: int, seconds: float) -> Latency:
     messages = stage.messages(int(rate * seconds))
-    return await measure(stage.options, messages, rate=rate, seconds=seconds, out=COMMANDS, name_of=name_of_command)
+    return await measure(
+        stage.options, messages, rate=rate, seconds=seconds, expected=Expected(COMMANDS, name_of_command)
+    )
 
 
 async def _echo(stage: Stage, rate: int, seconds: float) -> Latency:
     messages = (one._replace(topic=echo.IN) for one in stage.messages(int(rate * seconds)))
-    return await measure(stage.options, messages, rate=rate, seconds=seconds, out=echo.OUT, name_of=name_of_request)
+    return await measure(
+        stage.options, messages, rate=rate, seconds=seconds, expected=Expected(echo.OUT, name_of_request)
+    )
 
 
 def _typical(found: list[Latency]) -> Latency:

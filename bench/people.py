@@ -16,10 +16,11 @@ from pathlib import Path
 
 import uvloop
 
-from bench.latency import DRAIN_S, Answered, name_of_command, timed
+from bench.latency import DRAIN_S, Answered, Expected, name_of_command, timed
 from bench.programs import Program
-from bench.stage import COMMANDS
-from bench.world import Shape, requests
+from bench.stage import COMMANDS, PARTITIONS
+from bench.world import Shape, requests, site_names
+from schemas.partitioning import partition_of
 
 RATE = 200
 """Requests a second."""
@@ -47,13 +48,14 @@ async def _ask(kafka: str, shape: Shape, boot: int) -> None:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     messages = requests(shape, int(RATE * MOST_S), boot=boot)
+    # A controller reads what is of its own site.
+    homes = {partition_of(site.encode(), PARTITIONS) for site in site_names(shape)}
     took, unanswered = await timed(
         {"bootstrap_servers": kafka},
         messages,
         rate=RATE,
         seconds=MOST_S,
-        out=COMMANDS,
-        name_of=name_of_command,
+        expected=Expected(COMMANDS, name_of_command, homes),
         begun=lambda: _say(READY),
         enough=lambda: bool(stopped),
     )

@@ -45,6 +45,11 @@ class Signed(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
+def site_names(shape: Shape) -> list[str]:
+    """Every site's id."""
+    return [f"s{number}" for number in range(shape.sites)]
+
+
 def references(shape: Shape) -> Iterator[tuple[str, str, Message]]:
     """Every reference record: its topic, its id and the record."""
     always = Window(days=_WEEK, start="00:00", end="24:00")
@@ -53,13 +58,12 @@ def references(shape: Shape) -> Iterator[tuple[str, str, Message]]:
                device_rate_per_s=10**6, device_burst=10**6),
         Schedule(schedule_id="always", name="Always", windows=(always,)),
     ]  # fmt: skip
-    for message in shared + [record for n in range(shape.sites) for record in _site(n, shape)]:
+    for message in shared + [record for site in site_names(shape) for record in _site(site, shape)]:
         entity = _BY_MODEL[type(message)]
         yield entity.topic, id_of(entity, message), message
 
 
-def _site(number: int, shape: Shape) -> list[Message]:
-    site = f"s{number}"
+def _site(site: str, shape: Shape) -> list[Message]:
     records: list[Message] = [
         Site(site_id=site, name=site, time_zone="Europe/Berlin", policy_id="bench"),
         Zone(zone_id=site, site_id=site, kind="site", name=site),
@@ -105,7 +109,7 @@ def requests(shape: Shape, count: int, *, boot: int, seed: int = 1) -> Iterator[
     `boot` has to rise from call to call where the broker is the same.
     """
     chance = random.Random(seed)  # noqa: S311 - load, not secrets
-    keys = {d: derive_key(MASTER, DEVICE, d) for s in range(shape.sites) for d in _devices(s, shape)}
+    keys = {d: derive_key(MASTER, DEVICE, d) for site in site_names(shape) for d in _devices(site, shape)}
     names = list(keys)
     sequences = dict.fromkeys(names, 0)
     topic = "access.requests"
@@ -130,5 +134,5 @@ def requests(shape: Shape, count: int, *, boot: int, seed: int = 1) -> Iterator[
         yield Signed(topic, key, value, headers)
 
 
-def _devices(site: int, shape: Shape) -> list[str]:
-    return [f"s{site}-c{device}" for device in range(shape.devices)]
+def _devices(site: str, shape: Shape) -> list[str]:
+    return [f"{site}-c{device}" for device in range(shape.devices)]

@@ -37,8 +37,8 @@ from streams.core.modes import ModeCause, find
 from streams.core.operator_admission import Refused
 from streams.core.processor import Context, Outcome, References, State
 
-PART = 96
-"""Doors that are commanded in one cycle, before others have their turn: 5 to 8 ms. They are kept together."""
+PART = 64
+"""Doors that are commanded in one cycle, before others have their turn: 3 to 5 ms. They are kept together."""
 
 LOOK_MS = 250
 """How often a lockdown's doors are looked at while some have not confirmed."""

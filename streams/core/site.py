@@ -50,7 +50,7 @@ from streams.core.unexplained import notice_opening, tampered
 from streams.core.unlocking import run_out
 from streams.core.vigilance import watch
 
-VERSION = "site-44"
+VERSION = "site-45"
 """Change it with every change of what is decided: a journal of another version is not decided again."""
 
 INPUTS = (

@@ -16,6 +16,7 @@ from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.errors import FetchSessionIdNotFound, InvalidFetchSessionEpoch, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
 from streams.engine.kafka_records import TolerantConsumer
@@ -119,8 +120,9 @@ class FetchSessions:
         if session is None:
             session = self._sessions[node_id] = FetchSession()
         request.session = session
-        response = await self._fetch(node_id, request, **options)
-        if response.API_VERSION >= SESSIONS_SINCE and response.error_code and not response.topics:
+        try:
+            response = await self._fetch(node_id, request, **options)
+        except (FetchSessionIdNotFound, InvalidFetchSessionEpoch):
             # The broker has forgotten the session, or counts otherwise: ask once more, for everything.
             response = await self._fetch(node_id, request, **options)
         request.answered(response)
@@ -133,11 +135,13 @@ class FetchSessions:
         except BaseException:
             session.begin_anew()
             raise
-        if response.API_VERSION >= SESSIONS_SINCE:
-            if response.error_code:
-                session.begin_anew()
-            else:
-                session.answered(response.session_id, fetch.wanted)
+        if response.API_VERSION < SESSIONS_SINCE:
+            return response
+        if response.error_code:
+            session.begin_anew()
+            # aiokafka, which has no sessions, does not look at it, and would ask again at once.
+            raise for_code(response.error_code)
+        session.answered(response.session_id, fetch.wanted)
         return response
 
 

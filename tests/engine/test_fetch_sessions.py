@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import TopicPartition
 from hypothesis import given
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from streams.engine.kafka_fetching import FetchPlan, FetchSessions, SessionFetch
 
 NODE = 1
-INVALID_EPOCH, NO_SUCH_SESSION = 71, 70
+INVALID_EPOCH, NO_SUCH_SESSION, NOT_AUTHORIZED = 71, 70, 31
 
 
 class Answer(NamedTuple):
@@ -98,6 +98,16 @@ async def test_after_a_fetch_of_which_nobody_knows_the_next_names_everything(
         await sessions.send(NODE, fetch(a=2))
     await sessions.send(NODE, fetch(a=2))
     assert said(client.sent[-1]) == (7, 0, {"a": 2}, [])
+
+
+async def test_a_broker_that_takes_no_fetch_is_not_asked_again_at_once(client: Client) -> None:
+    sessions = FetchSessions(client)
+    await sessions.send(NODE, fetch(a=1))
+    client.answers = [Answer(session_id=0, error_code=NOT_AUTHORIZED)]
+    with pytest.raises(ClusterAuthorizationFailedError):
+        await sessions.send(NODE, fetch(a=2))
+    await sessions.send(NODE, fetch(a=2))
+    assert [said(one)[1:3] for one in client.sent] == [(0, {"a": 1}), (1, {"a": 2}), (0, {"a": 2})]
 
 
 async def test_a_broker_that_keeps_no_session_is_asked_for_everything(client: Client) -> None:
