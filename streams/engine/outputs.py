@@ -32,7 +32,10 @@ class _Lane:
 
 
 class OutputLanes:
-    """The outputs of one owned partition. `failed` is called once, with the reason, at a final failure."""
+    """The outputs of one owned partition. `failed` is called once, with the reason, at a final failure.
+
+    `settled` is called at each acknowledgement while it is awaited.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,8 @@ class OutputLanes:
         self._closed = False
         self.unsent = 0
         """Outputs that are not yet acknowledged."""
+        self.awaited = False
+        """Whether the partition can't go on without an acknowledgement: only then is it `settled`'s business."""
 
     def put(self, number: int, outputs: Sequence[Output], since_ms: int | None = None) -> None:
         """Queue the outputs of a journalled entry; what can leave does.
@@ -163,7 +168,8 @@ class OutputLanes:
             self._count_down(number)
         if lane.queue:
             self._send(place, lane)
-        self._settled()
+        if self.awaited:
+            self._settled()
 
     def _count_down(self, number: int) -> None:
         left = self._pending.get(number, 0) - 1

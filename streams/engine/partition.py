@@ -181,7 +181,9 @@ class Partition:
                 self._opened_number = self.position.number
                 self.epoch = self.next_offset + 1
                 work.records.append(Opened(self._around.incarnation, self._processor.version))
-        if (self.guarded or not self.draining) and self.lanes.unsent < self._around.options.most_unsent:
+        full = self.lanes.unsent >= self._around.options.most_unsent
+        self.lanes.awaited = full or self.checkpoint is not None
+        if (self.guarded or not self.draining) and not full:
             self._take_causes(work, share, max(now_ms, self.position.now_ms), now_s)
         if self.announcing is not None and self.caution is not None:
             deaths = self.caution.deaths(*self.announcing[:2])

@@ -6,6 +6,7 @@ import asyncio
 
 from streams.engine.harness import Harness
 from streams.engine.journal import Entry, Opened, to_output
+from streams.engine.machine import IDLE_S
 from streams.engine.memory import MemoryWriter
 from streams.engine.options import MachineOptions
 from streams.engine.ports import Bounds, Chunk
@@ -244,6 +245,19 @@ def test_outputs_that_nobody_takes_stop_the_taking_of_inputs(make: MakeHarness) 
     held.release()
     harness.run_until_idle()
     assert len(events(harness)) == 10_000
+
+
+def test_a_partition_that_was_full_goes_on_as_soon_as_something_is_acknowledged(make: MakeHarness) -> None:
+    harness = make(options=MachineOptions(most_unsent=10, smallest_share=10, cycle_records=10))
+    harness.run_until_idle()
+    held = harness.broker.fault("ledger")
+    for _ in range(100):
+        deposit(harness)
+    harness.worker.step(2)
+    before = sum(messages for _, messages in watching(harness).decisions)
+    held.release()
+    harness.worker.step(IDLE_S / 10)
+    assert sum(messages for _, messages in watching(harness).decisions) > before
 
 
 def test_somebody_who_opens_during_a_recovery_ends_it_before_anything_leaves(make: MakeHarness) -> None:
