@@ -30,8 +30,8 @@ NO_LEADER = (None, -1)
 
 Place = tuple[str, int]
 Actions = tuple[list[tuple[int, FetchRequest]], dict[int, list[Any]], float, bool, list[Any]]
-"""aiokafka's: fetches by broker, positions to be asked by broker, seconds until the next look, whether somebody leads
-what nobody is known to lead, what to wait for besides."""
+"""aiokafka's: fetches by broker, partitions whose position is to be asked for by broker, seconds until the next look,
+whether metadata is to be asked for as a partition has no leader, and what else to wait for."""
 
 
 class FetchSession:
@@ -75,11 +75,11 @@ class SessionFetch(FetchRequest):  # type: ignore[misc]
 
     @property
     def topics(self) -> list[tuple[str, list[Any]]]:
-        """What aiokafka wants to know of an answer: from where that was fetched which has one, all before it came."""
+        """Where aiokafka looks up from where what was answered had been fetched; before, all that is wanted."""
         return self._rows(self._named)
 
     def answered(self, response: Any) -> None:
-        """These partitions have something new."""
+        """Keep at hand which partitions have something new."""
         self._named = [
             (topic, row[0]) for topic, rows in response.topics for row in rows if (topic, row[0]) in self.wanted
         ]
