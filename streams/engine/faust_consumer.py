@@ -74,6 +74,11 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         """When each partition was last seen to its end, where the broker does not stamp what it appends."""
         super().__init__(*args, **kwargs)
 
+    @property
+    def open_partitions(self) -> OpenPartitions:
+        """The partitions that may be read from."""
+        return self._open
+
     def _new_consumer_thread(self) -> LoopConsumerThread:
         return LoopConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

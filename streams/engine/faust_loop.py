@@ -134,6 +134,7 @@ class LoopConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         # Round-robin, Faust's choice for apps without tables, would tear apart what is decided together.
         self._assignor = RangePartitionAssignor
         return SessionConsumer(
+            open_=self.consumer.open_partitions,
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=server_list(transport.url, transport.default_port),

@@ -11,7 +11,7 @@ everything each time, as aiokafka does.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
@@ -148,14 +148,16 @@ class FetchSessions:
 class FetchPlan:
     """Stands in for a fetcher's look at what to do next (`Fetcher._get_actions_per_node`, whose rules these are).
 
-    The fetcher looks twice a fetch, when the answer came and when somebody took it. A broker that owes an answer, or of
-    whose answer something lies unread, is asked for nothing: only of the others are partitions looked at. Who leads
-    them is worked out once for each assignment and each time that the cluster's metadata came. Leaders are asked alone:
-    a rack's replica is no matter where no `client_rack` is given.
+    The fetcher looks twice a fetch, when the answer came and when somebody took it. A broker that owes an answer is
+    asked for nothing, nor is one of whose answer something lies unread that is about to be taken (it is in `open_`):
+    then its partition can be asked for, too. aiokafka waits for all that is unread, up to a tenth of a second, even
+    where it is of a partition that has enough to do. Who leads which is worked out once for each assignment and each
+    time that metadata came. Leaders alone are asked: no `client_rack` is given.
     """
 
-    def __init__(self, fetcher: Fetcher) -> None:
+    def __init__(self, fetcher: Fetcher, open_: Container[Place]) -> None:
         self._fetcher = fetcher
+        self._open = open_
         self._limits = (
             fetcher._fetch_max_wait_ms,  # noqa: SLF001 - what aiokafka makes its own fetches of
             fetcher._fetch_min_bytes,  # noqa: SLF001
@@ -172,7 +174,7 @@ class FetchPlan:
         self._look_up(assignment)
         unread: dict[Any, float] = {}
         for place, records in fetcher._records.items():  # noqa: SLF001
-            wait_s = records.calculate_backoff()
+            wait_s = records.calculate_backoff() if place in self._open else 0
             if wait_s:
                 node_id = self._leader.get(place)
                 unread[node_id] = max(wait_s, unread.get(node_id, 0))
@@ -222,16 +224,17 @@ class FetchPlan:
 
 
 class SessionConsumer(TolerantConsumer):
-    """A consumer of many partitions, for long."""
+    """A consumer of many partitions, for long. `open_` has those that may be read from."""
 
-    def __init__(self, *topics: str, **options: Any) -> None:
+    def __init__(self, *topics: str, open_: Container[Place], **options: Any) -> None:
         super().__init__(*topics, **options)
+        self._open = open_
         self._client.send = FetchSessions(self._client).send
 
     async def start(self) -> None:
         """Connect, and fetch in sessions."""
         await super().start()
-        self._fetcher._get_actions_per_node = FetchPlan(self._fetcher).actions  # noqa: SLF001 - there is no other place
+        self._fetcher._get_actions_per_node = FetchPlan(self._fetcher, self._open).actions  # noqa: SLF001 - there is no other place
 
 
 def _by_topic(rows: Iterable[tuple[Place, Any]]) -> list[tuple[str, list[Any]]]:

@@ -235,7 +235,7 @@ UNLED = st.builds(Place, st.sampled_from([None, -1]), st.integers(0, 9), st.just
 )
 def test_the_plan_is_that_of_aiokafka(places: dict[TopicPartition, Place], in_flight: set[int]) -> None:
     fetcher, assigned = fetcher_of(places, in_flight), Assigned(places)
-    expected, found = told(fetcher._get_actions_per_node(assigned)), told(FetchPlan(fetcher).actions(assigned))
+    expected, found = told(fetcher._get_actions_per_node(assigned)), told(FetchPlan(fetcher, places).actions(assigned))
     # Of a broker of which something lies unread nothing is asked, not even where a partition ends.
     held_up = {one.leader for one in places.values() if one.unread_s}
     expected["unplaced"] = {node_id: rest for node_id, rest in expected["unplaced"].items() if node_id not in held_up}
@@ -247,11 +247,19 @@ def test_the_plan_is_that_of_aiokafka(places: dict[TopicPartition, Place], in_fl
     assert found == expected
 
 
+def test_what_nobody_can_take_yet_holds_up_no_fetch_of_other_partitions() -> None:
+    full, other = TopicPartition("a", 0), TopicPartition("b", 0)
+    places = {full: Place(1, 5, False, 0.1), other: Place(1, 7, False, None)}
+    fetcher, assigned = fetcher_of(places, set()), Assigned(places)
+    assert told(FetchPlan(fetcher, {full, other}).actions(assigned))["fetches"] == {}
+    assert told(FetchPlan(fetcher, {other}).actions(assigned))["fetches"] == {1: {("b", (0, 7, 1_000))}}
+
+
 def test_the_plan_follows_assignment_and_leaders() -> None:
     one, two = TopicPartition("a", 0), TopicPartition("a", 1)
     place = Place(1, 5, False, None)
     fetcher = fetcher_of({one: place, two: place}, set())
-    plan = FetchPlan(fetcher)
+    plan = FetchPlan(fetcher, {one, two})
     row, other = ("a", (0, 5, 1_000)), ("a", (1, 5, 1_000))
     assert told(plan.actions(Assigned({one: place})))["fetches"] == {1: {row}}
     assigned = Assigned({one: place, two: place})
