@@ -269,7 +269,7 @@ def _number(
             return _seen(sequence, _with(heard, bucket), digest)
         highest, window = slid(heard.highest, window, sequence, WINDOW)
         highest_ms = appended_ms if highest > heard.highest else highest_ms
-    at = message.sequence % WINDOW * _DIGEST_BYTES
+    at = sequence % WINDOW * _DIGEST_BYTES
     digests = digests[:at] + digest + digests[at + _DIGEST_BYTES :]
     after = DeviceState(
         heard.key_version,

@@ -166,7 +166,6 @@ class FetchPlan:
         )
         self._made_of: tuple[Any, Any] = (None, None)
         self._led: dict[Any, list[tuple[Place, Any]]] = {}
-        self._leader: dict[Place, Any] = {}
 
     def actions(self, assignment: Any) -> Actions:
         """What to do now, of which broker."""
@@ -176,7 +175,7 @@ class FetchPlan:
         for place, records in fetcher._records.items():  # noqa: SLF001
             wait_s = records.calculate_backoff() if place in self._open else 0
             if wait_s:
-                node_id = self._leader.get(place)
+                node_id = fetcher._client.cluster.leader_for_partition(place)  # noqa: SLF001
                 unread[node_id] = max(wait_s, unread.get(node_id, 0))
         fetches: list[tuple[int, FetchRequest]] = []
         unplaced: dict[int, list[Any]] = {}
@@ -198,10 +197,10 @@ class FetchPlan:
         if self._made_of[0] is assignment and self._made_of[1] is cluster._partitions:  # noqa: SLF001
             return
         self._made_of = assignment, cluster._partitions  # noqa: SLF001 - it is made anew with each metadata
-        self._leader = {place: cluster.leader_for_partition(place) for place in assignment.tps}
         self._led = {}
-        for place, node_id in self._leader.items():
-            self._led.setdefault(node_id, []).append((place, assignment.state_value(place)))
+        for place in assignment.tps:
+            led = self._led.setdefault(cluster.leader_for_partition(place), [])
+            led.append((place, assignment.state_value(place)))
 
     def _look(self, states: Iterable[tuple[Place, Any]]) -> tuple[dict[Place, int], list[Any], list[Any]]:
         records = self._fetcher._records  # noqa: SLF001

@@ -137,8 +137,7 @@ class SharedProducer:
                 batches.append(self._producer.create_batch())
                 added = _add(batches[-1], output)
             if added.size > RECORD_BYTES:
-                size = f"a record of {added.size} bytes is above the limit of {RECORD_BYTES}"
-                raise ValueError(f"{output.topic}: {size}")
+                raise ValueError(f"{output.topic}: a record of {added.size} bytes is above the limit of {RECORD_BYTES}")
         for batch in batches:
             batch.close()
         return batches
