@@ -11,7 +11,8 @@ everything each time, as aiokafka does.
 from __future__ import annotations
 
 import random
-from collections.abc import Container, Iterable
+import time
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
@@ -20,6 +21,7 @@ from aiokafka.errors import FetchSessionIdNotFound, InvalidFetchSessionEpoch, fo
 from aiokafka.protocol.fetch import FetchRequest
 
 from streams.engine.kafka_records import TolerantConsumer
+from streams.engine.load import Load
 
 FIRST_EPOCH = 0
 """Of a fetch that names everything, and begins a session."""
@@ -27,6 +29,9 @@ LAST_EPOCH = 2**31 - 1
 SESSIONS_SINCE = 7
 """The version of the request that has them."""
 NO_LEADER = (None, -1)
+
+GATHER_S = 0.015
+"""A busy consumer asks a broker that seldom, at most: what comes meanwhile is fetched, decided and written together."""
 
 Place = tuple[str, int]
 Actions = tuple[list[tuple[int, FetchRequest]], dict[int, list[Any]], float, bool, list[Any]]
@@ -152,12 +157,22 @@ class FetchPlan:
     asked for nothing, nor is one of whose answer something lies unread that is about to be taken (it is in `open_`):
     then its partition can be asked for, too. aiokafka waits for all that is unread, up to a tenth of a second, even
     where it is of a partition that has enough to do. Who leads which is worked out once for each assignment and each
-    time that metadata came. Leaders alone are asked: no `client_rack` is given.
+    time that metadata came. Leaders alone are asked: no `client_rack` is given. While `busy` (it is told the time in
+    seconds of `clock`), a broker is asked at most once in `GATHER_S`.
     """
 
-    def __init__(self, fetcher: Fetcher, open_: Container[Place]) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        open_: Container[Place],
+        busy: Callable[[float], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._fetcher = fetcher
         self._open = open_
+        self._busy = busy
+        self._clock = clock
+        self._asked_s: dict[Any, float] = {}
         self._limits = (
             fetcher._fetch_max_wait_ms,  # noqa: SLF001 - what aiokafka makes its own fetches of
             fetcher._fetch_min_bytes,  # noqa: SLF001
@@ -177,11 +192,18 @@ class FetchPlan:
             if wait_s:
                 node_id = fetcher._client.cluster.leader_for_partition(place)  # noqa: SLF001
                 unread[node_id] = max(wait_s, unread.get(node_id, 0))
+        now_s = self._clock()
+        gathers_s = GATHER_S if self._busy(now_s) else 0
+        waits_s = list(unread.values())
         fetches: list[tuple[int, FetchRequest]] = []
         unplaced: dict[int, list[Any]] = {}
         resumptions: list[Any] = []
         for node_id, states in self._led.items():
             if node_id in NO_LEADER or node_id in fetcher._in_flight or node_id in unread:  # noqa: SLF001
+                continue
+            wait_s = self._asked_s.get(node_id, float("-inf")) + gathers_s - now_s
+            if wait_s > 0:
+                waits_s.append(wait_s)
                 continue
             wanted, without, paused = self._look(states)
             resumptions += paused
@@ -189,7 +211,8 @@ class FetchPlan:
                 unplaced[node_id] = without
             elif wanted:
                 fetches.append((node_id, self._fetch(wanted)))
-        timeout_s = min(unread.values()) if unread else fetcher._fetcher_timeout  # noqa: SLF001
+                self._asked_s[node_id] = now_s
+        timeout_s = min(waits_s, default=fetcher._fetcher_timeout)  # noqa: SLF001
         return fetches, unplaced, timeout_s, any(node_id in NO_LEADER for node_id in self._led), resumptions
 
     def _look_up(self, assignment: Any) -> None:
@@ -233,7 +256,7 @@ class SessionConsumer(TolerantConsumer):
     async def start(self) -> None:
         """Connect, and fetch in sessions."""
         await super().start()
-        self._fetcher._get_actions_per_node = FetchPlan(self._fetcher, self._open).actions  # noqa: SLF001 - there is no other place
+        self._fetcher._get_actions_per_node = FetchPlan(self._fetcher, self._open, Load().busy).actions  # noqa: SLF001 - there is no other place
 
 
 def _by_topic(rows: Iterable[tuple[Place, Any]]) -> list[tuple[str, list[Any]]]:

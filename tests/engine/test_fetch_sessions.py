@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.kafka_fetching import FetchPlan, FetchSessions, SessionFetch
+from streams.engine.kafka_fetching import GATHER_S, FetchPlan, FetchSessions, SessionFetch
 
 NODE = 1
 INVALID_EPOCH, NO_SUCH_SESSION, NOT_AUTHORIZED = 71, 70, 31
@@ -211,6 +211,16 @@ def fetcher_of(places: Mapping[TopicPartition, Place], in_flight: set[int]) -> A
     return fetcher
 
 
+def idle(_now_s: float) -> bool:
+    """A consumer with time to spare."""
+    return False
+
+
+def planned(fetcher: Any, open_: Container[TopicPartition], assigned: Assigned) -> dict[str, Any]:
+    """What such a one would do, in a form to be compared."""
+    return told(FetchPlan(fetcher, open_, idle).actions(assigned))
+
+
 def told(actions: Any) -> dict[str, Any]:
     """What a fetcher would do, in a form to be compared."""
     fetches, unplaced, timeout_s, leaderless, resumptions = actions
@@ -235,7 +245,7 @@ UNLED = st.builds(Place, st.sampled_from([None, -1]), st.integers(0, 9), st.just
 )
 def test_the_plan_is_that_of_aiokafka(places: dict[TopicPartition, Place], in_flight: set[int]) -> None:
     fetcher, assigned = fetcher_of(places, in_flight), Assigned(places)
-    expected, found = told(fetcher._get_actions_per_node(assigned)), told(FetchPlan(fetcher, places).actions(assigned))
+    expected, found = told(fetcher._get_actions_per_node(assigned)), planned(fetcher, places, assigned)
     # Of a broker of which something lies unread nothing is asked, not even where a partition ends.
     held_up = {one.leader for one in places.values() if one.unread_s}
     expected["unplaced"] = {node_id: rest for node_id, rest in expected["unplaced"].items() if node_id not in held_up}
@@ -251,18 +261,35 @@ def test_what_nobody_can_take_yet_holds_up_no_fetch_of_other_partitions() -> Non
     full, other = TopicPartition("a", 0), TopicPartition("b", 0)
     places = {full: Place(1, 5, False, 0.1), other: Place(1, 7, False, None)}
     fetcher, assigned = fetcher_of(places, set()), Assigned(places)
-    assert told(FetchPlan(fetcher, {full, other}).actions(assigned))["fetches"] == {}
-    assert told(FetchPlan(fetcher, {other}).actions(assigned))["fetches"] == {1: {("b", (0, 7, 1_000))}}
+    assert planned(fetcher, {full, other}, assigned)["fetches"] == {}
+    assert planned(fetcher, {other}, assigned)["fetches"] == {1: {("b", (0, 7, 1_000))}}
 
 
 def test_the_plan_follows_assignment_and_leaders() -> None:
     one, two = TopicPartition("a", 0), TopicPartition("a", 1)
     place = Place(1, 5, False, None)
     fetcher = fetcher_of({one: place, two: place}, set())
-    plan = FetchPlan(fetcher, {one, two})
+    plan = FetchPlan(fetcher, {one, two}, idle)
     row, other = ("a", (0, 5, 1_000)), ("a", (1, 5, 1_000))
     assert told(plan.actions(Assigned({one: place})))["fetches"] == {1: {row}}
     assigned = Assigned({one: place, two: place})
     assert told(plan.actions(assigned))["fetches"] == {1: {row, other}}
     fetcher._client.cluster._partitions = {one: place, two: place._replace(leader=2)}
     assert told(plan.actions(assigned))["fetches"] == {1: {row}, 2: {other}}
+
+
+def test_a_busy_consumer_lets_what_comes_gather() -> None:
+    one, two = TopicPartition("a", 0), TopicPartition("b", 0)
+    places = {one: Place(1, 5, False, None), two: Place(2, 7, False, None)}
+    fetcher, assigned = fetcher_of(places, set()), Assigned(places)
+    now_s, busy = [100.0], [True]
+    plan = FetchPlan(fetcher, set(places), lambda _now_s: busy[0], lambda: now_s[0])
+    assert set(told(plan.actions(assigned))["fetches"]) == {1, 2}
+    # One has answered after a third of that time, and its answer was taken.
+    fetcher._in_flight, now_s[0] = {2}, 100 + GATHER_S / 3
+    again = told(plan.actions(assigned))
+    assert (again["fetches"], again["timeout_s"]) == ({}, pytest.approx(GATHER_S * 2 / 3))
+    now_s[0] = 100 + GATHER_S * 1.01
+    assert set(told(plan.actions(assigned))["fetches"]) == {1}
+    busy[0] = False
+    assert set(told(plan.actions(assigned))["fetches"]) == {1}
