@@ -103,6 +103,9 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
             for place, records in fetched.items()
             for at_ms, run in dating.runs(records, self._read_ms.get(place), fetched_ms)
         ]
+        if fetcher._records:  # noqa: SLF001
+            # It may wait for these partitions to be read to their end, and now they have enough to do: look again.
+            fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001
         if not self.app.stamps:
             self._read_ms.update(dict.fromkeys(self._at_end(), asked_ms))
         for chunk in found:

@@ -31,6 +31,9 @@ class Raw:
         self._closed = False
         self._fetcher = self._coordinator = self._subscriptions = self
         self._records: dict[Any, Any] = {}
+        self._fetch_waiters: set[Any] = set()
+        self._wait_consume_future = "whether something was taken"
+        self._notify: Callable[[Any], None] = lambda _future: None
         self.at = {FIRST: 0, SECOND: 0}
         self.sent_ms = [0] * 5
         self.highwater: int | None = None
@@ -132,6 +135,18 @@ async def test_while_somebody_has_just_come_less_is_fetched_at_once(
     fetching.consumer.hurry = hurry
     await fetching.run()
     assert fetching.raw.most == most
+
+
+async def test_fetches_for_others_go_on_as_soon_as_what_is_left_unread_has_to_wait(fetching: Fetching) -> None:
+    told = []
+    open_, raw = fetching.consumer.open_partitions, fetching.raw
+    raw._notify = lambda future: told.append((future, FIRST in open_))
+    await fetching.run()
+    assert not told
+    fetching.consumer.seek_feed(FIRST.topic, FIRST.partition, 0)
+    raw._records = {FIRST: "the rest of what was fetched"}
+    await fetching.run()
+    assert told[0] == (raw._wait_consume_future, False)
 
 
 async def test_what_was_fetched_before_a_seek_is_known_to_be_out_of_date(fetching: Fetching) -> None:
