@@ -19,8 +19,13 @@ def test_busy_is_who_had_more_than_its_share_of_a_core_since_the_last_look() -> 
 
 
 def test_it_is_not_worked_out_more_often_than_it_tells_something() -> None:
-    looks = []
-    load = Load(lambda: float(len(looks.append(None) or looks)))
+    looks: list[float] = []
+
+    def cpu_s() -> float:
+        looks.append(len(looks))
+        return looks[-1]
+
+    load = Load(cpu_s)
     found = [load.busy(at * LOOK_S / 8) for at in range(20)]
     assert len(looks) == 3
     assert found == [False] * 8 + [True] * 12
