@@ -187,8 +187,7 @@ class ChunkConsumer(AioKafkaConsumer):  # type: ignore[misc]
         consumer = self._thread._consumer  # noqa: SLF001
         if consumer is not None and consumer._fetcher._records:  # noqa: SLF001
             for waiter in tuple(consumer._fetcher._fetch_waiters):  # noqa: SLF001
-                if not waiter.done():
-                    waiter.set_result(None)
+                consumer._fetcher._notify(waiter)  # noqa: SLF001
 
     # -- positions, from the machine alone ----------------------------------------------------------------------
 
