@@ -30,10 +30,9 @@ from schemas.vocabulary import Reason
 from streams.core import backlog, reference
 from streams.core.entities import DeviceState, TopicNumbers, device_key
 from streams.core.processor import Arrival, Context, References, State
-from streams.core.windows import Standing, slid, standing
+from streams.core.windows import Standing, from_bytes, slid, standing, to_bytes
 
 WINDOW = 1024
-_WINDOW_BYTES = WINDOW // 8
 _DIGEST_BYTES = 2
 TOPIC_WINDOW = 60
 """Within a topic messages hardly overtake each other; an integer of that many bits is quick."""
@@ -260,7 +259,7 @@ def _number(
     if message.boot > heard.boot:
         boot_ms = highest_ms = appended_ms
     else:
-        window, digests = int.from_bytes(heard.window, "little"), heard.digests
+        window, digests = from_bytes(heard.window), heard.digests
         stands = standing(heard.highest, window, sequence, WINDOW)
         if stands is Standing.BELOW:
             detail = f"number {sequence} is below the window"
@@ -275,7 +274,7 @@ def _number(
         heard.key_version,
         message.boot,
         highest,
-        window.to_bytes(_WINDOW_BYTES, "little"),
+        to_bytes(window, WINDOW),
         digests,
         heard.backlog_boot,
         heard.backlog_highest,
@@ -297,28 +296,31 @@ def _overtaken(
     """A number that looks old, for a reason; `later`: it was not appended before what makes it so."""
     after = _with(heard, bucket)
     at = _TOPICS[record.topic]
-    known = (heard.by_topic or _NO_NUMBERS)[at]
-    stands = Standing.NEW
-    if message.boot == known.boot:
-        stands = standing(known.highest, known.window, message.sequence, TOPIC_WINDOW)
-    if later or message.boot < known.boot or stands is Standing.BELOW:
+    stands = _stands((heard.by_topic or _NO_NUMBERS)[at], message)
+    if later or stands is Standing.BELOW:
         return Verdict.REFUSED, after, why
     if stands is Standing.SEEN:
         return Verdict.DUPLICATE, after, ""
     return _ADMITTED, msgspec.structs.replace(after, by_topic=_with_number(heard.by_topic, at, message)), ""
 
 
+def _stands(known: TopicNumbers, message: DeviceMessage) -> Standing:
+    """How a message's number stands to those of its topic."""
+    if message.boot == known.boot:
+        return standing(known.highest, known.window, message.sequence, TOPIC_WINDOW)
+    return Standing.NEW if message.boot > known.boot else Standing.BELOW
+
+
 def _with_number(by_topic: tuple[TopicNumbers, ...], at: int, message: DeviceMessage) -> tuple[TopicNumbers, ...]:
     """The numbers of all topics with one more of one; what is below that topic's window leaves nothing."""
     by_topic = by_topic or _NO_NUMBERS
-    known, boot, sequence = by_topic[at], message.boot, message.sequence
-    if boot > known.boot:
-        found = TopicNumbers(boot, sequence, 1)
-    elif standing(known.highest, known.window, sequence, TOPIC_WINDOW) is Standing.BELOW:
+    known = by_topic[at]
+    if _stands(known, message) is Standing.BELOW:
         return by_topic
-    else:
-        found = TopicNumbers(boot, *slid(known.highest, known.window, sequence, TOPIC_WINDOW))
-    return (*by_topic[:at], found, *by_topic[at + 1 :])
+    highest, window = message.sequence, 1
+    if message.boot == known.boot:
+        highest, window = slid(known.highest, known.window, message.sequence, TOPIC_WINDOW)
+    return (*by_topic[:at], TopicNumbers(message.boot, highest, window), *by_topic[at + 1 :])
 
 
 def _seen(sequence: int, heard: DeviceState, digest: bytes) -> tuple[Verdict, DeviceState, str]:

@@ -27,14 +27,13 @@ from streams.core.conditions import Damping
 from streams.core.device_conditions import Conditions, Event
 from streams.core.times import to_ms
 from streams.core.watched import BATTERY, CLOCK, CONNECTION, NEVER, POWER, TAMPER, Watched
-from streams.core.windows import Standing, slid, standing
+from streams.core.windows import Standing, from_bytes, slid, standing, to_bytes
 
 CLOCK_SAMPLES = 8
 LEAST_SAMPLES = 4
 """So many before a clock counts as behind: what is late on its way looks the same."""
 LONGEST_BACKOFF = 4
 """A device that doesn't answer is asked after 2, 4, 8 and then always 16 periods."""
-_WINDOW_BYTES = WINDOW // 8
 _replace = msgspec.structs.replace
 
 
@@ -102,16 +101,12 @@ def listen(device: Watched, message: DeviceMessage, key_version: int) -> Watched
     if boot < device.boot:
         return None
     if boot > device.boot:
-        return _replace(device, boot=boot, highest=sequence, window=_bytes(1), offsets_ms=())
-    window = int.from_bytes(device.window, "little")
+        return _replace(device, boot=boot, highest=sequence, window=to_bytes(1, WINDOW), offsets_ms=())
+    window = from_bytes(device.window)
     if standing(device.highest, window, sequence, WINDOW) is not Standing.NEW:
         return None
     highest, window = slid(device.highest, window, sequence, WINDOW)
-    return _replace(device, highest=highest, window=_bytes(window))
-
-
-def _bytes(window: int) -> bytes:
-    return window.to_bytes(_WINDOW_BYTES, "little")
+    return _replace(device, highest=highest, window=to_bytes(window, WINDOW))
 
 
 def hear(device: Watched, message: DeviceMessage, at_ms: int, rules: Rules) -> tuple[Watched, list[Event]]:

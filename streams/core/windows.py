@@ -31,3 +31,13 @@ def slid(highest: int, window: int, number: int, size: int) -> tuple[int, int]:
     if ahead <= 0:
         return highest, window | 1 << -ahead
     return number, (window << ahead) & ((1 << size) - 1) | 1 if ahead < size else 1
+
+
+def to_bytes(window: int, size: int) -> bytes:
+    """A window of `size` numbers as it is kept, in `size / 8` bytes."""
+    return window.to_bytes(size // 8, "little")
+
+
+def from_bytes(data: bytes) -> int:
+    """The window that was kept so."""
+    return int.from_bytes(data, "little")
