@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Container, Iterator
+from statistics import median
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -155,3 +156,13 @@ def summary(took: list[float], unanswered: int) -> Latency:
     ordered = sorted(took)
     last = len(ordered) - 1
     return Latency(ordered[last // 2] * 1000, ordered[int(last * 0.99)] * 1000, len(ordered), unanswered)
+
+
+def typical(found: list[Latency]) -> Latency:
+    """Medians over rounds, and how many there were in all of them."""
+    return Latency(
+        median(one.p50_ms for one in found),
+        median(one.p99_ms for one in found),
+        sum(one.answered for one in found),
+        sum(one.unanswered for one in found),
+    )

@@ -1,8 +1,13 @@
-"""A lockdown of one very large site: how soon its commands are out, and what the other sites' people notice of it."""
+"""A lockdown of one very large site: how soon its commands are out, and what the other sites' people notice of it.
+
+The site's controllers live all the while: each sends a heartbeat when it is its turn.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -12,13 +17,13 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.latency import Answered, Latency, summary
+from bench.latency import Answered, Latency, summary, typical
 from bench.people import answers, people
 from bench.programs import BenchmarkError, Program, worker
 from bench.stage import COMMANDS, PARTITIONS, Plain, Stage
 from bench.world import MASTER, PATIENCE_S, signed_reference
-from schemas.base import Message
-from schemas.devices import CommandConfirmed
+from schemas.base import DeviceMessage, Message
+from schemas.devices import CommandConfirmed, Heartbeat
 from schemas.envelope import type_of
 from schemas.incidents import LockdownReleaseRequested, LockdownRequested
 from schemas.keys import DEVICE, OPERATOR, derive_key
@@ -40,23 +45,39 @@ WARM_UP = 8
 (the first lockdown costs it six times the CPU of the fourth, and that a third more than the tenth)."""
 
 WITHIN_S = 60.0
-INCIDENTS, RESULTS, REQUESTS = "incidents", "command.results", "operator.requests"
+HEARTBEAT_S = 15.0
+TURN_S = 0.1
+"""Those whose turn it is send their heartbeats together, that often."""
+
+INCIDENTS, RESULTS, REQUESTS, DEVICES = "incidents", "command.results", "operator.requests", "device.events"
 _BY_MODEL = {entity.model: entity for entity in ENTITIES}
+
+
+class Waited(NamedTuple):
+    """How long other sites' people waited in one part of each round: medians of the rounds.
+
+    `pooled_p99_ms` is that of all rounds together, which is that of the few in which the machine stood still.
+    """
+
+    latency: Latency
+    pooled_p99_ms: float
 
 
 class Locked(NamedTuple):
     """Seconds from the request published to the last command received and to every door confirmed, medians of rounds.
 
-    `cpu_s`: of the worker's CPU from the request to the last command. `meanwhile`: the people of other sites who asked
-    between the request and the last command, of all rounds; `confirming`: from when the controllers began to confirm.
+    `cpu_s`: of the worker's CPU from the request to the last command. `meanwhile`: those who asked between the request
+    and the last command; `confirming`: from when the controllers began to confirm until every door counted.
+    `unanswered`: of all who asked.
     """
 
     doors: int
     commanded_s: float
     confirmed_s: float
     cpu_s: float
-    meanwhile: Latency
-    confirming: Latency
+    meanwhile: Waited
+    confirming: Waited
+    unanswered: int
 
 
 async def lockdowns(stage: Stage, doors: int, rounds: int) -> Locked:
@@ -90,8 +111,9 @@ async def lockdowns(stage: Stage, doors: int, rounds: int) -> Locked:
         median([one.commanded_s - one.started_s for one in found]),
         median([one.commanded_s - one.started_s + one.confirmed_s - one.confirming_s for one in found]),
         median([one.cpu_s for one in found]),
-        _latency(took, [(one.started_s, one.commanded_s) for one in found], unanswered),
-        _latency(took, [(one.confirming_s, one.confirmed_s) for one in found], unanswered),
+        _waited(took, [(one.started_s, one.commanded_s) for one in found]),
+        _waited(took, [(one.confirming_s, one.confirmed_s) for one in found]),
+        unanswered,
     )
 
 
@@ -126,10 +148,11 @@ class _Round(NamedTuple):
     cpu_s: float
 
 
-def _latency(took: list[Answered], windows: list[tuple[float, float]], unanswered: int) -> Latency:
-    """Of those who asked in one of these windows."""
-    within = [one.took_s for one in took if any(start <= one.sent_s <= end for start, end in windows)]
-    return summary(within, unanswered)
+def _waited(took: list[Answered], windows: list[tuple[float, float]]) -> Waited:
+    """Of those who asked in these windows."""
+    rounds = [[one.took_s for one in took if start <= one.sent_s <= end] for start, end in windows]
+    pooled = summary([took_s for one in rounds for took_s in one], 0)
+    return Waited(typical([summary(one, 0) for one in rounds]), pooled.p99_ms)
 
 
 class _Site:
@@ -146,18 +169,24 @@ class _Site:
         self._boot, self._sequence = int(time.time()), 0
         self._incidents: list[dict[str, Any]] = []
         self._commands: list[tuple[float, bytes]] = []
+        self._living: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen from now on."""
+        """Listen from now on, and live."""
         await self._consumer.start()
         places = [TopicPartition(topic, self._partition) for topic in (COMMANDS, INCIDENTS)]
         self._consumer.assign(places)
         await self._consumer.seek_to_end(*places)
         for place in places:
             await self._consumer.position(place)
+        self._living = asyncio.create_task(self._live())
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Listen no more, and fall silent."""
+        if self._living is not None:
+            self._living.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._living
         await self._consumer.stop()
 
     async def ask(self, kind: type[OperatorRequest], **fields: Any) -> None:
@@ -189,7 +218,7 @@ class _Site:
 
     def confirmations(self, commands: Iterable[tuple[str, str]]) -> list[Plain]:
         """What the controllers say when they have obeyed these."""
-        return [self._confirmation(device_id, command_id) for device_id, command_id in commands]
+        return [self._said(CommandConfirmed, RESULTS, device_id, command_id=id_) for device_id, id_ in commands]
 
     async def confirm(self, confirmations: Iterable[Plain]) -> None:
         """They say so, all at once."""
@@ -216,20 +245,28 @@ class _Site:
             told = [json.loads(record.value) for record in records]
             self._incidents += [one for one in told if one["site_id"] == SITE]
 
-    def _confirmation(self, device_id: str, command_id: str) -> Plain:
+    async def _live(self) -> None:
+        ids = _devices(self._doors)
+        turns = round(HEARTBEAT_S / TURN_S)
+        for turn in itertools.cycle(range(turns)):
+            if beating := ids[turn::turns]:
+                await self.stage.publish(
+                    DEVICES, self._partition, [self._said(Heartbeat, DEVICES, id_) for id_ in beating]
+                )
+            await asyncio.sleep(TURN_S)
+
+    def _said(self, kind: type[DeviceMessage], topic: str, device_id: str, **fields: Any) -> Plain:
         self._sequence += 1
         if device_id not in self._keys:
             self._keys[device_id] = derive_key(MASTER, DEVICE, device_id)
-        message = CommandConfirmed(
-            site_id=SITE,
-            device_id=device_id,
-            boot=self._boot,
-            sequence=self._sequence,
-            occurred_at=datetime.now(UTC),
-            command_id=command_id,
-        )
+        named = {"site_id": SITE, "device_id": device_id, "boot": self._boot, "sequence": self._sequence}
+        message = kind(**{**named, "occurred_at": datetime.now(UTC), **fields})
         key, value = SITE.encode(), message.to_json()
-        return key, value, [sign(self._keys[device_id], 1, RESULTS, key, value, ())]
+        return key, value, [sign(self._keys[device_id], 1, topic, key, value, ())]
+
+
+def _devices(doors: int) -> list[str]:
+    return [f"{SITE}-c{number}" for number in range(-(-doors // DOORS_A_CONTROLLER))]
 
 
 def _site(doors: int) -> Iterator[Message]:
@@ -240,10 +277,11 @@ def _site(doors: int) -> Iterator[Message]:
     yield Site(site_id=SITE, name=SITE, time_zone="UTC", policy_id=SITE)
     yield Zone(zone_id=SITE, site_id=SITE, kind="site", name=SITE)
     yield Zone(zone_id=f"{SITE}-out", site_id=SITE, kind="outside", name="outside")
+    devices = _devices(doors)
+    for device_id in devices:
+        yield Device(device_id=device_id, site_id=SITE)
     for number in range(doors):
-        device_id, door_id = f"{SITE}-c{number // DOORS_A_CONTROLLER}", f"{SITE}-d{number}"
-        if number % DOORS_A_CONTROLLER == 0:
-            yield Device(device_id=device_id, site_id=SITE)
+        device_id, door_id = devices[number // DOORS_A_CONTROLLER], f"{SITE}-d{number}"
         yield Door(door_id=door_id, site_id=SITE, device_id=device_id, name=door_id, has_dps=False)
         yield AccessPoint(access_point_id=f"{door_id}-in", site_id=SITE, door_id=door_id,
                           zone_from=f"{SITE}-out", zone_to=SITE, direction=Direction.ENTRY)  # fmt: skip

@@ -8,7 +8,7 @@ from statistics import median
 from typing import NamedTuple
 
 from bench import echo, stock_faust
-from bench.latency import Expected, Latency, measure, name_of_command, name_of_request
+from bench.latency import Expected, Latency, measure, name_of_command, name_of_request, typical
 from bench.programs import Program, Rate, watch, worker
 from bench.stage import COMMANDS, REQUESTS, Stage
 
@@ -23,7 +23,7 @@ class Size(NamedTuple):
     """How much is measured: requests that wait per round, rounds, seconds at each rate, credentials, devices, doors.
 
     On Kafka: `alarms` doors that were held open, `escalations` alerts that go up, `silent` controllers of a storm, and
-    a site of `locked_doors`.
+    a site of `locked_doors`, locked down `lockdowns` times.
     """
 
     requests: int = 120_000
@@ -35,6 +35,7 @@ class Size(NamedTuple):
     alarms: int = 40_000
     escalations: int = 1_000
     locked_doors: int = 5_000
+    lockdowns: int = 9
     silent: int = 500
 
 
@@ -48,6 +49,7 @@ QUICK = Size(
     alarms=8_000,
     escalations=200,
     locked_doors=1_000,
+    lockdowns=3,
     silent=100,
 )
 
@@ -153,8 +155,8 @@ async def latencies(stage: Stage, size: Size, rates: tuple[int, ...], say: Calla
     return [
         Latencies(
             rate,
-            _typical([ours for ours, _ in pairs]),
-            _typical([bare for _, bare in pairs]),
+            typical([ours for ours, _ in pairs]),
+            typical([bare for _, bare in pairs]),
             median(ours.p99_ms / bare.p99_ms for ours, bare in pairs),
         )
         for rate, pairs in found.items()
@@ -172,13 +174,4 @@ async def _echo(stage: Stage, rate: int, seconds: float) -> Latency:
     messages = (one._replace(topic=echo.IN) for one in stage.messages(int(rate * seconds)))
     return await measure(
         stage.options, messages, rate=rate, seconds=seconds, expected=Expected(echo.OUT, name_of_request)
-    )
-
-
-def _typical(found: list[Latency]) -> Latency:
-    return Latency(
-        median(one.p50_ms for one in found),
-        median(one.p99_ms for one in found),
-        sum(one.answered for one in found),
-        sum(one.unanswered for one in found),
     )
