@@ -166,7 +166,8 @@ class _Site:
             **stage.options, enable_auto_commit=False, fetch_max_wait_ms=50, max_partition_fetch_bytes=16 * 1024 * 1024
         )
         self._keys: dict[str, bytes] = {}
-        self._boot, self._sequence = int(time.time()), 0
+        self._boot, self._asked = int(time.time()), 0
+        self._said_before: dict[str, int] = {}
         self._incidents: list[dict[str, Any]] = []
         self._commands: list[tuple[float, bytes]] = []
         self._living: asyncio.Task[None] | None = None
@@ -191,8 +192,8 @@ class _Site:
 
     async def ask(self, kind: type[OperatorRequest], **fields: Any) -> None:
         """The operator asks for something."""
-        now, self._sequence = datetime.now(UTC), self._sequence + 1
-        named = {"request_id": f"bench-{self._boot}-{self._sequence}", "site_id": SITE, "operator_id": OPERATOR_ID}
+        now, self._asked = datetime.now(UTC), self._asked + 1
+        named = {"request_id": f"bench-{self._boot}-{self._asked}", "site_id": SITE, "operator_id": OPERATOR_ID}
         request = kind(**{**named, "occurred_at": now, "reason": "a benchmark", **fields})
         key, value = SITE.encode(), request.to_json()
         event = Event(request.request_id, f"/operators/{OPERATOR_ID}", type_of(request), now.isoformat())
@@ -256,10 +257,10 @@ class _Site:
             await asyncio.sleep(TURN_S)
 
     def _said(self, kind: type[DeviceMessage], topic: str, device_id: str, **fields: Any) -> Plain:
-        self._sequence += 1
         if device_id not in self._keys:
             self._keys[device_id] = derive_key(MASTER, DEVICE, device_id)
-        named = {"site_id": SITE, "device_id": device_id, "boot": self._boot, "sequence": self._sequence}
+        self._said_before[device_id] = sequence = self._said_before.get(device_id, 0) + 1
+        named = {"site_id": SITE, "device_id": device_id, "boot": self._boot, "sequence": sequence}
         message = kind(**{**named, "occurred_at": datetime.now(UTC), **fields})
         key, value = SITE.encode(), message.to_json()
         return key, value, [sign(self._keys[device_id], 1, topic, key, value, ())]
