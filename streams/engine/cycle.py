@@ -14,6 +14,7 @@ from typing import Any
 from streams.engine.journal import Checkpointed
 from streams.engine.outputs import FIRST_BACKOFF_S, LAST_BACKOFF_S
 from streams.engine.ownership import HALTED, Slot
+from streams.engine.pace import Cost
 from streams.engine.partition import Partition
 from streams.engine.ports import TopicPartition, TransientError, Writer
 from streams.engine.statelog import state_topic
@@ -45,6 +46,7 @@ class Cycle:
         self._drop = drop
         self._halt = halt
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cost = Cost()
 
     async def go(self, slots: Sequence[Slot]) -> bool:
         """Go round once; False where there was nothing to do, or nothing that anybody waits for."""
@@ -64,7 +66,9 @@ class Cycle:
         futures = [self._journal(slot, partition, work) for slot, partition, work in works]
         for _, partition, work in works:
             if not work.patient:
+                begun_s = clock.monotonic_s()
                 partition.decide(work)
+                self._cost.count(len(work.causes), clock.monotonic_s() - begun_s)
         await asyncio.wait(futures, timeout=ACK_GRACE_S)
         for (slot, partition, work), future in zip(works, futures, strict=True):
             if future.done():
@@ -86,7 +90,7 @@ class Cycle:
         if self._around.hurried:
             for one in waiting:
                 pace.note(one.oldest_ms(), now_ms, now_s)
-        share = pace.share(options, len(waiting), now_s, hurried=self._around.hurried)
+        share = pace.share(options, len(waiting), now_s, cost=None if self._around.hurried else self._cost)
         works: list[tuple[Slot, Partition, Work]] = []
         for slot, partition in free:
             if partition.busy:

@@ -31,7 +31,7 @@ FETCH_BYTES = 1024 * 1024
 CHUNK_RECORDS = 1_024
 """What was fetched is unpacked and decoded in one go, some 20 us each: at most so many at a time keep the loop turning
 and the partitions equal."""
-HURRIED_RECORDS = 256
+HURRIED_RECORDS = 128
 """At most, while somebody has just come."""
 GETMANY_TIMEOUT_S = 1.0
 FETCH_BACKOFF_S = 0.5

@@ -27,7 +27,7 @@ STREAM_BUFFER = 4_096
 """Chunks in Faust's queue at most; there is never more than one per topic partition."""
 
 
-GATHERED_BYTES = FETCH_BYTES
+GATHERED_BYTES = 64 * 1024
 """What a broker need not gather any longer for those who can wait."""
 
 MOST_HEARTBEAT_S = 3.0

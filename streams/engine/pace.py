@@ -27,8 +27,29 @@ IDLE_TURN_S = 0.000_2
 IDLE_TURNS = 2
 """So many of them, one after the other: the first one may have let somebody go on."""
 
-GAVE_WAY_SHARES = 4
-"""Who has given way may take so many times as much: where the loop is never idle, it has fewer turns."""
+TURN_S = 0.004
+"""So long may who has given way decide in one go. How many causes that are is told by what they cost lately."""
+LEAST_TURN, MOST_TURN = 8, 256
+"""Causes."""
+FIRST_COST_S = 0.000_1
+FORGETS = 0.9
+"""Of what was counted before each cycle, so much counts on: a dozen cycles tell what a cause costs now."""
+
+
+class Cost:
+    """What deciding costs, for each cause, as measured lately; `FIRST_COST_S` before."""
+
+    def __init__(self) -> None:
+        self._spent_s, self._causes = FIRST_COST_S, 1.0
+
+    def count(self, causes: int, spent_s: float) -> None:
+        """So many were decided in so long."""
+        self._spent_s = self._spent_s * FORGETS + spent_s
+        self._causes = self._causes * FORGETS + causes
+
+    def causes_in(self, time_s: float) -> float:
+        """How many are decided in that time."""
+        return time_s * self._causes / self._spent_s
 
 
 class Pace:
@@ -56,11 +77,14 @@ class Pace:
             idle = idle + 1 if at_s - last_s <= IDLE_TURN_S else 0
             last_s = at_s
 
-    def share(self, options: MachineOptions, waiting: int, now_s: float, *, hurried: bool = True) -> int:
+    def share(self, options: MachineOptions, waiting: int, now_s: float, *, cost: Cost | None = None) -> int:
         """How many records a cycle may take of each input of a partition, where so many partitions have some.
 
-        `hurried`: whether somebody may wait for the processor; the others have given way to it before.
+        `cost`: of the causes of a processor that nobody waits for, which has given way to the others before. It takes
+        what `TURN_S` is enough for: where the loop is never idle it has few turns, and each holds up all others.
         """
-        if self.hurry(now_s):
-            return options.smallest_share if hurried else GAVE_WAY_SHARES * options.smallest_share
-        return max(options.smallest_share, options.cycle_records // max(1, waiting))
+        if not self.hurry(now_s):
+            return max(options.smallest_share, options.cycle_records // max(1, waiting))
+        if cost is None:
+            return options.smallest_share
+        return int(max(LEAST_TURN, min(MOST_TURN, cost.causes_in(TURN_S) / max(1, waiting))))

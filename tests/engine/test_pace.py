@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from streams.engine.harness import Harness
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.options import MachineOptions
-from streams.engine.pace import FRESH_MS, GAVE_WAY_SHARES, LINGER_S, LONGEST_WAY_S, Pace
+from streams.engine.pace import FRESH_MS, LEAST_TURN, LINGER_S, LONGEST_WAY_S, MOST_TURN, TURN_S, Cost, Pace
 from streams.engine.runner import DecideOptions
 from streams.engine.worker import DecideWorker
 from tests.engine.conftest import MakeHarness
@@ -53,7 +54,6 @@ def test_a_cycle_stays_small_for_a_while_after_somebody_came() -> None:
     pace.note(NOW_MS - FRESH_MS, NOW_MS, 10.0)
     shares = [pace.share(OPTIONS, 1, 10.0 + since_s) for since_s in (0, LINGER_S * 0.9, LINGER_S)]
     assert shares == [SMALL, SMALL, LARGE]
-    assert pace.share(OPTIONS, 1, 10.0, hurried=False) == GAVE_WAY_SHARES * SMALL
 
 
 @pytest.mark.parametrize("oldest_ms", [None, NOW_MS - FRESH_MS - 1])
@@ -61,6 +61,53 @@ def test_nobody_and_what_is_old_are_in_no_hurry(oldest_ms: int | None) -> None:
     pace = Pace()
     pace.note(oldest_ms, NOW_MS, 10.0)
     assert pace.share(OPTIONS, 1, 10.0) == LARGE
+
+
+@pytest.mark.parametrize(
+    ("cause_s", "waiting", "causes"),
+    [
+        (TURN_S / 50, 1, 50),
+        (TURN_S / 50, 5, 10),
+        (TURN_S, 1, LEAST_TURN),
+        (TURN_S / 10_000, 1, MOST_TURN),
+        (0.0, 0, MOST_TURN),
+    ],
+)
+def test_who_gave_way_decides_for_so_long_as_others_may_wait(cause_s: float, waiting: int, causes: int) -> None:
+    pace, cost = Pace(), Cost()
+    for _ in range(200):
+        cost.count(100, 100 * cause_s)
+    pace.note(NOW_MS, NOW_MS, 10.0)
+    assert pace.share(OPTIONS, waiting, 10.0, cost=cost) == pytest.approx(causes, abs=1)
+    assert pace.share(OPTIONS, 1, 10.0 + LINGER_S, cost=cost) == LARGE
+
+
+def test_what_a_cause_costs_is_what_it_cost_lately() -> None:
+    cost = Cost()
+    assert cost.causes_in(0.001) == pytest.approx(10)
+    for cause_s in (0.000_02, 0.000_2):
+        for _ in range(100):
+            cost.count(30, 30 * cause_s)
+        assert cost.causes_in(0.001) == pytest.approx(0.001 / cause_s, rel=0.01)
+
+
+def test_a_cycle_that_others_wait_for_is_as_long_as_its_causes_were_dear(make: MakeHarness) -> None:
+    class Dear(Bank):
+        def decide(self, state: Any, cause: Any, context: Any) -> Any:
+            harness.clock.move(TURN_S / 10)
+            return super().decide(state, cause, context)
+
+    harness = make(Dear())
+    machine = harness.worker.machine
+    around = machine._around = machine._cycle._around = msgspec.structs.replace(machine._around, hurried=False)
+    around.pace.note(NOW_MS, NOW_MS, 1e9)
+    for _ in range(500):
+        harness.publish("requests", "a", message("deposit", "a", 1), partition=0)
+    harness.run_until_idle()
+    sizes = [messages for _, messages in watching(harness).decisions]
+    assert sum(sizes) == 500
+    assert sizes[0] > 11, "what a cause costs is not known before"
+    assert set(sizes[30:-1]) <= {9, 10, 11}
 
 
 def test_processors_that_nobody_waits_for_follow_the_pace_of_those_in_a_hurry() -> None:
