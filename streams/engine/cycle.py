@@ -28,6 +28,10 @@ APPEND_BYTES = 64 * 1024
 """Journal records are handed over together up to this size: one batch, so that their offsets follow each other."""
 
 
+Part = tuple[Slot, Partition, Work]
+"""A partition's part of a cycle."""
+
+
 class Cycle:
     """The cycle and what it leaves under way. `drop` gives a partition up, `halt` stops it for good."""
 
@@ -59,10 +63,9 @@ class Cycle:
         sent = clock.moment()
         for _, _, work in works:
             work.sent = sent
-        if self._around.hurried and self._around.pace.hurry(started_s):
-            works = [one for one in works if not self._put_aside(*one)]
-            if not works:
-                return False
+        works = self._awaited(works, started_s)
+        if not works:
+            return False
         futures = [self._journal(slot, partition, work) for slot, partition, work in works]
         for _, partition, work in works:
             if not work.patient:
@@ -79,7 +82,7 @@ class Cycle:
         self._around.observer.cycle(clock.monotonic_s() - started_s, messages, len(works))
         return True
 
-    def _take(self, slots: Sequence[Slot], now_ms: int, now_s: float) -> list[tuple[Slot, Partition, Work]]:
+    def _take(self, slots: Sequence[Slot], now_ms: int, now_s: float) -> list[Part]:
         options, pace = self._around.options, self._around.pace
         free = [
             (slot, slot.partition)
@@ -91,7 +94,7 @@ class Cycle:
             for one in waiting:
                 pace.note(one.oldest_ms(), now_ms, now_s)
         share = pace.share(options, len(waiting), now_s, cost=None if self._around.hurried else self._cost)
-        works: list[tuple[Slot, Partition, Work]] = []
+        works: list[Part] = []
         for slot, partition in free:
             if partition.busy:
                 continue
@@ -131,14 +134,17 @@ class Cycle:
                 return -1
         return work.offset
 
-    def _put_aside(self, slot: Slot, partition: Partition, work: Work) -> bool:
-        """Let a partition's part leave the cycle, where nobody waits for it."""
-        if work.messages or work.frame is None:
-            return False
-        self._spawn(self._aside(slot, partition, work))
-        return True
+    def _awaited(self, works: list[Part], now_s: float) -> list[Part]:
+        """What somebody waits for. While somebody has just come, the rest leaves the cycle."""
+        if not (self._around.hurried and self._around.pace.hurry(now_s)):
+            return works
+        for slot, partition, work in works:
+            if work.deadlines_alone:
+                self._spawn(self._aside(slot, partition, work))
+        return [one for one in works if not one[2].deadlines_alone]
 
     async def _aside(self, slot: Slot, partition: Partition, work: Work) -> None:
+        """Apart from the cycle, as nobody waits for it."""
         future = self._journal(slot, partition, work)
         await self._around.pace.give_way(self._around.clock.monotonic_s)
         if not (work.patient or partition.closed):

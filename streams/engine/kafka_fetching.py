@@ -21,7 +21,7 @@ from aiokafka.errors import FetchSessionIdNotFound, InvalidFetchSessionEpoch, fo
 from aiokafka.protocol.fetch import FetchRequest
 
 from streams.engine.kafka_records import TolerantConsumer
-from streams.engine.load import Load
+from streams.engine.load import Load, allowed_cores
 
 FIRST_EPOCH = 0
 """Of a fetch that names everything, and begins a session."""
@@ -256,7 +256,8 @@ class SessionConsumer(TolerantConsumer):
     async def start(self) -> None:
         """Connect, and fetch in sessions."""
         await super().start()
-        self._fetcher._get_actions_per_node = FetchPlan(self._fetcher, self._open, Load().busy).actions  # noqa: SLF001 - there is no other place
+        plan = FetchPlan(self._fetcher, self._open, Load(cores=allowed_cores()).busy)
+        self._fetcher._get_actions_per_node = plan.actions  # noqa: SLF001 - there is no other place
 
 
 def _by_topic(rows: Iterable[tuple[Place, Any]]) -> list[tuple[str, list[Any]]]:

@@ -20,9 +20,9 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Entries after which the owner appends a fresh `opened`; bounds how much journal a recovery reads."""
     cycle_records: int = 1_024
     """Records that one cycle decides at most; shared among the partitions that have some."""
-    smallest_share: int = 32
+    smallest_share: int = 20
     """Records per input topic partition that a cycle takes at least, where there are that many; and at most, while
-    somebody who has just come would wait for the cycle's end: some 5 ms (`Pace`)."""
+    somebody who has just come would wait for the cycle's end: some 3 ms (`Pace`)."""
     queue_records: int = 512
     """Records per input topic partition that wait in memory, a few cycles' worth: `Machine.feed` awaits above it. What
     waits decoded is looked through by the garbage collector, and has left the processor's caches when its turn comes.

@@ -40,6 +40,11 @@ class Work(msgspec.Struct):
     since_ms: int | None = None
     """When the oldest of its messages was appended."""
 
+    @property
+    def deadlines_alone(self) -> bool:
+        """Whether it decides something, but nobody's message."""
+        return self.frame is not None and not self.messages
+
 
 def resolve_contexts(resolved: Answers) -> Mapping[str, Mapping[int, Mapping[str, Any]]]:
     """Journalled answers as `Context.resolved` has them, by topic and offset."""
