@@ -43,13 +43,16 @@ class Cost:
         self._spent_s, self._causes = FIRST_COST_S, 1.0
 
     def count(self, causes: int, spent_s: float) -> None:
-        """So many were decided in so long."""
+        """So many were decided in so long; where there were none, that tells nothing."""
+        if not causes:
+            return
         self._spent_s = self._spent_s * FORGETS + spent_s
         self._causes = self._causes * FORGETS + causes
 
     def causes_in(self, time_s: float) -> float:
         """How many are decided in that time."""
-        return time_s * self._causes / self._spent_s
+        # A clock that stands still, as in tests, measures nothing.
+        return time_s * self._causes / max(self._spent_s, 1e-9)
 
 
 class Pace:

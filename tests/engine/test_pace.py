@@ -75,7 +75,7 @@ def test_nobody_and_what_is_old_are_in_no_hurry(oldest_ms: int | None) -> None:
 )
 def test_who_gave_way_decides_for_so_long_as_others_may_wait(cause_s: float, waiting: int, causes: int) -> None:
     pace, cost = Pace(), Cost()
-    for _ in range(200):
+    for _ in range(9_000):
         cost.count(100, 100 * cause_s)
     pace.note(NOW_MS, NOW_MS, 10.0)
     assert pace.share(OPTIONS, waiting, 10.0, cost=cost) == pytest.approx(causes, abs=1)
@@ -88,6 +88,7 @@ def test_what_a_cause_costs_is_what_it_cost_lately() -> None:
     for cause_s in (0.000_02, 0.000_2):
         for _ in range(100):
             cost.count(30, 30 * cause_s)
+            cost.count(0, 0.001)
         assert cost.causes_in(0.001) == pytest.approx(0.001 / cause_s, rel=0.01)
 
 
