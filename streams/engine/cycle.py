@@ -93,7 +93,10 @@ class Cycle:
         if self._around.hurried:
             for one in waiting:
                 pace.note(one.oldest_ms(), now_ms, now_s)
-        share = pace.share(options, len(waiting), now_s, cost=None if self._around.hurried else self._cost)
+            share = pace.share(options, len(waiting), now_s)
+        else:
+            behind_s = max((one.behind_ms(now_ms) for _, one in free), default=0) / 1000
+            share = pace.share(options, len(waiting), now_s, cost=self._cost, behind_s=behind_s)
         works: list[Part] = []
         for slot, partition in free:
             if partition.busy:

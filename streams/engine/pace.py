@@ -29,6 +29,8 @@ IDLE_TURNS = 2
 
 TURN_S = 0.004
 """So long may who has given way decide in one go. How many causes that are is told by what they cost lately."""
+BEHIND_S = 0.25
+"""Who is further behind decides for longer, so that nothing is behind for ever: twice as far, twice as long."""
 LEAST_TURN, MOST_TURN = 8, 256
 """Causes."""
 FIRST_COST_S = 0.000_1
@@ -80,14 +82,18 @@ class Pace:
             idle = idle + 1 if at_s - last_s <= IDLE_TURN_S else 0
             last_s = at_s
 
-    def share(self, options: MachineOptions, waiting: int, now_s: float, *, cost: Cost | None = None) -> int:
+    def share(
+        self, options: MachineOptions, waiting: int, now_s: float, *, cost: Cost | None = None, behind_s: float = 0
+    ) -> int:
         """How many records a cycle may take of each input of a partition, where so many partitions have some.
 
-        `cost`: of the causes of a processor that nobody waits for, which has given way to the others before. It takes
-        what `TURN_S` is enough for: where the loop is never idle it has few turns, and each holds up all others.
+        `cost`: of the causes of a processor that nobody waits for, which has given way to the others before, and is so
+        far behind. It takes what `TURN_S` is enough for: where the loop is never idle it has few turns, and each holds
+        up all others.
         """
         if not self.hurry(now_s):
             return max(options.smallest_share, options.cycle_records // max(1, waiting))
         if cost is None:
             return options.smallest_share
-        return int(max(LEAST_TURN, min(MOST_TURN, cost.causes_in(TURN_S) / max(1, waiting))))
+        turn_s = TURN_S * max(1.0, behind_s / BEHIND_S)
+        return int(max(LEAST_TURN, min(MOST_TURN, cost.causes_in(turn_s) / max(1, waiting))))

@@ -160,6 +160,11 @@ class Partition:
         first = self.store.deadlines.next_ms()
         return first is not None and first <= max(now_ms, self.position.now_ms)
 
+    def behind_ms(self, now_ms: int) -> int:
+        """How long the first of what is to be taken waits: since a message was appended, or a deadline passed."""
+        since = (self.oldest_ms(), self.store.deadlines.next_ms())
+        return max((now_ms - one for one in since if one is not None and one <= now_ms), default=0)
+
     def idle(self, now_ms: int) -> bool:
         """Whether there is nothing to be taken: no record, no deadline, no checkpoint."""
         for queue in self.queues.values():

@@ -12,7 +12,7 @@ import pytest
 from streams.engine.harness import Harness
 from streams.engine.kafka_settings import KafkaSettings
 from streams.engine.options import MachineOptions
-from streams.engine.pace import FRESH_MS, LEAST_TURN, LINGER_S, LONGEST_WAY_S, MOST_TURN, TURN_S, Cost, Pace
+from streams.engine.pace import BEHIND_S, FRESH_MS, LEAST_TURN, LINGER_S, LONGEST_WAY_S, MOST_TURN, TURN_S, Cost, Pace
 from streams.engine.runner import DecideOptions
 from streams.engine.worker import DecideWorker
 from tests.engine.conftest import MakeHarness
@@ -82,6 +82,14 @@ def test_who_gave_way_decides_for_so_long_as_others_may_wait(cause_s: float, wai
     assert pace.share(OPTIONS, 1, 10.0 + LINGER_S, cost=cost) == LARGE
 
 
+def test_who_is_behind_decides_for_longer() -> None:
+    pace, cost = Pace(), Cost()
+    cost.count(10**6, TURN_S / 10 * 10**6)
+    pace.note(NOW_MS, NOW_MS, 10.0)
+    shares = [pace.share(OPTIONS, 1, 10.0, cost=cost, behind_s=many * BEHIND_S) for many in (0, 1, 2, 5, 1_000)]
+    assert shares == [pytest.approx(expected, abs=1) for expected in (10, 10, 20, 50, MOST_TURN)]
+
+
 def test_what_a_cause_costs_is_what_it_cost_lately() -> None:
     cost = Cost()
     assert cost.causes_in(0.001) == pytest.approx(10)
@@ -92,7 +100,10 @@ def test_what_a_cause_costs_is_what_it_cost_lately() -> None:
         assert cost.causes_in(0.001) == pytest.approx(0.001 / cause_s, rel=0.01)
 
 
-def test_a_cycle_that_others_wait_for_is_as_long_as_its_causes_were_dear(make: MakeHarness) -> None:
+@pytest.mark.parametrize(("age_s", "least", "most"), [(0.0, 9, 11), (4 * BEHIND_S, 39, 49)])
+def test_a_cycle_that_others_wait_for_is_as_long_as_its_causes_were_dear_and_have_waited(
+    make: MakeHarness, age_s: float, least: int, most: int
+) -> None:
     class Dear(Bank):
         def decide(self, state: Any, cause: Any, context: Any) -> Any:
             harness.clock.move(TURN_S / 10)
@@ -104,11 +115,24 @@ def test_a_cycle_that_others_wait_for_is_as_long_as_its_causes_were_dear(make: M
     around.pace.note(NOW_MS, NOW_MS, 1e9)
     for _ in range(500):
         harness.publish("requests", "a", message("deposit", "a", 1), partition=0)
+    harness.clock.move(age_s)
     harness.run_until_idle()
     sizes = [messages for _, messages in watching(harness).decisions]
     assert sum(sizes) == 500
-    assert sizes[0] > 11, "what a cause costs is not known before"
-    assert set(sizes[30:-1]) <= {9, 10, 11}
+    assert sizes[0] > most, "what a cause costs is not known before"
+    settled = sizes[len(sizes) // 2 : -1]
+    assert least <= min(settled) <= max(settled) <= most
+
+
+def test_a_partition_is_behind_by_the_deadline_that_has_passed(make: MakeHarness) -> None:
+    harness = make()
+    harness.publish("requests", "a", message("lend", "a", 1_000), partition=0)
+    harness.run_until_idle()
+    (slot,) = harness.worker.machine._slots.values()
+    assert slot.partition is not None
+    due_ms = slot.partition.store.deadlines.next_ms()
+    assert due_ms is not None
+    assert [slot.partition.behind_ms(due_ms + late_ms) for late_ms in (-500, 0, 700)] == [0, 0, 700]
 
 
 def test_processors_that_nobody_waits_for_follow_the_pace_of_those_in_a_hurry() -> None:
