@@ -37,6 +37,7 @@ _DIGEST_BYTES = 2
 TOPIC_WINDOW = 60
 """Within a topic messages hardly overtake each other; an integer of that many bits is quick."""
 _TOPICS = {"door.events": 0, "access.requests": 1, "command.results": 2, "device.events": 3}
+"""Where the numbers of each lie in what is kept of a device."""
 _NO_NUMBERS = (TopicNumbers(),) * len(_TOPICS)
 _NO_DIGESTS = bytes(WINDOW * _DIGEST_BYTES)
 BACKLOG = "access.backlog"
