@@ -10,14 +10,13 @@ import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from bench.controllers import WELL, Controllers
 from bench.world import MASTER
 from schemas.base import Message
 from schemas.devices import Heartbeat
-from schemas.keys import DEVICE, derive_key
 from schemas.places import Device, Site
 from schemas.reference import ENTITIES, id_of
 from schemas.rules import Policy, SingleMethod
-from schemas.signing import sign
 from schemas.vocabulary import FactorKind
 from streams.core import watched
 from streams.core.devices import DevicesProcessor
@@ -48,7 +47,7 @@ class Heartbeats(NamedTuple):
 def heartbeats(devices: int, rounds: int = 4) -> Heartbeats:
     """Let so many devices send heartbeats for so many rounds of 15 s; all arrive spread over the round."""
     ids = [f"{SITE}-c{number:05}" for number in range(devices)]
-    keys = {id_: derive_key(MASTER, DEVICE, id_) for id_ in ids}
+    controllers = Controllers(SITE)
     with Harness(DevicesProcessor(MASTER), options=MachineOptions(session_timeout_s=1e9), start=False) as harness:
         _load(harness, ids)
         harness.start()
@@ -56,7 +55,7 @@ def heartbeats(devices: int, rounds: int = 4) -> Heartbeats:
         for turn in range(rounds + 1):
             for second in range(EVERY_S):
                 for id_ in ids[second::EVERY_S]:
-                    _publish(harness, id_, keys[id_], turn + 1)
+                    _publish(harness, controllers, id_)
                 started_s = time.process_time()
                 harness.advance(1.0, 1.0)
                 # The first round meets each device for the first time.
@@ -80,11 +79,7 @@ def _load(harness: Harness, ids: list[str]) -> None:
         harness.publish(entity.topic, id_of(entity, record), record.to_json())
 
 
-def _publish(harness: Harness, device_id: str, key: bytes, sequence: int) -> None:
+def _publish(harness: Harness, controllers: Controllers, device_id: str) -> None:
     at = datetime.fromtimestamp(harness.clock.now_ms() / 1000, UTC)
-    state = {"faults": (), "tamper": False, "power_failure": False, "battery_low": False}
-    message = Heartbeat.model_validate(
-        {"site_id": SITE, "device_id": device_id, "boot": 1, "sequence": sequence, "occurred_at": at, **state}
-    )
-    value = message.to_json()
-    harness.publish(EVENTS, SITE, value, (sign(key, 1, EVENTS, SITE.encode(), value, ()),))
+    _, value, headers = controllers.say(Heartbeat, EVENTS, device_id, occurred_at=at, **WELL)
+    harness.publish(EVENTS, SITE, value, tuple(headers))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -17,22 +16,22 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from bench.controllers import Controllers, in_turn
 from bench.latency import Answered, Latency, summary, typical
 from bench.people import answers, people
 from bench.programs import BenchmarkError, Program, worker
 from bench.stage import COMMANDS, PARTITIONS, Plain, Stage
 from bench.world import MASTER, PATIENCE_S, signed_reference
-from schemas.base import DeviceMessage, Message
+from schemas.base import Message
 from schemas.devices import CommandConfirmed, Heartbeat
 from schemas.envelope import type_of
 from schemas.incidents import LockdownReleaseRequested, LockdownRequested
-from schemas.keys import DEVICE, OPERATOR, derive_key
+from schemas.keys import OPERATOR, derive_key
 from schemas.operators import OperatorRequest
 from schemas.partitioning import partition_of
 from schemas.places import AccessPoint, Device, Door, Site, Zone
 from schemas.reference import ENTITIES, id_of
 from schemas.rules import OperatorRights, Policy, SingleMethod
-from schemas.signing import sign
 from schemas.vocabulary import Direction, FactorKind, ThreatLevel
 from streams.signed import Event, signed_headers
 
@@ -165,9 +164,8 @@ class _Site:
         self._consumer = AIOKafkaConsumer(
             **stage.options, enable_auto_commit=False, fetch_max_wait_ms=50, max_partition_fetch_bytes=16 * 1024 * 1024
         )
-        self._keys: dict[str, bytes] = {}
         self._boot, self._asked = int(time.time()), 0
-        self._said_before: dict[str, int] = {}
+        self._controllers = Controllers(SITE, self._boot)
         self._incidents: list[dict[str, Any]] = []
         self._commands: list[tuple[float, bytes]] = []
         self._living: asyncio.Task[None] | None = None
@@ -219,7 +217,7 @@ class _Site:
 
     def confirmations(self, commands: Iterable[tuple[str, str]]) -> list[Plain]:
         """What the controllers say when they have obeyed these."""
-        return [self._said(CommandConfirmed, RESULTS, device_id, command_id=id_) for device_id, id_ in commands]
+        return [self._controllers.say(CommandConfirmed, RESULTS, device, command_id=id_) for device, id_ in commands]
 
     async def confirm(self, confirmations: Iterable[Plain]) -> None:
         """They say so, all at once."""
@@ -247,23 +245,10 @@ class _Site:
             self._incidents += [one for one in told if one["site_id"] == SITE]
 
     async def _live(self) -> None:
-        ids = _devices(self._doors)
-        turns = round(HEARTBEAT_S / TURN_S)
-        for turn in itertools.cycle(range(turns)):
-            if beating := ids[turn::turns]:
-                await self.stage.publish(
-                    DEVICES, self._partition, [self._said(Heartbeat, DEVICES, id_) for id_ in beating]
-                )
-            await asyncio.sleep(TURN_S)
-
-    def _said(self, kind: type[DeviceMessage], topic: str, device_id: str, **fields: Any) -> Plain:
-        if device_id not in self._keys:
-            self._keys[device_id] = derive_key(MASTER, DEVICE, device_id)
-        self._said_before[device_id] = sequence = self._said_before.get(device_id, 0) + 1
-        named = {"site_id": SITE, "device_id": device_id, "boot": self._boot, "sequence": sequence}
-        message = kind(**{**named, "occurred_at": datetime.now(UTC), **fields})
-        key, value = SITE.encode(), message.to_json()
-        return key, value, [sign(self._keys[device_id], 1, topic, key, value, ())]
+        async for ids in in_turn(_devices(self._doors), HEARTBEAT_S, TURN_S):
+            if ids:
+                beats = [self._controllers.say(Heartbeat, DEVICES, id_) for id_ in ids]
+                await self.stage.publish(DEVICES, self._partition, beats)
 
 
 def _devices(doors: int) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import time
 from collections import Counter
@@ -19,21 +18,20 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from bench.alerts import ALERTED, door_alarm
+from bench.controllers import WELL, Controllers, in_turn
 from bench.programs import BenchmarkError, worker
 from bench.stage import PARTITIONS, Plain, Stage
-from bench.world import MASTER, signed_reference
+from bench.world import signed_reference
 from deploy.stack import StackOptions, catcher, down, up
 from schemas.access import Duress
 from schemas.base import Message
 from schemas.devices import Heartbeat
 from schemas.ids import derive
-from schemas.keys import DEVICE, derive_key
 from schemas.partitioning import partition_of
 from schemas.places import Device, Site
 from schemas.recipients import Recipient
 from schemas.reference import ENTITIES, id_of
 from schemas.registry import decode
-from schemas.signing import sign
 from streams.commands.lag import measure as lag
 from streams.commands.reading import read_topics
 from streams.connection import started
@@ -73,8 +71,7 @@ class _Plant:
         self.stage = stage
         self.dead = [f"{SITE}-d{number:03}" for number in range(dead)]
         self.alive = [f"{SITE}-a{number:03}" for number in range(dead * 6 // 5)]
-        self._keys = {device: derive_key(MASTER, DEVICE, device) for device in (*self.dead, *self.alive)}
-        self._numbers = itertools.count(1)
+        self._controllers = Controllers(SITE)
         self._producer = producer
         self.since_ms = int(time.time() * 1000)
 
@@ -86,22 +83,14 @@ class _Plant:
 
     async def beat(self, devices: Sequence[str]) -> None:
         """These say that they live."""
-        await self.send("device.events", [self._heartbeat(device) for device in devices])
-
-    def _heartbeat(self, device: str) -> Plain:
-        well = {"faults": (), "tamper": False, "power_failure": False, "battery_low": False}
-        number, at = next(self._numbers), datetime.now(UTC)
-        message = {"site_id": SITE, "device_id": device, "boot": 1, "sequence": number, "occurred_at": at, **well}
-        value = Heartbeat.model_validate(message).to_json()
-        mac = sign(self._keys[device], 1, "device.events", SITE.encode(), value, ())
-        return SITE.encode(), value, [mac]
+        await self.send(
+            "device.events", [self._controllers.say(Heartbeat, "device.events", id_, **WELL) for id_ in devices]
+        )
 
     async def forever(self) -> None:
         """Those that live send a heartbeat each fifteen seconds."""
-        while True:
-            for second in range(BEAT_S):
-                await self.beat(self.alive[second::BEAT_S])
-                await asyncio.sleep(1)
+        async for ids in in_turn(self.alive, BEAT_S, 1):
+            await self.beat(ids)
 
     async def messages(self, topic: str) -> list[tuple[int, Any]]:
         """What a topic says of this storm, each with the broker's time (Unix, milliseconds)."""
