@@ -63,15 +63,11 @@ class Cycle:
         sent = clock.moment()
         for _, _, work in works:
             work.sent = sent
-        works = self._awaited(works, started_s)
+        works = self._put_aside(works, started_s)
         if not works:
             return False
         futures = [self._journal(slot, partition, work) for slot, partition, work in works]
-        for _, partition, work in works:
-            if not work.patient:
-                begun_s = clock.monotonic_s()
-                partition.decide(work)
-                self._cost.count(len(work.causes), clock.monotonic_s() - begun_s)
+        self._decide(works)
         await asyncio.wait(futures, timeout=ACK_GRACE_S)
         for (slot, partition, work), future in zip(works, futures, strict=True):
             if future.done():
@@ -114,6 +110,16 @@ class Cycle:
                 works.append((slot, partition, work))
         return works
 
+    def _decide(self, works: list[Part]) -> None:
+        """Decide what the journal need not have before, and count what that costs."""
+        monotonic_s, causes = self._around.clock.monotonic_s, 0
+        begun_s = monotonic_s()
+        for _, partition, work in works:
+            if not work.patient:
+                partition.decide(work)
+                causes += len(work.causes)
+        self._cost.count(causes, monotonic_s() - begun_s)
+
     def _checkpoints(self, slots: Sequence[Slot], now_s: float) -> None:
         for slot in slots:
             partition = slot.partition
@@ -137,8 +143,8 @@ class Cycle:
                 return -1
         return work.offset
 
-    def _awaited(self, works: list[Part], now_s: float) -> list[Part]:
-        """What somebody waits for. While somebody has just come, the rest leaves the cycle."""
+    def _put_aside(self, works: list[Part], now_s: float) -> list[Part]:
+        """Let what nobody waits for leave the cycle, while somebody has just come; gives the rest."""
         if not (self._around.hurried and self._around.pace.hurry(now_s)):
             return works
         for slot, partition, work in works:
